@@ -1,0 +1,3 @@
+//! A partition's log on disk.
+
+pub mod ids;
