@@ -1,1 +1,3 @@
-//! stub
+//! Ottla, the broker.
+
+pub mod wire;

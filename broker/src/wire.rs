@@ -1,0 +1,9 @@
+//! Bytes on a connection: frames, request headers, and the responses' encoding.
+//!
+//! The messages themselves come from the `kafka-protocol` crate; what it lacks, or does in a way that a peer could
+//! abuse, is here. Nothing in this module knows what a request means.
+
+pub mod fetch_response;
+pub mod frame;
+pub mod request_header;
+pub mod response;
