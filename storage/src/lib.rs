@@ -1,3 +1,5 @@
 //! A partition's log on disk.
 
+pub mod batch;
+pub mod compression;
 pub mod ids;
