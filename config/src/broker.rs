@@ -1,0 +1,136 @@
+//! The settings of a broker, typed.
+//!
+//! A [`BrokerConfig`] holds every key that this broker honours, after the file, the environment, the command line and
+//! the settings changed at run time have been merged. Keys that are accepted without effect are not in it.
+
+mod listener;
+
+use std::path::PathBuf;
+
+use crate::topic::TopicConfig;
+pub use listener::{Endpoint, Listener};
+
+/// Every setting of one broker. A field is named as its key, with `_` for `.` and without the `ottla.` of our own keys;
+/// sizes are bytes, times milliseconds.
+///
+/// [`Default`] is the configuration of a node that was given none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BrokerConfig {
+    /// This node's number in its cluster, 0 or more.
+    pub node_id: i32,
+    /// The rack or zone that clients are told; none when unset.
+    pub broker_rack: Option<String>,
+    /// What the Kafka protocol is served on; at least one.
+    pub listeners: Vec<Listener>,
+    /// What clients are told, by listener name. A listener that is not here tells each client the local address of its
+    /// own connection.
+    pub advertised_listeners: Vec<Listener>,
+    /// The one directory that holds everything this node stores. The first of `log.dirs`, or `log.dir`.
+    pub log_dir: PathBuf,
+    /// The partitions of a topic whose creator does not say.
+    pub num_partitions: i32,
+    /// The replicas of a topic whose creator does not say.
+    pub default_replication_factor: i16,
+    /// Whether a topic is made when a client first asks for it.
+    pub auto_create_topics_enable: bool,
+    /// Whether clients may delete topics.
+    pub delete_topic_enable: bool,
+    /// The settings of a topic that overrides none.
+    pub topic_defaults: TopicConfig,
+    /// The most that one Fetch answer carries, unless its first batch alone is larger.
+    pub fetch_max_bytes: i32,
+    /// The most fetch sessions that are kept.
+    pub max_incremental_fetch_session_cache_slots: i32,
+    /// The most partitions that one DescribeTopicPartitions answer lists.
+    pub max_request_partition_size_limit: i32,
+    /// The largest request frame that is read.
+    pub socket_request_max_bytes: i32,
+    /// SO_RCVBUF of a client's connection; -1 leaves it to the operating system.
+    pub socket_receive_buffer_bytes: i32,
+    /// SO_SNDBUF of a client's connection; -1 leaves it to the operating system.
+    pub socket_send_buffer_bytes: i32,
+    /// The connections that may wait to be accepted.
+    pub socket_listen_backlog_size: i32,
+    /// A connection without a request for this long is closed; a negative value keeps it for ever.
+    pub connections_max_idle_ms: i64,
+    /// The most connections at once.
+    pub max_connections: i32,
+    /// The most connections at once from one address.
+    pub max_connections_per_ip: i32,
+    /// How long a partition remembers an idempotent producer that stopped writing to it.
+    pub producer_id_expiration_ms: i32,
+    /// How often expired producers are looked for.
+    pub producer_id_expiration_check_interval_ms: i32,
+    /// The threads that open logs at start and flush them at a clean stop.
+    pub num_recovery_threads_per_data_dir: i32,
+    /// How often recovery points are written, which bound what a start after a crash must read.
+    pub log_flush_offset_checkpoint_interval_ms: i32,
+    /// How often log start offsets are written.
+    pub log_flush_start_offset_checkpoint_interval_ms: i32,
+    /// How often high watermarks are written.
+    pub replica_high_watermark_checkpoint_interval_ms: i64,
+    /// How often segments are checked against their topic's retention.
+    pub log_retention_check_interval_ms: i64,
+    /// When a record counts as stored.
+    pub durability: Durability,
+    /// Where `/health` and `/metrics` are served; none when off.
+    pub http_listener: Option<Endpoint>,
+    /// Where the other nodes of a replica set connect; none when off.
+    pub peer_listener: Option<Endpoint>,
+    /// The shortest time from the start of one round of flushing to the start of the next, while records keep arriving.
+    pub flush_window_ms: i64,
+    /// So many unflushed bytes start a round of flushing before the window ends.
+    pub flush_window_bytes: i64,
+    /// With less free space than this, appends are refused until there is more.
+    pub free_space_floor_bytes: i64,
+}
+
+/// When a record counts as stored at a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Once it is flushed to the disk. A power cut loses nothing that was acknowledged.
+    Flushed,
+    /// Once it is in the replica's page cache, as Apache Kafka does. A power cut of all replicas loses what they had not
+    /// flushed.
+    Replicated,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            node_id: 1,
+            broker_rack: None,
+            listeners: vec![Listener::new("PLAINTEXT", "localhost", 9092)],
+            advertised_listeners: Vec::new(),
+            log_dir: PathBuf::from("./ottla-data"),
+            num_partitions: 1,
+            default_replication_factor: 1,
+            auto_create_topics_enable: true,
+            delete_topic_enable: true,
+            topic_defaults: TopicConfig::default(),
+            fetch_max_bytes: 57_671_680,
+            max_incremental_fetch_session_cache_slots: 1000,
+            max_request_partition_size_limit: 2000,
+            socket_request_max_bytes: 104_857_600,
+            socket_receive_buffer_bytes: 102_400,
+            socket_send_buffer_bytes: 102_400,
+            socket_listen_backlog_size: 50,
+            connections_max_idle_ms: 600_000,
+            max_connections: 10_000,
+            max_connections_per_ip: i32::MAX,
+            producer_id_expiration_ms: 86_400_000,
+            producer_id_expiration_check_interval_ms: 600_000,
+            num_recovery_threads_per_data_dir: 2,
+            log_flush_offset_checkpoint_interval_ms: 5000,
+            log_flush_start_offset_checkpoint_interval_ms: 60_000,
+            replica_high_watermark_checkpoint_interval_ms: 5000,
+            log_retention_check_interval_ms: 300_000,
+            durability: Durability::Flushed,
+            http_listener: Some(Endpoint { host: "127.0.0.1".to_owned(), port: 9080 }),
+            peer_listener: None,
+            flush_window_ms: 2,
+            flush_window_bytes: 262_144,
+            free_space_floor_bytes: 268_435_456,
+        }
+    }
+}
