@@ -25,10 +25,16 @@
 //!
 //! Absent: what a broker demands of a batch that a client sent ([`validate`]), and the records ([`crate::records`]).
 
+mod control;
+mod validate;
+
 use thiserror::Error;
 
 use crate::compression::Codec;
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
+
+pub use control::{EndTransactionMarker, MarkerError, TransactionResult};
+pub use validate::AppendOrigin;
 
 /// Bytes of a batch before its records.
 pub const HEADER_LEN: usize = 61;

@@ -1,4 +1,15 @@
-//! The codecs of record batches.
+//! The codecs of record batches, as Kafka's Java client reads and writes them.
+//!
+//! Invariants: [`decompress`] never holds more output than its cap, whatever the input declares, and never panics.
+//! A batch's records are compressed as one stream of its codec.
+//!
+//! Absent: which batches are decompressed at all ([`crate::batch::validate`] decides).
+
+use std::io::{Read, Write};
+
+use thiserror::Error;
+
+mod snappy;
 
 /// How the records of a batch are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,3 +52,110 @@ impl Codec {
         }
     }
 }
+
+/// Why compressed bytes cannot be opened.
+#[derive(Debug, Error)]
+pub enum DecompressError {
+    /// More output than allowed, or declared so.
+    #[error("the records are more than {cap} bytes when decompressed")]
+    TooLarge {
+        /// The most output allowed, in bytes.
+        cap: usize,
+    },
+    /// The bytes are not of this codec, or cut off.
+    #[error("the records are no {codec:?} stream: {reason}")]
+    Corrupt {
+        /// The codec that the batch names.
+        codec: Codec,
+        /// What the codec's library says.
+        reason: String,
+    },
+}
+
+/// Why bytes could not be compressed: a library failed, which none does on memory that suffices.
+#[derive(Debug, Error)]
+#[error("cannot compress with {codec:?}: {reason}")]
+pub struct CompressError {
+    /// The codec asked for.
+    pub codec: Codec,
+    /// What its library says.
+    pub reason: String,
+}
+
+/// The output of `bytes`, at most `cap` bytes of it.
+///
+/// # Errors
+/// [`DecompressError::TooLarge`] past the cap, [`DecompressError::Corrupt`] where the stream is none or is cut off.
+pub fn decompress(codec: Codec, bytes: &[u8], cap: usize) -> Result<Vec<u8>, DecompressError> {
+    let corrupt = |error: std::io::Error| DecompressError::Corrupt { codec, reason: error.to_string() };
+    match codec {
+        Codec::None if bytes.len() > cap => Err(DecompressError::TooLarge { cap }),
+        Codec::None => Ok(bytes.to_vec()),
+        Codec::Gzip => read_capped(codec, flate2::bufread::MultiGzDecoder::new(bytes), cap),
+        Codec::Snappy => snappy::decompress(bytes, cap),
+        Codec::Lz4 => read_capped(codec, lz4_flex::frame::FrameDecoder::new(bytes), cap),
+        Codec::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(corrupt)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(corrupt)?;
+            read_capped(codec, decoder, cap)
+        }
+    }
+}
+
+/// The largest window that a zstd stream may ask for, as a power of two: 8 MiB. Larger lets a few bytes of input claim
+/// as much memory; smaller refuses streams of the levels up to 19, which RFC 8878 asks every decoder to take.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// Output is read in steps of this size: larger wastes memory on small batches, smaller costs calls.
+const STEP: usize = 64 * 1024;
+
+fn read_capped(codec: Codec, mut stream: impl Read, cap: usize) -> Result<Vec<u8>, DecompressError> {
+    let mut output = Vec::new();
+    loop {
+        // One byte more than the cap tells "exactly the cap" from "too much".
+        let room = (cap + 1).saturating_sub(output.len()).min(STEP);
+        let read = stream.by_ref().take(room as u64).read_to_end(&mut output);
+        let read = read.map_err(|error| DecompressError::Corrupt { codec, reason: error.to_string() })?;
+        if output.len() > cap {
+            return Err(DecompressError::TooLarge { cap });
+        }
+        if read < room {
+            return Ok(output);
+        }
+    }
+}
+
+/// `bytes` as one stream of `codec`. `level` is in the codec's own scale; gzip takes -1 for its default, and snappy has
+/// none.
+///
+/// # Errors
+/// [`CompressError`] where the codec's library fails.
+pub fn compress(codec: Codec, level: i32, bytes: &[u8]) -> Result<Vec<u8>, CompressError> {
+    let failed = |reason: String| CompressError { codec, reason };
+    match codec {
+        Codec::None => Ok(bytes.to_vec()),
+        Codec::Gzip => {
+            let level = u32::try_from(level)
+                .map_or_else(|_| flate2::Compression::default(), flate2::Compression::new);
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder
+                .write_all(bytes)
+                .and_then(|()| encoder.finish())
+                .map_err(|error| failed(error.to_string()))
+        }
+        Codec::Snappy => snappy::compress(bytes).map_err(|error| failed(error.to_string())),
+        Codec::Lz4 => {
+            // Independent blocks of 64 KiB without checksums, as Kafka's client writes them. lz4_flex has one level.
+            let frame = lz4_flex::frame::FrameInfo::new()
+                .block_size(lz4_flex::frame::BlockSize::Max64KB)
+                .block_mode(lz4_flex::frame::BlockMode::Independent);
+            let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(frame, Vec::new());
+            encoder.write_all(bytes).map_err(|error| failed(error.to_string()))?;
+            encoder.finish().map_err(|error| failed(error.to_string()))
+        }
+        Codec::Zstd => zstd::stream::encode_all(bytes, level).map_err(|error| failed(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

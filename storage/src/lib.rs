@@ -1,5 +1,10 @@
 //! A partition's log on disk.
 
+pub mod aborted_transactions;
 pub mod batch;
+pub mod checkpoint;
 pub mod compression;
 pub mod ids;
+pub mod leader_epochs;
+pub mod producer_state;
+pub mod records;
