@@ -34,7 +34,10 @@ use crate::compression::Codec;
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 pub use control::{EndTransactionMarker, MarkerError, TransactionResult};
-pub use validate::AppendOrigin;
+pub use validate::{
+    AppendOrigin, AppendRules, DECOMPRESSED_BYTES_MAX, InvalidBatch, RECORD_ERRORS_MAX, RecordError,
+    TopicCompression, ValidatedBatch, validate,
+};
 
 /// Bytes of a batch before its records.
 pub const HEADER_LEN: usize = 61;

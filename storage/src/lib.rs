@@ -2,6 +2,7 @@
 
 pub mod aborted_transactions;
 pub mod batch;
+pub mod batch_builder;
 pub mod checkpoint;
 pub mod compression;
 pub mod ids;

@@ -43,6 +43,9 @@ pub enum RecordFault {
     /// A negative number of headers, or more than bytes are left.
     #[error("{0} is no possible number of headers")]
     BadHeaderCount(i32),
+    /// An offset that is not the next one, in a batch that a client sent.
+    #[error("a record has the offset delta {0}, which is not the next one")]
+    BadOffsetDelta(i32),
     /// A header without a key.
     #[error("{0} is no possible length of a header's key")]
     BadHeaderKey(i32),
