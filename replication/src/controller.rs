@@ -1,0 +1,106 @@
+//! What the controller decides.
+//!
+//! [`handle`] takes a request and one image and returns the records that carry it out, and the reply for when they are
+//! committed. It changes nothing: whoever calls it appends the records, applies them to the image and then answers.
+//!
+//! Invariants: the records of a decision apply to the image that it was made against; a request that is refused has no
+//! records; the same request, image and random numbers give the same decision.
+//!
+//! Absent: who may ask (the broker authorises), and where the metadata log is (`ottla::quorum`).
+
+pub mod brokers;
+pub mod configs;
+pub mod features;
+pub mod producer_ids;
+pub mod topics;
+
+use crate::metadata::image::MetadataImage;
+use crate::metadata::record::MetadataRecord;
+
+/// The most records of one decision. Larger: one entry of the metadata log holds up the log for longer.
+/// Smaller: topics with many partitions cannot be created. Source: `QuorumController.MAX_RECORDS_PER_USER_OP`.
+pub const RECORDS_PER_REQUEST_MAX: usize = 10_000;
+
+/// Something that only the controller may decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControllerRequest {
+    /// Makes the cluster id and finalises the first feature levels, once.
+    FormCluster,
+    /// A node has started.
+    RegisterBroker(brokers::RegisterBroker),
+    /// Create topics.
+    CreateTopics(topics::CreateTopics),
+    /// Delete topics.
+    DeleteTopics(topics::DeleteTopics),
+    /// Change what is set for topics and brokers.
+    AlterConfigs(configs::AlterConfigs),
+    /// Give a broker a block of producer ids.
+    AllocateProducerIds(producer_ids::AllocateProducerIds),
+}
+
+/// The answer to the [`ControllerRequest`] of the same name, true once the records are committed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ControllerReply {
+    /// The cluster exists.
+    FormCluster,
+    /// The new run's broker epoch.
+    RegisterBroker(Result<storage::ids::BrokerEpoch, brokers::RegisterBrokerError>),
+    /// One result for each name, in the order of the request.
+    CreateTopics(Vec<topics::TopicCreation>),
+    /// One result for each topic that was named.
+    DeleteTopics(Vec<topics::TopicDeletion>),
+    /// One result for each resource, in the order of the request.
+    AlterConfigs(Vec<configs::ConfigAlteration>),
+    /// The block.
+    AllocateProducerIds(Result<producer_ids::ProducerIdBlock, producer_ids::AllocateProducerIdsError>),
+}
+
+/// What a decision depends on beside the request and the image.
+pub struct Env<'a> {
+    /// Random numbers: all 128 bits are used for identities that must never repeat.
+    pub random: &'a mut dyn FnMut() -> u128,
+    /// The rules of configuration keys.
+    pub config_rules: &'a configs::ConfigRules,
+}
+
+/// Records, and the reply for when they are committed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What to append, as one batch; empty where nothing changes.
+    pub records: Vec<MetadataRecord>,
+    /// What to answer once the records are committed.
+    pub reply: ControllerReply,
+}
+
+/// Decides one request against one image.
+#[must_use]
+pub fn handle(request: &ControllerRequest, env: &mut Env<'_>, image: &MetadataImage) -> Decision {
+    match request {
+        ControllerRequest::FormCluster => {
+            Decision { records: features::form_cluster(env, image), reply: ControllerReply::FormCluster }
+        }
+        ControllerRequest::RegisterBroker(request) => {
+            let (records, result) = brokers::register(request, image);
+            Decision { records, reply: ControllerReply::RegisterBroker(result) }
+        }
+        ControllerRequest::CreateTopics(request) => {
+            let (records, results) = topics::create(request, env, image);
+            Decision { records, reply: ControllerReply::CreateTopics(results) }
+        }
+        ControllerRequest::DeleteTopics(request) => {
+            let (records, results) = topics::delete(request, image);
+            Decision { records, reply: ControllerReply::DeleteTopics(results) }
+        }
+        ControllerRequest::AlterConfigs(request) => {
+            let (records, results) = configs::alter(request, env, image);
+            Decision { records, reply: ControllerReply::AlterConfigs(results) }
+        }
+        ControllerRequest::AllocateProducerIds(request) => {
+            let (records, result) = producer_ids::allocate(request, image);
+            Decision { records, reply: ControllerReply::AllocateProducerIds(result) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
