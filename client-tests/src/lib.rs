@@ -1,1 +1,31 @@
-//! stub
+//! Proof with clients that no one here wrote, and with real faults, against the real release binary.
+//!
+//! This library is the harness; each file under `tests/` is one client or one behaviour, and `programs/` holds the
+//! small programs in the clients' own languages.
+//!
+//! - [`node`] starts, kills, stops and restarts the broker's process; [`target`] is that node, or a broker that is
+//!   already running elsewhere.
+//! - [`driver`] talks to a client program over JSON lines; [`scenario`] is what every client must be able to do.
+//! - [`tools`] finds or installs the clients' runtimes, once.
+//! - [`wire`] speaks raw frames, for requests that no well-behaved client would send.
+//! - [`ledger`] checks that nothing acknowledged was lost or doubled; [`access_log`] makes the million lines.
+//! - [`wait`] is the only place that lets time pass.
+//!
+//! Environment:
+//! - `OTTLA_BINARY`: the binary to test instead of a fresh release build.
+//! - `OTTLA_TEST_BOOTSTRAP`: `host:port` of a running broker. The client tests then run against it, Apache Kafka
+//!   included, which shows whether a test itself is right. Tests that need a process of their own are skipped.
+//! - `CI`: a missing runtime fails a test instead of skipping it.
+//! - `OTTLA_TEST_KILLS`, `OTTLA_TEST_POWER_CUTS`: how many cycles the fault tests run (200 and 20 unless set).
+//!
+//! Deliberately absent: anything that the broker imports, and any assertion on speed (`bench` measures).
+
+pub mod driver;
+
+pub mod node;
+pub mod records;
+pub mod scenario;
+pub mod target;
+pub mod tools;
+pub mod wait;
+pub mod wire;
