@@ -3,12 +3,16 @@
 //! A [`BrokerConfig`] holds every key that this broker honours, after the file, the environment, the command line and
 //! the settings changed at run time have been merged. Keys that are accepted without effect are not in it.
 
+mod layers;
 mod listener;
+mod resolve;
 
 use std::path::PathBuf;
 
 use crate::topic::TopicConfig;
-pub use listener::{Endpoint, Listener};
+pub use layers::BrokerLayers;
+pub use listener::{AddressProblem, Endpoint, Listener};
+pub(crate) use resolve::resolve;
 
 /// Every setting of one broker. A field is named as its key, with `_` for `.` and without the `ottla.` of our own keys;
 /// sizes are bytes, times milliseconds.

@@ -12,5 +12,13 @@
 //!
 //! Deliberately absent: storage's types (this crate is below it), and Kafka's error codes (`broker` assigns them).
 
+pub mod alter;
 pub mod broker;
+pub mod describe;
+pub mod error;
+pub mod group;
+pub mod keys;
+pub mod parse;
+pub mod reference;
 pub mod topic;
+pub mod value;

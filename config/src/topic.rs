@@ -3,6 +3,16 @@
 //! A [`TopicConfig`] is complete: every key has a value, from the topic itself or from the broker's defaults. It says
 //! nothing about where a value came from; `describe` does.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::broker::BrokerConfig;
+use crate::error::ConfigError;
+use crate::keys;
+use crate::value::{Typed, Value};
+
 /// Every setting of one topic. A field is named as its key, with `_` for `.`; sizes are bytes, times milliseconds.
 ///
 /// [`Default`] gives Apache Kafka's defaults. The struct itself enforces no ranges, so that tests may use segments far
@@ -128,5 +138,158 @@ impl Default for TopicConfig {
             segment_ms: 604_800_000,
             unclean_leader_election_enable: false,
         }
+    }
+}
+
+/// One line for each field: from it a field is set and read by its key.
+macro_rules! fields {
+    ($($name:literal => $field:ident,)*) => {
+        impl TopicConfig {
+            /// Every setting with its key, by name.
+            #[must_use]
+            pub fn values(&self) -> Vec<(&'static str, Value)> {
+                vec![$(($name, self.$field.value())),*]
+            }
+
+            /// Sets the field of that key. Keys of what this broker does not do have none; all their values mean the
+            /// same.
+            pub(crate) fn set(&mut self, name: &str, value: &Value) {
+                match name {
+                    $($name => self.$field = Typed::of(value),)*
+                    _ => {}
+                }
+            }
+        }
+    };
+}
+
+fields! {
+    "cleanup.policy" => cleanup_policy,
+    "compression.gzip.level" => compression_gzip_level,
+    "compression.lz4.level" => compression_lz4_level,
+    "compression.type" => compression_type,
+    "compression.zstd.level" => compression_zstd_level,
+    "delete.retention.ms" => delete_retention_ms,
+    "file.delete.delay.ms" => file_delete_delay_ms,
+    "flush.messages" => flush_messages,
+    "flush.ms" => flush_ms,
+    "index.interval.bytes" => index_interval_bytes,
+    "max.compaction.lag.ms" => max_compaction_lag_ms,
+    "max.message.bytes" => max_message_bytes,
+    "message.timestamp.after.max.ms" => message_timestamp_after_max_ms,
+    "message.timestamp.before.max.ms" => message_timestamp_before_max_ms,
+    "message.timestamp.type" => message_timestamp_type,
+    "min.cleanable.dirty.ratio" => min_cleanable_dirty_ratio,
+    "min.compaction.lag.ms" => min_compaction_lag_ms,
+    "min.insync.replicas" => min_insync_replicas,
+    "preallocate" => preallocate,
+    "retention.bytes" => retention_bytes,
+    "retention.ms" => retention_ms,
+    "segment.bytes" => segment_bytes,
+    "segment.index.bytes" => segment_index_bytes,
+    "segment.jitter.ms" => segment_jitter_ms,
+    "segment.ms" => segment_ms,
+    "unclean.leader.election.enable" => unclean_leader_election_enable,
+}
+
+impl TopicConfig {
+    /// The settings of a topic that overrides some of the broker's defaults.
+    ///
+    /// # Errors
+    /// Every override that names no key or is not accepted, and overrides that contradict each other or the defaults.
+    pub fn resolve(
+        broker: &BrokerConfig,
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let mut config = broker.topic_defaults.clone();
+        let mut errors = Vec::new();
+        for (name, text) in overrides {
+            match read_override(name, text) {
+                Ok(value) => config.set(name, &value),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.extend(config.check().err());
+        if errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// Checks what no single key can: that the settings fit each other. Source: LogConfig.validateValues.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.min_compaction_lag_ms > self.max_compaction_lag_ms {
+            return Err(ConfigError::CompactionLags {
+                min_ms: self.min_compaction_lag_ms,
+                max_ms: self.max_compaction_lag_ms,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Checks one override by itself.
+///
+/// # Errors
+/// When there is no such key, or the value is not accepted.
+pub fn validate_override(name: &str, value: &str) -> Result<(), ConfigError> {
+    read_override(name, value).map(|_| ())
+}
+
+fn read_override(name: &str, text: &str) -> Result<Value, ConfigError> {
+    keys::topic_key(name).ok_or_else(|| ConfigError::UnknownTopicKey { name: name.to_owned() })?.read(text)
+}
+
+impl Typed for CleanupPolicy {
+    fn of(value: &Value) -> Self {
+        let text = value.to_string();
+        let has = |policy| text.split(',').any(|entry| entry == policy);
+        Self { compact: has("compact"), delete: has("delete") }
+    }
+
+    fn value(&self) -> Value {
+        let policies = [("compact", self.compact), ("delete", self.delete)];
+        Value::List(policies.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()).collect())
+    }
+}
+
+impl Typed for CompressionType {
+    fn of(value: &Value) -> Self {
+        match value.to_string().as_str() {
+            "producer" => Self::Producer,
+            "uncompressed" => Self::Uncompressed,
+            "gzip" => Self::Gzip,
+            "snappy" => Self::Snappy,
+            "lz4" => Self::Lz4,
+            "zstd" => Self::Zstd,
+            other => unreachable!("the key's rule does not let {other} through"),
+        }
+    }
+
+    fn value(&self) -> Value {
+        let text = match self {
+            Self::Producer => "producer",
+            Self::Uncompressed => "uncompressed",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        };
+        Value::Text(text.to_owned())
+    }
+}
+
+impl Typed for TimestampType {
+    fn of(value: &Value) -> Self {
+        match value.to_string().as_str() {
+            "CreateTime" => Self::CreateTime,
+            "LogAppendTime" => Self::LogAppendTime,
+            other => unreachable!("the key's rule does not let {other} through"),
+        }
+    }
+
+    fn value(&self) -> Value {
+        let text = match self {
+            Self::CreateTime => "CreateTime",
+            Self::LogAppendTime => "LogAppendTime",
+        };
+        Value::Text(text.to_owned())
     }
 }

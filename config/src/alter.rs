@@ -1,0 +1,153 @@
+//! How a client changes a setting: list operations, and which keys of a broker may change while it runs.
+//!
+//! Where a change is kept and how it reaches the broker is not known here. Source: KIP-339, KIP-226.
+
+use std::fmt;
+
+use crate::error::ConfigError;
+use crate::keys::{self, Key, Scope, Support};
+use crate::value::{self, ValueType};
+
+/// What IncrementalAlterConfigs can do to a list beside setting it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListOperation {
+    /// Add the entries that are not there.
+    Append,
+    /// Take the entries away that are there.
+    Subtract,
+}
+
+impl fmt::Display for ListOperation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Append => "APPEND",
+            Self::Subtract => "SUBTRACT",
+        })
+    }
+}
+
+/// The new value of a list after `operation` with the entries of `operand`.
+///
+/// `current` is the value that is set; where none is, the operation starts from the key's default. The result is not
+/// validated: [`Key::read`] does that.
+///
+/// # Errors
+/// When the key is no list.
+pub fn list(
+    key: &Key,
+    operation: ListOperation,
+    current: Option<&str>,
+    operand: &str,
+) -> Result<String, ConfigError> {
+    if key.value_type != ValueType::List {
+        return Err(ConfigError::NotAList { name: key.name.to_owned(), operation });
+    }
+    let mut entries = value::split_list(current.or(key.default).unwrap_or(""));
+    let operand = value::split_list(operand);
+    match operation {
+        ListOperation::Append => {
+            for entry in operand {
+                if !entries.contains(&entry) {
+                    entries.push(entry);
+                }
+            }
+        }
+        ListOperation::Subtract => entries.retain(|entry| !operand.contains(entry)),
+    }
+    Ok(entries.join(","))
+}
+
+/// Whether clients may change that key of the broker while it runs, to an effect.
+#[must_use]
+pub fn is_dynamic_broker_key(name: &str) -> bool {
+    keys::broker_key(name)
+        .is_some_and(|key| key.scope == Scope::BrokerDynamic && key.support == Support::Honoured)
+}
+
+/// Checks a value that a client wants to give to a key of the broker.
+///
+/// # Errors
+/// When there is no such key, it may not change while the broker runs, or the value is not accepted.
+pub fn validate_dynamic(name: &str, value: &str) -> Result<(), ConfigError> {
+    let key =
+        keys::broker_key(name).ok_or_else(|| ConfigError::UnknownBrokerKey { name: name.to_owned() })?;
+    if !is_dynamic_broker_key(name) {
+        return Err(ConfigError::NotDynamic { name: name.to_owned() });
+    }
+    key.read(value).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{BrokerConfig, BrokerLayers};
+
+    fn policy(operation: ListOperation, current: Option<&str>, operand: &str) -> String {
+        list(keys::topic_key("cleanup.policy").unwrap(), operation, current, operand).unwrap()
+    }
+
+    #[test]
+    fn append_adds_what_is_not_there() {
+        assert_eq!(policy(ListOperation::Append, Some("delete"), "compact, delete"), "delete,compact");
+        assert_eq!(policy(ListOperation::Append, Some(""), "compact"), "compact");
+    }
+
+    #[test]
+    fn append_to_an_unset_key_starts_from_its_default() {
+        assert_eq!(policy(ListOperation::Append, None, "compact"), "delete,compact");
+    }
+
+    #[test]
+    fn subtract_takes_away_what_is_there() {
+        assert_eq!(policy(ListOperation::Subtract, Some("compact,delete"), "compact,other"), "delete");
+        assert_eq!(policy(ListOperation::Subtract, None, "delete"), "");
+    }
+
+    #[test]
+    fn list_operation_on_a_number_is_refused_as_kafka_does() {
+        let error =
+            list(keys::topic_key("segment.bytes").unwrap(), ListOperation::Append, None, "1").unwrap_err();
+        assert_eq!(error.to_string(), "Can't APPEND to key segment.bytes because its type is not LIST.");
+    }
+
+    #[test]
+    fn only_dynamic_keys_change_at_run_time() {
+        assert_eq!(validate_dynamic("log.retention.ms", "5"), Ok(()));
+        assert_eq!(
+            validate_dynamic("node.id", "5").unwrap_err().to_string(),
+            "Cannot update these configs dynamically: [node.id]"
+        );
+        assert_eq!(
+            validate_dynamic("log.retention.ms", "abc").unwrap_err().to_string(),
+            "Invalid value abc for configuration log.retention.ms: Not a number of type LONG"
+        );
+        assert!(validate_dynamic("num.io.threads", "4").is_err() && validate_dynamic("nope", "4").is_err());
+    }
+
+    #[test]
+    fn setting_of_one_broker_wins_over_that_of_all_and_over_the_file() {
+        let set = |value: &str| [("log.retention.ms".to_owned(), value.to_owned())].into();
+        let mut layers =
+            BrokerLayers { explicit: set("1"), dynamic_default: set("2"), dynamic_broker: set("3") };
+        let retention_ms =
+            |layers: &BrokerLayers| BrokerConfig::resolve(layers).unwrap().topic_defaults.retention_ms;
+        assert_eq!(retention_ms(&layers), 3);
+        layers.dynamic_broker.clear();
+        assert_eq!(retention_ms(&layers), 2);
+        layers.dynamic_default.clear();
+        assert_eq!(retention_ms(&layers), 1);
+        layers.explicit.clear();
+        assert_eq!(retention_ms(&layers), 604_800_000);
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_do_not_resolve() {
+        let mut layers = BrokerLayers::default();
+        layers.dynamic_broker.insert("log.cleaner.min.compaction.lag.ms".to_owned(), "10".to_owned());
+        layers.explicit.insert("log.cleaner.max.compaction.lag.ms".to_owned(), "5".to_owned());
+        assert_eq!(
+            BrokerConfig::resolve(&layers),
+            Err(vec![ConfigError::CompactionLags { min_ms: 10, max_ms: 5 }])
+        );
+    }
+}

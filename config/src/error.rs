@@ -1,0 +1,134 @@
+//! What can be wrong with one setting.
+
+use thiserror::Error;
+
+use crate::alter::ListOperation;
+use crate::broker::AddressProblem;
+use crate::value::InvalidReason;
+
+/// One setting that is not accepted. Where Apache Kafka refuses it too, the sentence is Kafka's: tools show and match it.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum ConfigError {
+    /// No topic has such a key.
+    #[error("Unknown topic config name: {name}")]
+    UnknownTopicKey {
+        /// The name as given.
+        name: String,
+    },
+    /// No group has such a key.
+    #[error("Unknown group config name: {name}")]
+    UnknownGroupKey {
+        /// The name as given.
+        name: String,
+    },
+    /// No broker has such a key.
+    #[error("Unknown broker config name: {name}")]
+    UnknownBrokerKey {
+        /// The name as given.
+        name: String,
+    },
+    /// Not of the key's type, or outside of what is valid.
+    #[error("Invalid value {value} for configuration {name}: {reason}")]
+    InvalidValue {
+        /// The key.
+        name: String,
+        /// The value as given; stars where it is never shown.
+        value: String,
+        /// What is wrong with it.
+        reason: InvalidReason,
+    },
+    /// Not an address, or not one that fits the others.
+    #[error("Invalid value {value} for configuration {name}: {problem}")]
+    InvalidAddress {
+        /// The key.
+        name: &'static str,
+        /// The value as given.
+        value: String,
+        /// What is wrong with it.
+        problem: AddressProblem,
+    },
+    /// Valid for Apache Kafka, but this broker would not do what it says.
+    #[error("{name}={value} is not supported: {why}")]
+    NotSupported {
+        /// The key.
+        name: String,
+        /// The value as given; stars where it is never shown.
+        value: String,
+        /// Why, and what to do instead.
+        why: &'static str,
+    },
+    /// A record of a compacted topic would have to be compacted before it may be.
+    #[error(
+        "conflict topic config setting min.compaction.lag.ms ({min_ms}) > max.compaction.lag.ms ({max_ms})"
+    )]
+    CompactionLags {
+        /// `min.compaction.lag.ms`.
+        min_ms: i64,
+        /// `max.compaction.lag.ms`.
+        max_ms: i64,
+    },
+    /// A broker's default retention of zero would delete records as they come.
+    #[error("log.retention.ms must be unlimited (-1) or, greater than or equal to 1")]
+    RetentionOfNothing,
+    /// `broker.id` and `node.id` differ.
+    #[error("You must set `node.id` to the same value as `broker.id`.")]
+    TwoNodeIds,
+    /// There is no data directory, or more than one.
+    #[error("log.dirs={value} names {count} directories: exactly one is supported, for now")]
+    NotOneDirectory {
+        /// The value of `log.dirs` or `log.dir`.
+        value: String,
+        /// How many it names.
+        count: usize,
+    },
+    /// The file is one of a node that is no broker.
+    #[error("process.roles={value} makes no broker: this program is always one, so use a broker's file")]
+    NoBrokerRole {
+        /// The value as given.
+        value: String,
+    },
+    /// The file is one of several nodes, and this one would run alone.
+    #[error("{name} names {count} nodes: this node can only run alone, since replica sets are not there yet")]
+    SeveralNodes {
+        /// The key.
+        name: &'static str,
+        /// How many nodes it names.
+        count: usize,
+    },
+    /// A client may not change the key while the broker runs.
+    #[error("Cannot update these configs dynamically: [{name}]")]
+    NotDynamic {
+        /// The key.
+        name: String,
+    },
+    /// APPEND or SUBTRACT on a key that is no list.
+    #[error("Can't {operation} to key {name} because its type is not LIST.")]
+    NotAList {
+        /// The key.
+        name: String,
+        /// What was asked for.
+        operation: ListOperation,
+    },
+}
+
+impl ConfigError {
+    /// The key that the error is about.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::UnknownTopicKey { name }
+            | Self::UnknownGroupKey { name }
+            | Self::UnknownBrokerKey { name }
+            | Self::InvalidValue { name, .. }
+            | Self::NotSupported { name, .. }
+            | Self::NotDynamic { name }
+            | Self::NotAList { name, .. } => name,
+            Self::InvalidAddress { name, .. } | Self::SeveralNodes { name, .. } => name,
+            Self::CompactionLags { .. } => "log.cleaner.min.compaction.lag.ms",
+            Self::RetentionOfNothing => "log.retention.ms",
+            Self::TwoNodeIds => "broker.id",
+            Self::NotOneDirectory { .. } => "log.dirs",
+            Self::NoBrokerRole { .. } => "process.roles",
+        }
+    }
+}

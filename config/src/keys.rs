@@ -1,0 +1,351 @@
+//! The table of keys, the one place that says what a key is.
+//!
+//! A row is a [`Key`]. The rows are split by subject into the files below this one; [`all`] joins them. A name appears
+//! once in each of the three namespaces: a broker's keys, a topic's and a group's (`compression.type` is a broker's and
+//! a topic's). Names, types, ranges and defaults are those of Apache Kafka 4.3 and 4.4; where a default differs, the row
+//! says why.
+//!
+//! To add a key: a row here, a field in the typed struct, and a line where the struct is filled. Tests compare the three.
+
+mod coordinators;
+mod families;
+mod group;
+mod log;
+mod node;
+mod ottla;
+mod quorum;
+mod remote;
+mod security;
+mod threads;
+mod topic;
+
+#[cfg(test)]
+mod tests;
+
+pub use families::{FAMILIES, Family};
+
+use crate::error::ConfigError;
+use crate::value::{self, Rule, Value, ValueType};
+
+/// One key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Key {
+    /// Kafka's name, or one of our own that begins with `ottla.`.
+    pub name: &'static str,
+    /// What its values are.
+    pub value_type: ValueType,
+    /// Which of those are valid.
+    pub rule: Rule,
+    /// The value when nobody sets one; none is "unset".
+    pub default: Option<&'static str>,
+    /// Kafka's default.
+    pub kafka_default: KafkaDefault,
+    /// Who sets it, and when.
+    pub scope: Scope,
+    /// Values that are valid and that this broker does not take; of a list, entries.
+    pub refused_values: &'static [RefusedValue],
+    /// The broker's keys that give a topic's key its default, the first that is set wins; empty for other keys.
+    pub synonyms: &'static [Synonym],
+    /// Whether this broker does what the key says.
+    pub support: Support,
+    /// What it does, in one sentence.
+    pub doc: &'static str,
+}
+
+/// Kafka's default beside ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KafkaDefault {
+    /// The same.
+    Same,
+    /// Another.
+    Differs {
+        /// Kafka's; none is "unset".
+        value: Option<&'static str>,
+        /// Why ours is another.
+        why: &'static str,
+    },
+    /// Kafka has no such key.
+    NoSuchKey,
+}
+
+/// Who sets a key, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The broker's configuration, at start.
+    BrokerReadOnly,
+    /// The broker's configuration at start, and clients while it runs, for one broker or for all.
+    BrokerDynamic,
+    /// Clients, for a topic.
+    Topic,
+    /// Clients, for a group.
+    Group,
+}
+
+/// A key of the broker that stands for a topic's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Synonym {
+    /// The broker's key.
+    pub name: &'static str,
+    /// What its value is multiplied by to give the topic's, where both are numbers: 3,600,000 for hours to milliseconds.
+    pub factor: i64,
+}
+
+/// A valid value that this broker does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedValue {
+    /// The value, or the entry of a list.
+    pub value: &'static str,
+    /// Why, and what to do instead.
+    pub why: &'static str,
+}
+
+/// Whether this broker does what a key says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// It does.
+    Honoured,
+    /// The key is accepted and changes nothing; a broker names it in one warning at start.
+    Inert {
+        /// Why that is no loss, or not yet done.
+        why: &'static str,
+    },
+    /// Only the default is accepted.
+    Refused {
+        /// Why, and what to do instead.
+        why: &'static str,
+    },
+}
+
+/// All rows, by subject.
+static TABLES: &[&[Key]] = &[
+    ottla::KEYS,
+    node::KEYS,
+    log::KEYS,
+    topic::KEYS,
+    group::KEYS,
+    coordinators::KEYS,
+    quorum::KEYS,
+    remote::KEYS,
+    security::KEYS,
+    threads::KEYS,
+];
+
+/// Every key, by subject.
+pub fn all() -> impl Iterator<Item = &'static Key> {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// Every key that a broker's configuration may hold.
+pub fn of_broker() -> impl Iterator<Item = &'static Key> {
+    all().filter(|key| matches!(key.scope, Scope::BrokerReadOnly | Scope::BrokerDynamic))
+}
+
+/// Every key that a topic may override.
+pub fn of_topic() -> impl Iterator<Item = &'static Key> {
+    topic::KEYS.iter()
+}
+
+/// Every key that a group may override.
+pub fn of_group() -> impl Iterator<Item = &'static Key> {
+    group::KEYS.iter()
+}
+
+/// The broker's key of that name.
+#[must_use]
+pub fn broker_key(name: &str) -> Option<&'static Key> {
+    of_broker().find(|key| key.name == name)
+}
+
+/// The topic's key of that name.
+#[must_use]
+pub fn topic_key(name: &str) -> Option<&'static Key> {
+    of_topic().find(|key| key.name == name)
+}
+
+/// The group's key of that name.
+#[must_use]
+pub fn group_key(name: &str) -> Option<&'static Key> {
+    of_group().find(|key| key.name == name)
+}
+
+/// The broker's keys that mean the same as `name`, in the order in which they count, `name` among them.
+///
+/// Source: DynamicBrokerConfig.brokerConfigSynonyms.
+#[must_use]
+pub fn broker_synonyms(name: &'static str) -> Vec<&'static str> {
+    // The scheduler's interval stands in for log.flush.interval.ms, and not the other way round.
+    if name == "log.flush.scheduler.interval.ms" {
+        return vec![name];
+    }
+    of_topic()
+        .find(|key| key.synonyms.iter().any(|synonym| synonym.name == name))
+        .map_or_else(|| vec![name], |key| key.synonyms.iter().map(|synonym| synonym.name).collect())
+}
+
+impl Key {
+    /// Reads a value of this key, and says whether this broker accepts it.
+    ///
+    /// # Errors
+    /// When the value is not of the key's type, breaks its rule, or asks for what this broker does not do.
+    pub fn read(&self, text: &str) -> Result<Value, ConfigError> {
+        let value =
+            value::read(text, self.value_type, self.rule).map_err(|reason| ConfigError::InvalidValue {
+                name: self.name.to_owned(),
+                value: self.shown(text).to_owned(),
+                reason,
+            })?;
+        match self.refusal(&value) {
+            None => Ok(value),
+            Some(why) => Err(ConfigError::NotSupported {
+                name: self.name.to_owned(),
+                value: self.shown(text).to_owned(),
+                why,
+            }),
+        }
+    }
+
+    /// Whether Kafka calls the key read-only: a client cannot change it while the broker runs.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.scope == Scope::BrokerReadOnly
+    }
+
+    /// Why this broker does not take a valid value.
+    fn refusal(&self, value: &Value) -> Option<&'static str> {
+        match self.support {
+            Support::Refused { why } if !self.is_default(value) => Some(why),
+            Support::Honoured | Support::Inert { .. } | Support::Refused { .. } => self
+                .refused_values
+                .iter()
+                .find(|refused| holds(value, refused.value))
+                .map(|refused| refused.why),
+        }
+    }
+
+    /// The value, or stars for what is never shown.
+    fn shown<'a>(&self, text: &'a str) -> &'a str {
+        if self.value_type.is_sensitive() { "****" } else { text }
+    }
+
+    fn is_default(&self, value: &Value) -> bool {
+        self.default.and_then(|text| value::read(text, self.value_type, Rule::Any).ok()).as_ref()
+            == Some(value)
+            || self.default.is_none() && value.to_string().is_empty()
+    }
+
+    /// A row for a key of the broker that is read at start.
+    const fn broker(
+        name: &'static str,
+        value_type: ValueType,
+        default: Option<&'static str>,
+        doc: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            value_type,
+            rule: Rule::Any,
+            default,
+            kafka_default: KafkaDefault::Same,
+            scope: Scope::BrokerReadOnly,
+            refused_values: &[],
+            synonyms: &[],
+            support: Support::Honoured,
+            doc,
+        }
+    }
+
+    /// A row for a key of the broker that clients may change while it runs.
+    const fn dynamic(
+        name: &'static str,
+        value_type: ValueType,
+        default: Option<&'static str>,
+        doc: &'static str,
+    ) -> Self {
+        let mut key = Self::broker(name, value_type, default, doc);
+        key.scope = Scope::BrokerDynamic;
+        key
+    }
+
+    /// A row for a key of our own.
+    const fn ours(
+        name: &'static str,
+        value_type: ValueType,
+        default: Option<&'static str>,
+        doc: &'static str,
+    ) -> Self {
+        let mut key = Self::broker(name, value_type, default, doc);
+        key.kafka_default = KafkaDefault::NoSuchKey;
+        key
+    }
+
+    /// A row for a key of a topic.
+    const fn topic(
+        name: &'static str,
+        value_type: ValueType,
+        default: &'static str,
+        doc: &'static str,
+    ) -> Self {
+        let mut key = Self::broker(name, value_type, Some(default), doc);
+        key.scope = Scope::Topic;
+        key
+    }
+
+    /// A row for a key of the broker that changes nothing, and why.
+    const fn inert(
+        name: &'static str,
+        value_type: ValueType,
+        default: Option<&'static str>,
+        why: &'static str,
+    ) -> Self {
+        let mut key = Self::broker(name, value_type, default, why);
+        key.support = Support::Inert { why };
+        key
+    }
+
+    /// A row for a key of the broker of which only the default is accepted, and why.
+    const fn refused(
+        name: &'static str,
+        value_type: ValueType,
+        default: Option<&'static str>,
+        why: &'static str,
+    ) -> Self {
+        let mut key = Self::broker(name, value_type, default, why);
+        key.support = Support::Refused { why };
+        key
+    }
+
+    const fn rule(mut self, rule: Rule) -> Self {
+        self.rule = rule;
+        self
+    }
+
+    const fn refuses(mut self, values: &'static [RefusedValue]) -> Self {
+        self.refused_values = values;
+        self
+    }
+
+    const fn synonyms(mut self, synonyms: &'static [Synonym]) -> Self {
+        self.synonyms = synonyms;
+        self
+    }
+
+    const fn support(mut self, support: Support) -> Self {
+        self.support = support;
+        self
+    }
+
+    const fn differs(mut self, kafka: Option<&'static str>, why: &'static str) -> Self {
+        self.kafka_default = KafkaDefault::Differs { value: kafka, why };
+        self
+    }
+}
+
+/// Whether a value is that text, or a list with it among its entries.
+fn holds(value: &Value, text: &str) -> bool {
+    match value {
+        Value::List(entries) => entries.iter().any(|entry| entry == text),
+        Value::Boolean(_) | Value::Integer(_) | Value::Double(_) | Value::Text(_) => {
+            value.to_string() == text
+        }
+    }
+}

@@ -1,0 +1,113 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::broker::BrokerLayers;
+use crate::topic::TopicConfig;
+
+#[test]
+fn every_default_is_valid_and_accepted() {
+    for key in all() {
+        let Some(default) = key.default else { continue };
+        let value = key.read(default).unwrap_or_else(|error| panic!("{}: {error}", key.name));
+        assert_eq!(key.read(&value.to_string()), Ok(value), "{}", key.name);
+    }
+}
+
+#[test]
+fn name_is_there_once_in_each_namespace() {
+    for names in [
+        of_broker().map(|key| key.name).collect::<Vec<_>>(),
+        of_topic().map(|key| key.name).collect(),
+        of_group().map(|key| key.name).collect(),
+    ] {
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+    }
+    assert!(
+        of_topic().all(|key| key.scope == Scope::Topic) && of_group().all(|key| key.scope == Scope::Group)
+    );
+}
+
+#[test]
+fn every_honoured_key_has_a_sentence() {
+    for key in all().filter(|key| key.support == Support::Honoured) {
+        assert!(key.doc.ends_with('.'), "{}", key.name);
+    }
+}
+
+#[test]
+fn every_reason_fits_behind_a_colon() {
+    let reasons = all().filter_map(|key| match key.support {
+        Support::Honoured => None,
+        Support::Inert { why } | Support::Refused { why } => Some(why),
+    });
+    for why in reasons.chain(all().flat_map(|key| key.refused_values).map(|refused| refused.why)) {
+        assert!(!why.ends_with('.') && !why.is_empty(), "{why}");
+    }
+}
+
+#[test]
+fn synonym_is_a_key_of_the_broker_and_of_the_topics_type() {
+    for topic in of_topic() {
+        for synonym in topic.synonyms {
+            let key = broker_key(synonym.name).unwrap_or_else(|| panic!("{}", synonym.name));
+            assert!(key.value_type == topic.value_type || synonym.factor > 1, "{}", key.name);
+            assert!(synonym.factor > 1 || key.rule == topic.rule || key.rule == Rule::Any, "{}", key.name);
+        }
+    }
+}
+
+#[test]
+fn default_of_a_topic_is_that_of_the_broker() {
+    let nothing_set = BrokerLayers::default();
+    for key in of_topic() {
+        assert_eq!(Some(nothing_set.topic_default(key).as_str()), key.default, "{}", key.name);
+    }
+}
+
+#[test]
+fn typed_struct_has_the_keys_that_are_honoured_and_their_defaults() {
+    let values = TopicConfig::default().values();
+    for key in of_topic() {
+        let value = values.iter().find(|(name, _)| *name == key.name).map(|(_, value)| value.to_string());
+        match key.support {
+            Support::Honoured => assert_eq!(value.as_deref(), key.default, "{}", key.name),
+            Support::Inert { .. } | Support::Refused { .. } => {
+                assert!(value.is_none() || value.as_deref() == key.default, "{}", key.name);
+            }
+        }
+    }
+    assert!(values.iter().all(|(name, _)| topic_key(name).is_some()));
+}
+
+#[test]
+fn keys_that_mean_the_same_are_in_kafkas_order() {
+    let retention = ["log.retention.ms", "log.retention.minutes", "log.retention.hours"];
+    for name in retention {
+        assert_eq!(broker_synonyms(name), retention);
+    }
+    assert_eq!(broker_synonyms("log.roll.hours"), ["log.roll.ms", "log.roll.hours"]);
+    assert_eq!(
+        broker_synonyms("log.flush.interval.ms"),
+        ["log.flush.interval.ms", "log.flush.scheduler.interval.ms"]
+    );
+    assert_eq!(broker_synonyms("log.flush.scheduler.interval.ms"), ["log.flush.scheduler.interval.ms"]);
+    assert_eq!(broker_synonyms("num.partitions"), ["num.partitions"]);
+}
+
+#[test]
+fn refused_key_accepts_its_default_in_any_spelling() {
+    let key = topic_key("remote.storage.enable").unwrap();
+    assert!(key.read(" False ").is_ok());
+    assert_eq!(
+        key.read("true").unwrap_err().to_string(),
+        "remote.storage.enable=true is not supported: there is no tiered storage; records stay in the data directory"
+    );
+}
+
+#[test]
+fn password_is_not_repeated_in_an_error() {
+    let key = broker_key("ssl.key.password").unwrap();
+    assert!(key.value_type.is_sensitive());
+    let refused = Key { support: Support::Refused { why: "no" }, ..*key };
+    assert_eq!(refused.read("secret").unwrap_err().to_string(), "ssl.key.password=**** is not supported: no");
+}

@@ -1,0 +1,66 @@
+//! Everything else that files for Apache Kafka carry: its threads, metrics, quotas and plug-ins.
+
+use super::Key;
+use crate::value::ValueType::{Boolean, Class, Double, Int, List, Long, String};
+
+const THREADS: &str = "the broker has no such pool of threads to size";
+const IN_FLIGHT: &str = "requests that wait are bounded for each connection, not in one queue";
+const CREATION_RATE: &str = "connections are bounded in number, not yet in how fast they come";
+const REPLICATION: &str = "there is one node, and no broker for it to connect to";
+const HOUSEKEEPING: &str = "housekeeping begins with the broker";
+const QUOTAS: &str = "there are no quotas yet";
+const PURGATORY: &str = "requests that wait have a deadline each, and no purgatory to clear";
+const METRICS: &str = "metrics are served over HTTP, at ottla.http.listener";
+const CLEANER: &str = "compacted topics are not there yet";
+const LEGACY: &str = "Apache Kafka 4 has no such key either";
+const JAVA: &str = "this broker cannot load Java classes, and would not enforce what this one does";
+const PROVIDERS: &str = "values are taken as they stand; write them out, or give them by environment";
+const ONE_DIRECTORY: &str = "there is one data directory, and nowhere else to put new partitions";
+const OVERRIDES: &str = "the limit of max.connections.per.ip is the same for every address";
+const TIMESTAMPS: &str = "use log.message.timestamp.before.max.ms and log.message.timestamp.after.max.ms";
+const LISTENERS: &str = "use listeners and advertised.listeners";
+
+pub(super) static KEYS: &[Key] = &[
+    Key::refused("alter.config.policy.class.name", Class, None, JAVA),
+    Key::inert("background.threads", Int, Some("10"), THREADS),
+    Key::refused("config.providers", List, Some(""), PROVIDERS),
+    Key::refused("cordoned.log.dirs", List, Some(""), ONE_DIRECTORY),
+    Key::refused("create.topic.policy.class.name", Class, None, JAVA),
+    Key::inert("log.initial.task.delay.ms", Long, Some("30000"), HOUSEKEEPING),
+    Key::inert("max.connection.creation.rate", Int, Some("2147483647"), CREATION_RATE),
+    Key::refused("max.connections.per.ip.overrides", String, Some(""), OVERRIDES),
+    Key::inert("num.io.threads", Int, Some("8"), THREADS),
+    Key::inert("num.network.threads", Int, Some("3"), THREADS),
+    Key::inert("queued.max.request.bytes", Long, Some("-1"), IN_FLIGHT),
+    Key::inert("queued.max.requests", Int, Some("500"), IN_FLIGHT),
+    Key::inert("request.timeout.ms", Int, Some("30000"), REPLICATION),
+    Key::inert("socket.connection.setup.timeout.max.ms", Long, Some("30000"), REPLICATION),
+    Key::inert("socket.connection.setup.timeout.ms", Long, Some("10000"), REPLICATION),
+    Key::refused("client.quota.callback.class", Class, None, JAVA),
+    Key::inert("quota.window.num", Int, Some("11"), QUOTAS),
+    Key::inert("quota.window.size.seconds", Int, Some("1"), QUOTAS),
+    Key::inert("delete.records.purgatory.purge.interval.requests", Int, Some("1"), PURGATORY),
+    Key::inert("fetch.purgatory.purge.interval.requests", Int, Some("1000"), PURGATORY),
+    Key::inert("producer.purgatory.purge.interval.requests", Int, Some("1000"), PURGATORY),
+    Key::inert("kafka.metrics.polling.interval.secs", Int, Some("10"), METRICS),
+    Key::inert("kafka.metrics.reporters", List, Some(""), METRICS),
+    Key::inert("metric.reporters", List, Some("org.apache.kafka.common.metrics.JmxReporter"), METRICS),
+    Key::inert("metrics.num.samples", Int, Some("2"), METRICS),
+    Key::inert("metrics.recording.level", String, Some("INFO"), METRICS),
+    Key::inert("metrics.sample.window.ms", Long, Some("30000"), METRICS),
+    Key::inert("telemetry.max.bytes", Int, Some("1048576"), METRICS),
+    Key::inert("log.cleaner.backoff.ms", Long, Some("15000"), CLEANER),
+    Key::inert("log.cleaner.dedupe.buffer.size", Long, Some("134217728"), CLEANER),
+    Key::inert("log.cleaner.enable", Boolean, Some("true"), CLEANER),
+    Key::inert("log.cleaner.io.buffer.load.factor", Double, Some("0.9"), CLEANER),
+    Key::inert("log.cleaner.io.buffer.size", Int, Some("524288"), CLEANER),
+    Key::inert("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"), CLEANER),
+    Key::inert("log.cleaner.threads", Int, Some("1"), CLEANER),
+    Key::inert("log.message.downconversion.enable", Boolean, None, LEGACY),
+    Key::inert("log.message.format.version", String, None, LEGACY),
+    Key::refused("log.message.timestamp.difference.max.ms", Long, None, TIMESTAMPS),
+    Key::refused("advertised.host.name", String, None, LISTENERS),
+    Key::refused("advertised.port", Int, None, LISTENERS),
+    Key::refused("host.name", String, None, LISTENERS),
+    Key::refused("port", Int, None, LISTENERS),
+];
