@@ -185,19 +185,21 @@ mod tests {
 
     #[test]
     fn damage_is_named() {
-        use CheckpointError::*;
         let error = |text: &str| decode_offsets(text).unwrap_err();
-        assert_eq!(error(""), UnsupportedVersion { found: String::new() });
-        assert_eq!(error("1\n0\n"), UnsupportedVersion { found: "1".into() });
-        assert_eq!(error("0\n"), BadCount { found: String::new() });
-        assert_eq!(error("0\n-1\n"), BadCount { found: "-1".into() });
-        assert_eq!(error("0\n2\na 0 0\n"), CountMismatch { declared: 2, found: 1 });
-        assert_eq!(error("0\n99999999999999999999\n"), BadCount { found: "99999999999999999999".into() });
-        assert_eq!(error("0\n0\na 0 0\n"), CountMismatch { declared: 0, found: 1 });
+        assert_eq!(error(""), CheckpointError::UnsupportedVersion { found: String::new() });
+        assert_eq!(error("1\n0\n"), CheckpointError::UnsupportedVersion { found: "1".into() });
+        assert_eq!(error("0\n"), CheckpointError::BadCount { found: String::new() });
+        assert_eq!(error("0\n-1\n"), CheckpointError::BadCount { found: "-1".into() });
+        assert_eq!(error("0\n2\na 0 0\n"), CheckpointError::CountMismatch { declared: 2, found: 1 });
+        assert_eq!(
+            error("0\n99999999999999999999\n"),
+            CheckpointError::BadCount { found: "99999999999999999999".into() }
+        );
+        assert_eq!(error("0\n0\na 0 0\n"), CheckpointError::CountMismatch { declared: 0, found: 1 });
         for entry in ["a 0", "a 0 -1", "a -1 0", "a 0 0 0", "a x 0", "", "a 0 9223372036854775808"] {
-            assert_eq!(error(&format!("0\n1\n{entry}\n")), BadEntry { line: 3 }, "{entry}");
+            assert_eq!(error(&format!("0\n1\n{entry}\n")), CheckpointError::BadEntry { line: 3 }, "{entry}");
         }
-        assert_eq!(error("0\n2\na 0 1\na 0 1\n"), Duplicate { line: 4 });
-        assert_eq!(decode_epochs("0\n1\n1\n"), Err(BadEntry { line: 3 }));
+        assert_eq!(error("0\n2\na 0 1\na 0 1\n"), CheckpointError::Duplicate { line: 4 });
+        assert_eq!(decode_epochs("0\n1\n1\n"), Err(CheckpointError::BadEntry { line: 3 }));
     }
 }

@@ -102,9 +102,10 @@ pub fn decompress(codec: Codec, bytes: &[u8], cap: usize) -> Result<Vec<u8>, Dec
     }
 }
 
-/// The largest window that a zstd stream may ask for, as a power of two: 8 MiB. Larger lets a few bytes of input claim
-/// as much memory; smaller refuses streams of the levels up to 19, which RFC 8878 asks every decoder to take.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// The largest window that a zstd stream may ask for, as a power of two: 128 MiB, which levels up to 22 use and Java's
+/// library takes. Larger lets a few bytes of input reserve that much address space (memory is touched only as output
+/// fills it, and that is capped); smaller refuses what clients with the highest levels send.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// Output is read in steps of this size: larger wastes memory on small batches, smaller costs calls.
 const STEP: usize = 64 * 1024;
@@ -153,7 +154,7 @@ pub fn compress(codec: Codec, level: i32, bytes: &[u8]) -> Result<Vec<u8>, Compr
             encoder.write_all(bytes).map_err(|error| failed(error.to_string()))?;
             encoder.finish().map_err(|error| failed(error.to_string()))
         }
-        Codec::Zstd => zstd::stream::encode_all(bytes, level).map_err(|error| failed(error.to_string())),
+        Codec::Zstd => zstd::bulk::compress(bytes, level).map_err(|error| failed(error.to_string())),
     }
 }
 

@@ -86,3 +86,70 @@ impl EndTransactionMarker {
         [0, 0, a, b, c, d]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::check;
+    use crate::batch_builder::{BatchBuilder, BatchSpec, end_transaction_batch};
+    use crate::golden;
+    use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs};
+
+    const RESULTS: [(TransactionResult, &str); 2] = [
+        (TransactionResult::Abort, golden::ABORT_MARKER),
+        (TransactionResult::Commit, golden::COMMIT_MARKER),
+    ];
+
+    #[test]
+    fn kafkas_markers_are_read() {
+        for (result, hex) in RESULTS {
+            let batch = golden::bytes(hex);
+            check(&batch).unwrap();
+            let marker = EndTransactionMarker { result, coordinator_epoch: 12 };
+            assert_eq!(EndTransactionMarker::read(&batch).unwrap(), Some(marker));
+        }
+    }
+
+    #[test]
+    fn markers_are_written_as_kafka_writes_them() {
+        for (result, hex) in RESULTS {
+            let marker = EndTransactionMarker { result, coordinator_epoch: 12 };
+            let (id, epoch, time) = (ProducerId(4242), ProducerEpoch(8), TimestampMs(1_700_000_000_000));
+            let mut batch = end_transaction_batch(id, epoch, marker, time).unwrap();
+            let position = check(&batch).unwrap().position_bytes(Offset(77), LeaderEpoch(3));
+            batch[..position.len()].copy_from_slice(&position);
+            assert_eq!(batch, golden::bytes(hex));
+        }
+    }
+
+    type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+    fn control_batch(records: &[KeyAndValue<'_>]) -> Vec<u8> {
+        let mut builder = BatchBuilder::new(BatchSpec { flags: 0x30, ..BatchSpec::default() });
+        for (key, value) in records {
+            builder.push(TimestampMs(0), *key, *value, &[]);
+        }
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn batches_without_a_marker_have_none() {
+        let data = golden::bytes(golden::TRANSACTIONAL);
+        assert_eq!(EndTransactionMarker::read(&data).unwrap(), None);
+        assert_eq!(EndTransactionMarker::read(&control_batch(&[])).unwrap(), None, "compacted away");
+        let leader_change = control_batch(&[(Some(&[0, 0, 0, 2]), Some(&[]))]);
+        assert_eq!(EndTransactionMarker::read(&leader_change).unwrap(), None);
+    }
+
+    #[test]
+    fn malformed_markers_are_refused() {
+        let value: Option<&[u8]> = Some(&[0; 6]);
+        for (key, value) in
+            [(None, value), (Some(&[0; 3][..]), value), (Some(&[0; 4]), None), (Some(&[0; 4]), Some(&[0; 5]))]
+        {
+            let read = EndTransactionMarker::read(&control_batch(&[(key, value)]));
+            assert!(matches!(read, Err(MarkerError::NotAMarker)), "{key:?} {value:?}");
+        }
+        assert!(matches!(EndTransactionMarker::read(&[0; 61]), Err(MarkerError::Records(_))));
+    }
+}
