@@ -24,6 +24,9 @@ mod tests;
 
 pub use families::{FAMILIES, Family};
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use crate::error::ConfigError;
 use crate::value::{self, Rule, Value, ValueType};
 
@@ -153,7 +156,9 @@ pub fn of_group() -> impl Iterator<Item = &'static Key> {
 /// The broker's key of that name.
 #[must_use]
 pub fn broker_key(name: &str) -> Option<&'static Key> {
-    of_broker().find(|key| key.name == name)
+    static BY_NAME: LazyLock<BTreeMap<&str, &Key>> =
+        LazyLock::new(|| of_broker().map(|key| (key.name, key)).collect());
+    BY_NAME.get(name).copied()
 }
 
 /// The topic's key of that name.

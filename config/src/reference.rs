@@ -121,7 +121,11 @@ This page is made from the table of keys in `config/src/keys`; a test keeps it c
 ";
 
 fn entry(key: &Key) -> String {
-    let mut out = format!("{}\n{}\n", key.name, wrapped(&sentences(key), "    "));
+    let mut out = format!("{}\n", key.name);
+    let sentences = sentences(key);
+    if !sentences.is_empty() {
+        out.push_str(&format!("{}\n", wrapped(&sentences, "    ")));
+    }
     let default = key.default.map_or("unset".to_owned(), |default| format!("\"{default}\""));
     out.push_str(&format!("    {}; default {default}\n", kind(key)));
     match key.support {
@@ -142,13 +146,14 @@ fn entry(key: &Key) -> String {
     out
 }
 
-/// What the key does, and what a user of Apache Kafka should know beside it.
+/// What the key does, where that is not the reason why it does nothing, and what a user of Apache Kafka should know
+/// beside it.
 fn sentences(key: &Key) -> String {
-    let mut out = if key.support == Support::Honoured || key.scope == Scope::Topic {
-        key.doc.to_owned()
-    } else {
-        capitalised(key.doc) + "."
+    let is_the_reason = match key.support {
+        Support::Honoured => false,
+        Support::Inert { why } | Support::Refused { why } => why == key.doc,
     };
+    let mut out = if is_the_reason { String::new() } else { key.doc.to_owned() };
     if let KafkaDefault::Differs { value, why } = key.kafka_default {
         let value = value.map_or("unset".to_owned(), |value| format!("{value:?}"));
         out.push_str(&format!(" Apache Kafka's default is {value}; here it is another, since {why}."));
