@@ -8,8 +8,8 @@
 //! 26 last_stable_offset i64  once the marker was appended
 //! ```
 //!
-//! 34 bytes each, big-endian, in the order of their markers. A higher version is refused: it means a newer writer.
-//! Source: `AbortedTxn.java`, `TransactionIndex.java`.
+//! 34 bytes each, big-endian, in the order of their markers. A higher version is refused: it means a newer
+//! writer. Source: `AbortedTxn.java`, `TransactionIndex.java`.
 //!
 //! Absent: committed transactions, which readers need not know, and files.
 
@@ -147,8 +147,8 @@ impl AbortedTransactions {
         self.entries.truncate(kept);
     }
 
-    /// Adds to `found` what overlaps `from` (inclusive) to `upper_bound` (exclusive), in marker order. True once later
-    /// segments cannot add anything: a last stable offset at or past the upper bound was met.
+    /// Adds to `found` what overlaps `from` (inclusive) to `upper_bound` (exclusive), in marker order. True
+    /// once later segments cannot add anything: a last stable offset at or past the upper bound was met.
     pub fn collect(&self, from: Offset, upper_bound: Offset, found: &mut Vec<AbortedTransaction>) -> bool {
         for entry in &self.entries {
             if entry.last_offset >= from && entry.first_offset < upper_bound {

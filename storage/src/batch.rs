@@ -17,13 +17,14 @@
 //! 61 records                      compressed as a whole where `attributes` say so
 //! ```
 //!
-//! All numbers are big-endian. `base_offset` and `partition_leader_epoch` lie before the CRC, so a leader sets them
-//! without a new checksum. Source: KIP-98, `DefaultRecordBatch.java`.
+//! All numbers are big-endian. `base_offset` and `partition_leader_epoch` lie before the CRC, so a leader
+//! sets them without a new checksum. Source: KIP-98, `DefaultRecordBatch.java`.
 //!
-//! Invariants: nothing here panics, whatever the bytes; a header that was parsed has magic 2, a length of at least
-//! a header, and offsets that do not overflow.
+//! Invariants: nothing here panics, whatever the bytes; a header that was parsed has magic 2, a length of at
+//! least a header, and offsets that do not overflow.
 //!
-//! Absent: what a broker demands of a batch that a client sent ([`validate`]), and the records ([`crate::records`]).
+//! Absent: what a broker demands of a batch that a client sent ([`validate()`]), and the records
+//! ([`crate::records`]).
 
 mod control;
 mod validate;
@@ -286,8 +287,8 @@ impl BatchHeader {
         self.producer_id.0 > ProducerId::NONE.0
     }
 
-    /// The first [`POSITION_LEN`] bytes of this batch once it stands at `base_offset`, appended in `leader_epoch`.
-    /// Copying them over a batch's own leaves its CRC right.
+    /// The first [`POSITION_LEN`] bytes of this batch once it stands at `base_offset`, appended in
+    /// `leader_epoch`. Copying them over a batch's own leaves its CRC right.
     #[must_use]
     pub fn position_bytes(&self, base_offset: Offset, leader_epoch: LeaderEpoch) -> [u8; POSITION_LEN] {
         let mut bytes = [0; POSITION_LEN];
@@ -320,8 +321,8 @@ impl Fields<'_> {
     }
 }
 
-/// The first batch of `bytes`, with nothing taken on trust: it is whole, of magic 2, and its CRC is right. What follows
-/// it is not looked at. Recovery and followers use this.
+/// The first batch of `bytes`, with nothing taken on trust: it is whole, of magic 2, and its CRC is right.
+/// What follows it is not looked at. Recovery and followers use this.
 ///
 /// # Errors
 /// [`BatchError`]; [`BatchError::Incomplete`] where `bytes` end within the batch.
@@ -337,8 +338,8 @@ pub fn check(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
     Ok(header)
 }
 
-/// CRC-32C (Castagnoli), which guards record batches and Kafka's producer snapshots. Of a batch it covers the bytes
-/// from [`field::ATTRIBUTES`] to the end. Source: RFC 3720, appendix B.4.
+/// CRC-32C (Castagnoli), which guards record batches and Kafka's producer snapshots. Of a batch it covers the
+/// bytes from [`field::ATTRIBUTES`] to the end. Source: RFC 3720, appendix B.4.
 #[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)

@@ -102,7 +102,8 @@ impl BatchBuilder {
         self.push_at(self.last_offset_delta + 1, timestamp, key, value, headers);
     }
 
-    /// Adds a record at an offset relative to the base offset, which compaction keeps when it leaves records out.
+    /// Adds a record at an offset relative to the base offset, which compaction keeps when it leaves records
+    /// out.
     ///
     /// # Panics
     /// If the offset is not greater than the last one.
@@ -180,7 +181,8 @@ impl BatchBuilder {
     }
 }
 
-/// The control batch that ends a producer's transaction, still without an offset. Source: `MemoryRecords.java`.
+/// The control batch that ends a producer's transaction, still without an offset. Source:
+/// `MemoryRecords.java`.
 ///
 /// # Errors
 /// [`BuildError`], in theory: nothing is compressed and nothing is large.

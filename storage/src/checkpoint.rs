@@ -9,8 +9,8 @@
 //!
 //! Every line ends with a newline. Source: `CheckpointFile.java`, `OffsetCheckpointFile.java`.
 //!
-//! Invariants: decoding takes exactly what encoding writes (Kafka's own files included) and refuses the rest, so that a
-//! damaged checkpoint is noticed instead of believed.
+//! Invariants: decoding takes exactly what encoding writes (Kafka's own files included) and refuses the rest,
+//! so that a damaged checkpoint is noticed instead of believed.
 //!
 //! Absent: files; a writer renames a flushed temporary file over the old one.
 
@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn every_cut_of_a_checkpoint_is_noticed_or_changes_nothing_but_digits_of_its_last_line() {
-        // A cut within the last number leaves a shorter number, which no format without a checksum can tell: the
-        // writer's rename is what rules it out.
+        // A cut within the last number leaves a shorter number, which no format without a checksum can tell:
+        // the writer's rename is what rules it out.
         let text = encode_offsets(&offsets());
         let last_number = text.len() - "0\n".len();
         for cut in 0..last_number {

@@ -1,9 +1,9 @@
 //! The codecs of record batches, as Kafka's Java client reads and writes them.
 //!
-//! Invariants: [`decompress`] never holds more output than its cap, whatever the input declares, and never panics.
-//! A batch's records are compressed as one stream of its codec.
+//! Invariants: [`decompress`] never holds more output than its cap, whatever the input declares, and never
+//! panics. A batch's records are compressed as one stream of its codec.
 //!
-//! Absent: which batches are decompressed at all ([`crate::batch::validate`] decides).
+//! Absent: which batches are decompressed at all ([`crate::batch::validate()`] decides).
 
 use std::io::{Read, Write};
 
@@ -85,7 +85,8 @@ pub struct CompressError {
 /// The output of `bytes`, at most `cap` bytes of it.
 ///
 /// # Errors
-/// [`DecompressError::TooLarge`] past the cap, [`DecompressError::Corrupt`] where the stream is none or is cut off.
+/// [`DecompressError::TooLarge`] past the cap, [`DecompressError::Corrupt`] where the stream is none or is
+/// cut off.
 pub fn decompress(codec: Codec, bytes: &[u8], cap: usize) -> Result<Vec<u8>, DecompressError> {
     let corrupt = |error: std::io::Error| DecompressError::Corrupt { codec, reason: error.to_string() };
     match codec {
@@ -102,9 +103,10 @@ pub fn decompress(codec: Codec, bytes: &[u8], cap: usize) -> Result<Vec<u8>, Dec
     }
 }
 
-/// The largest window that a zstd stream may ask for, as a power of two: 128 MiB, which levels up to 22 use and Java's
-/// library takes. Larger lets a few bytes of input reserve that much address space (memory is touched only as output
-/// fills it, and that is capped); smaller refuses what clients with the highest levels send.
+/// The largest window that a zstd stream may ask for, as a power of two: 128 MiB, which levels up to 22 use
+/// and Java's library takes. Larger lets a few bytes of input reserve that much address space (memory is
+/// touched only as output fills it, and that is capped); smaller refuses what clients with the highest levels
+/// send.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// Output is read in steps of this size: larger wastes memory on small batches, smaller costs calls.
@@ -114,7 +116,7 @@ fn read_capped(codec: Codec, mut stream: impl Read, cap: usize) -> Result<Vec<u8
     let mut output = Vec::new();
     loop {
         // One byte more than the cap tells "exactly the cap" from "too much".
-        let room = (cap + 1).saturating_sub(output.len()).min(STEP);
+        let room = cap.saturating_add(1).saturating_sub(output.len()).min(STEP);
         let read = stream.by_ref().take(room as u64).read_to_end(&mut output);
         let read = read.map_err(|error| DecompressError::Corrupt { codec, reason: error.to_string() })?;
         if output.len() > cap {
@@ -126,8 +128,8 @@ fn read_capped(codec: Codec, mut stream: impl Read, cap: usize) -> Result<Vec<u8
     }
 }
 
-/// `bytes` as one stream of `codec`. `level` is in the codec's own scale; gzip takes -1 for its default, and snappy has
-/// none.
+/// `bytes` as one stream of `codec`. `level` is in the codec's own scale; gzip takes -1 for its default, and
+/// snappy has none.
 ///
 /// # Errors
 /// [`CompressError`] where the codec's library fails.
@@ -146,7 +148,8 @@ pub fn compress(codec: Codec, level: i32, bytes: &[u8]) -> Result<Vec<u8>, Compr
         }
         Codec::Snappy => snappy::compress(bytes).map_err(|error| failed(error.to_string())),
         Codec::Lz4 => {
-            // Independent blocks of 64 KiB without checksums, as Kafka's client writes them. lz4_flex has one level.
+            // Independent blocks of 64 KiB without checksums, as Kafka's client writes them. lz4_flex has one
+            // level.
             let frame = lz4_flex::frame::FrameInfo::new()
                 .block_size(lz4_flex::frame::BlockSize::Max64KB)
                 .block_mode(lz4_flex::frame::BlockMode::Independent);

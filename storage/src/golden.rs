@@ -1,9 +1,11 @@
-//! Bytes that Apache Kafka 4.3.1 wrote (`MemoryRecords`, `ProducerStateManager.writeSnapshot`), for the tests.
+//! Bytes that Apache Kafka 4.3.1 wrote (`MemoryRecords`, `ProducerStateManager.writeSnapshot`), for the
+//! tests.
 
 use crate::compression::Codec;
 
-/// Three records of the idempotent producer 4242, epoch 7, sequence 2^31-2, leader epoch 5: with two headers of one
-/// name, without a key, without a value. The timestamps are 1700000000000, 500 ms later, and 100 ms before the first.
+/// Three records of the idempotent producer 4242, epoch 7, sequence 2^31-2, leader epoch 5: with two headers
+/// of one name, without a key, without a value. The timestamps are 1700000000000, 500 ms later, and 100 ms
+/// before the first.
 pub(crate) const SMALL: [(Codec, &str); 5] = [
     (
         Codec::None,
@@ -42,7 +44,8 @@ pub(crate) const TRANSACTIONAL: &str = "\
     00000000000000000000003affffffff02823c60090010000000000000000000000005000000000000000500000000000000\
     0900010000000000000001100000000261026200";
 
-/// The marker of producer 4242, epoch 8, coordinator epoch 12, at offset 77, leader epoch 3, time 1700000000000.
+/// The marker of producer 4242, epoch 8, coordinator epoch 12, at offset 77, leader epoch 3, time
+/// 1700000000000.
 pub(crate) const ABORT_MARKER: &str = "\
     000000000000004d000000420000000302e2d30e710030000000000000018bcfe568000000018bcfe5680000000000000010\
     920008ffffffff000000012000000008000000000c00000000000c00";
@@ -52,8 +55,9 @@ pub(crate) const COMMIT_MARKER: &str = "\
     000000000000004d00000042000000030216edd8390030000000000000018bcfe568000000018bcfe5680000000000000010\
     920008ffffffff000000012000000008000000010c00000000000c00";
 
-/// Producer 1: epoch 2, coordinator epoch 3, sequences up to 9, offsets 95 to 99, a transaction open since 90, time
-/// 1700000000000. Producer 2: epoch 0, no batch, time 1600000000000... which Kafka writes for a mere marker.
+/// Producer 1: epoch 2, coordinator epoch 3, sequences up to 9, offsets 95 to 99, a transaction open since
+/// 90, time 1700000000000. Producer 2: epoch 0, no batch, time 1600000000000... which Kafka writes for a mere
+/// marker.
 pub(crate) const SNAPSHOT: &str = "\
     0001095530ce0000000200000000000000010002000000090000000000000063000000040000018bcfe56800000000030000\
     00000000005a00000000000000020000ffffffffffffffffffffffff0000000000000174876e8000ffffffffffffffffffff\

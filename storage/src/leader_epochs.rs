@@ -70,9 +70,9 @@ impl LeaderEpochs {
         self.entries.last().map(|entry| entry.epoch)
     }
 
-    /// `epoch` begins at `start_offset`. Entries that contradict it (a later epoch, or one that starts at or after this
-    /// offset) are false and go. True if anything changed, so that the file must be written before a record of that
-    /// epoch is.
+    /// `epoch` begins at `start_offset`. Entries that contradict it (a later epoch, or one that starts at or
+    /// after this offset) are false and go. True if anything changed, so that the file must be written before
+    /// a record of that epoch is.
     ///
     /// # Panics
     /// If either is negative: callers have no such epochs.
@@ -92,17 +92,17 @@ impl LeaderEpochs {
         true
     }
 
-    /// The epoch of the record at `offset`; `None` before the first entry. An offset past the log's end has the
-    /// latest epoch.
+    /// The epoch of the record at `offset`; `None` before the first entry. An offset past the log's end has
+    /// the latest epoch.
     #[must_use]
     pub fn epoch_for_offset(&self, offset: Offset) -> Option<LeaderEpoch> {
         let after = self.entries.partition_point(|entry| entry.start_offset <= offset);
         self.entries.get(after.checked_sub(1)?).map(|entry| entry.epoch)
     }
 
-    /// Where `requested` ended in a log that ends at `log_end_offset` (exclusive). `None` where that cannot be told:
-    /// the epoch is newer than any here, or negative. Between two epochs the older one is the answer; before the
-    /// oldest, the requested one, which ended where the oldest began.
+    /// Where `requested` ended in a log that ends at `log_end_offset` (exclusive). `None` where that cannot
+    /// be told: the epoch is newer than any here, or negative. Between two epochs the older one is the
+    /// answer; before the oldest, the requested one, which ended where the oldest began.
     #[must_use]
     pub fn end_offset_for(&self, requested: LeaderEpoch, log_end_offset: Offset) -> Option<EpochEnd> {
         if requested.0 < 0 {
@@ -125,8 +125,8 @@ impl LeaderEpochs {
         changed
     }
 
-    /// The log now starts at `start_offset`: epochs that ended there or earlier go, and the one that holds it starts
-    /// there. True if anything changed.
+    /// The log now starts at `start_offset`: epochs that ended there or earlier go, and the one that holds it
+    /// starts there. True if anything changed.
     pub fn truncate_from_start(&mut self, start_offset: Offset) -> bool {
         let at_or_below = self.entries.partition_point(|entry| entry.start_offset <= start_offset);
         let Some(holder) = at_or_below.checked_sub(1) else {

@@ -2,15 +2,16 @@
 //! transactions are open.
 //!
 //! A pure function of the batches in the log, in order: the leader, followers and recovery all get it from
-//! [`ProducerStates::apply`]. To cut a log is to start over, from the newest snapshot at or below the new end (or
-//! from nothing) and the batches after it.
+//! [`ProducerStates::apply`]. To cut a log is to start over, from the newest snapshot at or below the new end
+//! (or from nothing) and the batches after it.
 //!
-//! Invariants: [`ProducerStates::check`] changes nothing and `apply` cannot fail, so that a leader can check, append and
-//! then apply under one lock; a producer has at most [`BATCHES_PER_PRODUCER`] batches; every open transaction of a
-//! producer is in the list of open transactions, and only those.
+//! Invariants: [`ProducerStates::check`] changes nothing and `apply` cannot fail, so that a leader can check,
+//! append and then apply under one lock; a producer has at most [`BATCHES_PER_PRODUCER`] batches; every open
+//! transaction of a producer is in the list of open transactions, and only those.
 //!
 //! Absent: files and when snapshots are taken (the log), verification of transactions with their coordinator.
-//! Source: KIP-98, KIP-360, KIP-890, `ProducerStateManager.java`, `ProducerAppendInfo.java`, `ProducerStateEntry.java`.
+//! Source: KIP-98, KIP-360, KIP-890, `ProducerStateManager.java`, `ProducerAppendInfo.java`,
+//! `ProducerStateEntry.java`.
 
 use std::collections::BTreeMap;
 
@@ -23,17 +24,18 @@ mod snapshot;
 
 pub use snapshot::SnapshotError;
 
-/// Batches of a producer that are remembered to recognise duplicates. Clients have up to five requests in flight, so
-/// fewer would take a retry for a gap; more never match. Source: `ProducerStateEntry.NUM_BATCHES_TO_RETAIN`.
+/// Batches of a producer that are remembered to recognise duplicates. Clients have up to five requests in
+/// flight, so fewer would take a retry for a gap; more never match. Source:
+/// `ProducerStateEntry.NUM_BATCHES_TO_RETAIN`.
 pub const BATCHES_PER_PRODUCER: usize = 5;
 
-/// Producers that a log remembers. Beyond it those without an open transaction that have not written for longest are
-/// forgotten, an eighth of all at once, as if they had expired: the state of a log stays below about 25 MB. Larger lets
-/// short-lived producers take that much more memory in each partition; smaller forgets a quiet producer, whose next
-/// retry is then taken for new, while others still start.
+/// Producers that a log remembers. Beyond it those without an open transaction that have not written for
+/// longest are forgotten, an eighth of all at once, as if they had expired: the state of a log stays below
+/// about 25 MB. Larger lets short-lived producers take that much more memory in each partition; smaller
+/// forgets a quiet producer, whose next retry is then taken for new, while others still start.
 ///
-/// Forgetting, not refusing: a follower must apply what its leader appended, and a flood of new producer ids must not
-/// lock out everyone for as long as ids live.
+/// Forgetting, not refusing: a follower must apply what its leader appended, and a flood of new producer ids
+/// must not lock out everyone for as long as ids live.
 pub const PRODUCERS_MAX: usize = 100_000;
 
 /// One batch of a producer.
@@ -72,8 +74,8 @@ pub struct ProducerState {
     pub coordinator_epoch: i32,
     /// The greatest timestamp of the newest batch or marker.
     pub last_timestamp: TimestampMs,
-    /// When this node last saw it write, by this node's clock. Producers expire by it, not by the timestamps of their
-    /// records: who writes records from last year is not idle.
+    /// When this node last saw it write, by this node's clock. Producers expire by it, not by the timestamps
+    /// of their records: who writes records from last year is not idle.
     pub last_active: TimestampMs,
     /// Where the open transaction began, if one is open.
     pub current_transaction_first_offset: Option<Offset>,
@@ -223,8 +225,8 @@ pub struct CompletedTransaction {
     pub last_offset: Offset,
     /// How it ended. Aborted ones go into the index of aborted transactions.
     pub result: TransactionResult,
-    /// The last stable offset with this marker, whatever is replicated: the first offset of the oldest transaction that
-    /// is still open, or the offset after the marker.
+    /// The last stable offset with this marker, whatever is replicated: the first offset of the oldest
+    /// transaction that is still open, or the offset after the marker.
     pub last_stable_offset: Offset,
 }
 
@@ -252,8 +254,8 @@ impl ProducerStates {
         self.end_offset
     }
 
-    /// Whether the batch with this header may be appended; `marker` is what the batch holds if it is a control batch.
-    /// The header's offsets do not matter.
+    /// Whether the batch with this header may be appended; `marker` is what the batch holds if it is a
+    /// control batch. The header's offsets do not matter.
     ///
     /// # Errors
     /// [`ProducerStateError`]; never for [`AppendOrigin::Replication`], since the leader has checked.
@@ -288,8 +290,8 @@ impl ProducerStates {
         Ok(Verdict::Append)
     }
 
-    /// The batch with this header is in the log, at the header's offsets. Gives the transaction that it ended, if any.
-    /// Batches without a producer only move [`Self::end_offset`].
+    /// The batch with this header is in the log, at the header's offsets. Gives the transaction that it
+    /// ended, if any. Batches without a producer only move [`Self::end_offset`].
     pub fn apply(
         &mut self,
         header: &BatchHeader,
@@ -342,8 +344,8 @@ impl ProducerStates {
         })
     }
 
-    /// Forgets producers that wrote nothing for `expiration_ms` (`producer.id.expiration.ms`) and have no open
-    /// transaction.
+    /// Forgets producers that wrote nothing for `expiration_ms` (`producer.id.expiration.ms`) and have no
+    /// open transaction.
     pub fn remove_expired(&mut self, now: TimestampMs, expiration_ms: i64) {
         self.producers.retain(|_, state| !state.is_expired(now, expiration_ms));
     }
@@ -363,15 +365,15 @@ impl ProducerStates {
         });
     }
 
-    /// The high watermark (exclusive end of what is replicated) is now `high_watermark`: ended transactions whose
-    /// marker is below it are stable. Also right for a log start offset that has moved.
+    /// The high watermark (exclusive end of what is replicated) is now `high_watermark`: ended transactions
+    /// whose marker is below it are stable. Also right for a log start offset that has moved.
     pub fn advance_high_watermark(&mut self, high_watermark: Offset) {
         self.unreplicated.retain(|_, marker_offset| *marker_offset >= high_watermark);
     }
 
-    /// The first offset whose outcome readers of committed data must not act on yet: that of the oldest transaction
-    /// that is open, or whose marker is not below `high_watermark`. `None` where there is none: the last stable offset
-    /// is then the high watermark.
+    /// The first offset whose outcome readers of committed data must not act on yet: that of the oldest
+    /// transaction that is open, or whose marker is not below `high_watermark`. `None` where there is none:
+    /// the last stable offset is then the high watermark.
     #[must_use]
     pub fn first_unstable_offset(&self, high_watermark: Offset) -> Option<Offset> {
         let mut unreplicated = self.unreplicated.iter().filter(|&(_, marker)| *marker >= high_watermark);

@@ -44,8 +44,8 @@ pub enum MarkerError {
 const MARKER_BYTES_MAX: usize = 1024;
 
 impl EndTransactionMarker {
-    /// The marker in the first record of the control batch at the start of `batch`; `None` where the batch is no
-    /// control batch, is empty (compaction removed the marker), or holds another kind of control record.
+    /// The marker in the first record of the control batch at the start of `batch`; `None` where the batch is
+    /// no control batch, is empty (compaction removed the marker), or holds another kind of control record.
     ///
     /// # Errors
     /// [`MarkerError`] where the record cannot be read.

@@ -1,12 +1,12 @@
 //! What a broker demands of a batch before it appends it, and what it changes.
 //!
-//! An uncompressed batch is walked record by record, without an allocation. A compressed one is opened only where a
-//! rule looks at its records: keys on a compacted topic, another codec than the topic's, or timestamps that the header
-//! cannot vouch for. Otherwise its header is believed: a client that lies there harms its own records only, and readers
-//! here never trust it.
+//! An uncompressed batch is walked record by record, without an allocation. A compressed one is opened only
+//! where a rule looks at its records: keys on a compacted topic, another codec than the topic's, or
+//! timestamps that the header cannot vouch for. Otherwise its header is believed: a client that lies there
+//! harms its own records only, and readers here never trust it.
 //!
-//! Invariants: hostile bytes end in an error, never in a panic, and cost at most the memory of [`DECOMPRESSED_BYTES_MAX`].
-//! A batch that passes is the same slice that came in, unless a rule rewrote it.
+//! Invariants: hostile bytes end in an error, never in a panic, and cost at most the memory of
+//! [`DECOMPRESSED_BYTES_MAX`]. A batch that passes is the same slice that came in, unless a rule rewrote it.
 //!
 //! Absent: sequences and epochs ([`crate::producer_state`]), offsets (the log). Source: `LogValidator.java`,
 //! `ProduceRequest.java`, `UnifiedLog.java`.
@@ -24,17 +24,17 @@ mod error;
 
 pub use error::{InvalidBatch, RecordError};
 
-/// Bytes that the records of one batch may take when decompressed (or `max.message.bytes`, if that is more). Larger lets
-/// one small request hold that much memory on each worker; smaller refuses batches that compress very well, such as a
-/// full megabyte of repetitive log lines at 1:60.
+/// Bytes that the records of one batch may take when decompressed (or `max.message.bytes`, if that is more).
+/// Larger lets one small request hold that much memory on each worker; smaller refuses batches that compress
+/// very well, such as a full megabyte of repetitive log lines at 1:60.
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Records whose errors are reported one by one; the client fails the others of the batch all the same. Larger lets a
-/// request of 1 MiB ask for an answer a hundred times its size; smaller tells less.
+/// Records whose errors are reported one by one; the client fails the others of the batch all the same.
+/// Larger lets a request of 1 MiB ask for an answer a hundred times its size; smaller tells less.
 pub const RECORD_ERRORS_MAX: usize = 1000;
 
-/// Bytes of the smallest record: a length and six fields of a byte. A batch cannot have more records than fit into what
-/// it may open into, so a header that is believed cannot claim offsets without bound.
+/// Bytes of the smallest record: a length and six fields of a byte. A batch cannot have more records than fit
+/// into what it may open into, so a header that is believed cannot claim offsets without bound.
 const RECORD_BYTES_MIN: usize = 7;
 
 /// The first version of Produce whose clients know Zstandard. Source: KIP-110.
@@ -45,8 +45,8 @@ const PRODUCE_VERSION_WITH_ZSTD: i16 = 7;
 pub enum AppendOrigin {
     /// A producer: everything is checked.
     Client,
-    /// A coordinator of this broker: offsets, groups, transactions and their markers. It may write control batches and
-    /// batches that have a producer id and no sequence.
+    /// A coordinator of this broker: offsets, groups, transactions and their markers. It may write control
+    /// batches and batches that have a producer id and no sequence.
     Coordinator,
     /// The leader, to a follower: it has checked.
     Replication,
@@ -114,8 +114,8 @@ impl AppendRules {
         }
     }
 
-    /// The codec and level to compress a batch with anew, if it is stored otherwise than it came. Control batches stay
-    /// as the coordinator wrote them.
+    /// The codec and level to compress a batch with anew, if it is stored otherwise than it came. Control
+    /// batches stay as the coordinator wrote them.
     fn recompression(&self, header: &BatchHeader, codec: Codec) -> Option<(Codec, i32)> {
         match self.compression {
             TopicCompression::Fixed { codec: wanted, level } if wanted != codec => {
@@ -137,8 +137,8 @@ pub struct ValidatedBatch {
     pub log_append_time: TimestampMs,
 }
 
-/// Checks that `bytes` are exactly one batch that `rules` allow, and rewrites what they want otherwise: timestamps on
-/// topics with log append time, a false maximum timestamp, the codec.
+/// Checks that `bytes` are exactly one batch that `rules` allow, and rewrites what they want otherwise:
+/// timestamps on topics with log append time, a false maximum timestamp, the codec.
 ///
 /// # Errors
 /// [`InvalidBatch`] with the first rule that is broken; those about single records list the records.
@@ -224,7 +224,8 @@ fn check_client_batch(header: &BatchHeader, codec: Codec, rules: &AppendRules) -
     Ok(())
 }
 
-/// Only the broker may say that the broker set the time. On topics where the producer does, the claim is dropped.
+/// Only the broker may say that the broker set the time. On topics where the producer does, the claim is
+/// dropped.
 fn check_timestamp_type(header: &BatchHeader, rules: &AppendRules) -> Result<(), InvalidBatch> {
     let broker_sets_time = rules.timestamp_type == TimestampType::LogAppendTime;
     let claimed = header.attributes.is_log_append_time();
@@ -243,8 +244,8 @@ impl AppendRules {
         DECOMPRESSED_BYTES_MAX.max(self.max_message_bytes)
     }
 
-    /// Whether a rule needs the records of a compressed batch, since the header cannot vouch for them: it has no
-    /// least timestamp, and a greatest one that is too late must be blamed on a record.
+    /// Whether a rule needs the records of a compressed batch, since the header cannot vouch for them: it has
+    /// no least timestamp, and a greatest one that is too late must be blamed on a record.
     fn look_into(&self, header: &BatchHeader, now: TimestampMs) -> bool {
         let in_doubt = match self.timestamp_type {
             TimestampType::LogAppendTime => false,

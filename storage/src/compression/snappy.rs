@@ -1,5 +1,5 @@
-//! Snappy in the two shapes that Kafka reads: the blocks of the Java library's `SnappyOutputStream` (what the Java
-//! client writes), and one raw block (what librdkafka and others write).
+//! Snappy in the two shapes that Kafka reads: the blocks of the Java library's `SnappyOutputStream` (what the
+//! Java client writes), and one raw block (what librdkafka and others write).
 //!
 //! ```text
 //! 0  82 'S' 'N' 'A' 'P' 'P' 'Y' 00   magic
@@ -82,8 +82,8 @@ fn declared(block: &[u8]) -> Result<usize, DecompressError> {
 }
 
 fn open(block: &[u8], length: usize) -> Result<Vec<u8>, DecompressError> {
-    // A raw block of n bytes cannot hold more than 64 n / 3 bytes of output (a copy of 64 bytes takes three), so a
-    // larger declared length is false; refusing it here keeps a short lie from reserving memory.
+    // A raw block of n bytes cannot hold more than 64 n / 3 bytes of output (a copy of 64 bytes takes three),
+    // so a larger declared length is false; refusing it here keeps a short lie from reserving memory.
     if length > block.len().saturating_mul(22) {
         return Err(corrupt("a block declares more output than it can hold"));
     }

@@ -71,7 +71,8 @@ fn snappy_lengths_that_lie_reserve_nothing() {
 
 #[test]
 fn a_zstd_stream_cannot_ask_for_a_huge_window() {
-    // Frame header: magic, descriptor without a size, window descriptor of 2^(10+21) bytes, then an empty last block.
+    // Frame header: magic, descriptor without a size, window descriptor of 2^(10+21) bytes, then an empty
+    // last block.
     let huge = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 21 << 3, 0x01, 0x00, 0x00];
     let level_22 = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 17 << 3, 0x01, 0x00, 0x00];
     assert!(is_corrupt(&decompress(Codec::Zstd, &huge, 1 << 20)));
@@ -102,7 +103,10 @@ fn levels_of_every_codec_are_taken() {
 
 proptest! {
     #[test]
-    fn any_bytes_survive_any_codec(bytes in prop::collection::vec(any::<u8>(), 0..3000), codec in prop::sample::select(CODECS.to_vec())) {
+    fn any_bytes_survive_any_codec(
+        bytes in prop::collection::vec(any::<u8>(), 0..3000),
+        codec in prop::sample::select(CODECS.to_vec()),
+    ) {
         let packed = compress(codec, 1, &bytes).unwrap();
         prop_assert_eq!(decompress(codec, &packed, bytes.len()).unwrap(), bytes);
     }

@@ -15,8 +15,8 @@
 //! 38 transaction_first_offset  i64  -1: none open
 //! ```
 //!
-//! Big-endian. It holds a producer's last batch only, so that after a restart the window for duplicates is one batch and
-//! what is replayed. Source: `ProducerSnapshot.json` v1, `ProducerStateManager.java`.
+//! Big-endian. It holds a producer's last batch only, so that after a restart the window for duplicates is
+//! one batch and what is replayed. Source: `ProducerSnapshot.json` v1, `ProducerStateManager.java`.
 
 use thiserror::Error;
 
@@ -68,8 +68,9 @@ impl ProducerStates {
         bytes
     }
 
-    /// The producers in the bytes of a snapshot that was taken at `end_offset`. They count as active `now`, since the file
-    /// does not say when they were. More than a log remembers are taken as they are; the next new producer makes room.
+    /// The producers in the bytes of a snapshot that was taken at `end_offset`. They count as active `now`,
+    /// since the file does not say when they were. More than a log remembers are taken as they are; the next
+    /// new producer makes room.
     ///
     /// # Errors
     /// [`SnapshotError`].

@@ -1,4 +1,5 @@
-//! Why a batch is not appended. Each variant names the answer that Kafka gives; the codes are the broker's to assign.
+//! Why a batch is not appended. Each variant names the answer that Kafka gives; the codes are the broker's to
+//! assign.
 
 use thiserror::Error;
 

@@ -176,7 +176,8 @@ pub(super) fn run(steps: &[Step]) -> Result<(), TestCaseError> {
                 log.states.advance_high_watermark(Offset(high_watermark));
             }
             Step::Restart => {
-                // Only the last batch survives a snapshot: what it says of retries differs, and the rest must not.
+                // Only the last batch survives a snapshot: what it says of retries differs, and the rest must
+                // not.
                 let bytes = log.states.encode_snapshot();
                 let end = log.states.end_offset();
                 let loaded = ProducerStates::decode_snapshot(&bytes, end, NOW).unwrap();
