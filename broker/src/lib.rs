@@ -1,3 +1,4 @@
 //! Ottla, the broker.
 
+pub mod quorum;
 pub mod wire;

@@ -132,7 +132,8 @@ mod tests {
     use crate::wire::response::FrameBuilder;
     use bytes::{Bytes, BytesMut};
     use kafka_protocol::messages::fetch_response::{
-        AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+        AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
+        PartitionData,
     };
     use kafka_protocol::messages::{BrokerId, FetchResponse, ProducerId, TopicName};
     use kafka_protocol::protocol::{Encodable, StrBytes};
@@ -154,7 +155,9 @@ mod tests {
         if version >= 12 {
             diverging = diverging
                 .with_diverging_epoch(EpochEndOffset::default().with_epoch(3).with_end_offset(44))
-                .with_current_leader(LeaderIdAndEpoch::default().with_leader_id(BrokerId(2)).with_leader_epoch(4));
+                .with_current_leader(
+                    LeaderIdAndEpoch::default().with_leader_id(BrokerId(2)).with_leader_epoch(4),
+                );
         }
         let topic = FetchableTopicResponse::default()
             .with_topic(TopicName(StrBytes::from_static_str(name)))

@@ -156,7 +156,10 @@ mod tests {
         for (bytes, expected) in [
             (&b"\0\0\0\0"[..], "a frame announced a size of 0 bytes"),
             (&b"\xff\xff\xff\xff"[..], "a frame announced a size of -1 bytes"),
-            (&b"\0\0\0\x41"[..], "a frame announced 65 bytes; at most 64 are read (socket.request.max.bytes)"),
+            (
+                &b"\0\0\0\x41"[..],
+                "a frame announced 65 bytes; at most 64 are read (socket.request.max.bytes)",
+            ),
             (&b"\0\0\0\x02a"[..], "the connection ended after 1 of a frame's 2 bytes"),
             (&b"\0\0"[..], "the connection ended after 2 of a frame's 4 bytes"),
         ] {

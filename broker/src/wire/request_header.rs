@@ -134,7 +134,9 @@ mod tests {
         for rest in [&b"\x7f\xffme"[..], b"\xff\xfeme", b"\0", b"\0\x02m", b"\0\x01\xff"] {
             assert_eq!(split_client_id(&frame(rest), false), Err(MalformedHeader), "{rest:?}");
         }
-        for rest in [&b"\0\0\x01\x05\x7f"[..], b"\0\0\xff\xff\xff\xff\xff", b"\0\0\xff\xff\xff\xff\x0f", b"\0\0"] {
+        for rest in
+            [&b"\0\0\x01\x05\x7f"[..], b"\0\0\xff\xff\xff\xff\xff", b"\0\0\xff\xff\xff\xff\x0f", b"\0\0"]
+        {
             assert_eq!(split_client_id(&frame(rest), true), Err(MalformedHeader), "{rest:?}");
         }
     }

@@ -82,7 +82,8 @@ impl FrameBuilder {
     #[must_use]
     pub fn finish(mut self) -> ResponseFrame {
         let total: usize = self.pieces.iter().map(Bytes::len).sum::<usize>() + self.tail.len();
-        let size = i32::try_from(total - 4).expect("a response is bounded by fetch.max.bytes and request limits");
+        let size =
+            i32::try_from(total - 4).expect("a response is bounded by fetch.max.bytes and request limits");
         if !self.tail.is_empty() {
             self.pieces.push(self.tail.freeze());
         }

@@ -1,0 +1,139 @@
+//! The one task that decides: it takes requests one batch at a time and answers them once their records are applied.
+//!
+//! Requests that wait when a decision begins are decided together, each against the image that the earlier ones make,
+//! and their records go into the log as one entry: one flush answers them all.
+//!
+//! Invariants: a decision is made against an image that holds everything that was committed before, which is certain
+//! only in the term in which this node made sure that it leads; no batch is decided while another is on its way, so
+//! writing one has no deadline of its own (callers have theirs).
+
+use crate::quorum::ProposeError;
+use crate::quorum::types::{Applied, MetadataBatch, Raft, RaftNodeId};
+use openraft::error::RaftError;
+use replication::controller::{self, ControllerReply, ControllerRequest, Env, RECORDS_PER_REQUEST_MAX};
+use replication::metadata::image::MetadataImage;
+use replication::metadata::record::MetadataRecord;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// The most requests that are decided together. Larger: the first of them waits longer. Smaller: more flushes.
+const REQUESTS_PER_BATCH_MAX: usize = 1024;
+
+/// A journal longer than this, in bytes, asks for a snapshot. Larger: a start applies more, and memory holds more
+/// entries. Smaller: snapshots of large images are written more often.
+const SNAPSHOT_AFTER_JOURNAL_BYTES: u64 = 8 * 1024 * 1024;
+
+/// A request and where its answer goes.
+pub(super) struct Proposal {
+    pub(super) request: ControllerRequest,
+    pub(super) answer: oneshot::Sender<Result<ControllerReply, ProposeError>>,
+}
+
+/// Everything that the task owns.
+pub(super) struct ControllerTask {
+    pub(super) raft: Raft,
+    pub(super) images: watch::Receiver<Arc<MetadataImage>>,
+    pub(super) random: Box<dyn FnMut() -> u128 + Send>,
+    pub(super) config_rules: replication::controller::configs::ConfigRules,
+    pub(super) journal_bytes: Arc<AtomicU64>,
+    /// The term in which this node made sure that it leads and holds everything committed.
+    pub(super) led_term: Option<u64>,
+    /// Whether openraft has stopped for good.
+    pub(super) has_stopped: bool,
+}
+
+impl ControllerTask {
+    /// Answers proposals until their channel closes or openraft stops.
+    pub(super) async fn run(&mut self, mut proposals: mpsc::Receiver<Proposal>) {
+        let mut waiting = Vec::with_capacity(REQUESTS_PER_BATCH_MAX);
+        while !self.has_stopped && proposals.recv_many(&mut waiting, REQUESTS_PER_BATCH_MAX).await > 0 {
+            let mut batch = waiting.drain(..).peekable();
+            while batch.peek().is_some() {
+                self.decide_and_write(&mut batch).await;
+            }
+        }
+    }
+
+    /// Decides and writes one request by itself.
+    pub(super) async fn propose(
+        &mut self,
+        request: ControllerRequest,
+    ) -> Result<ControllerReply, ProposeError> {
+        let (answer, answered) = oneshot::channel();
+        self.decide_and_write(&mut std::iter::once(Proposal { request, answer })).await;
+        answered.await.unwrap_or(Err(ProposeError::Stopped))
+    }
+
+    /// Takes proposals until their records fill an entry, writes it, and answers them.
+    async fn decide_and_write(&mut self, proposals: &mut impl Iterator<Item = Proposal>) {
+        let term = self.term().await;
+        let mut records = Vec::new();
+        let mut answers = Vec::new();
+        let mut image = self.images.borrow().as_ref().clone();
+        let next_offset = image.offset() + 1;
+        for Proposal { request, answer } in proposals {
+            let mut env = Env { random: &mut *self.random, config_rules: &self.config_rules };
+            let decision = controller::handle(&request, &mut env, &image);
+            image = image.apply(next_offset, &decision.records);
+            records.extend(decision.records);
+            answers.push((answer, decision.reply));
+            if records.len() >= RECORDS_PER_REQUEST_MAX {
+                break;
+            }
+        }
+        let written = match term {
+            Ok(term) => self.write(term, records).await,
+            Err(error) => Err(error),
+        };
+        for (answer, reply) in answers {
+            // Whoever asked may have given up since; what was decided stands.
+            drop(answer.send(written.map(|()| reply)));
+        }
+    }
+
+    /// The term in which this node leads, once its image holds everything that was committed before.
+    async fn term(&mut self) -> Result<u64, ProposeError> {
+        let term = self.raft.metrics().borrow().current_term;
+        if self.led_term != Some(term) {
+            let read_to = self.raft.ensure_linearizable().await;
+            read_to.map_err(|error| self.refusal(&error))?;
+            if self.raft.metrics().borrow().current_term != term {
+                return Err(ProposeError::NotController);
+            }
+            self.led_term = Some(term);
+        }
+        Ok(term)
+    }
+
+    async fn write(&mut self, term: u64, records: Vec<MetadataRecord>) -> Result<(), ProposeError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let batch = MetadataBatch { term, records: records.into() };
+        let written = self.raft.client_write(batch).await.map_err(|error| self.refusal(&error))?;
+        self.ask_for_snapshot().await;
+        match written.data {
+            Applied::Accepted => Ok(()),
+            Applied::Ignored => Err(ProposeError::NotController),
+        }
+    }
+
+    fn refusal<E>(&mut self, error: &RaftError<RaftNodeId, E>) -> ProposeError {
+        match error {
+            RaftError::Fatal(_) => {
+                self.has_stopped = true;
+                ProposeError::Stopped
+            }
+            RaftError::APIError(_) => ProposeError::NotController,
+        }
+    }
+
+    async fn ask_for_snapshot(&self) {
+        if self.journal_bytes.load(Ordering::Relaxed) > SNAPSHOT_AFTER_JOURNAL_BYTES
+            && let Err(error) = self.raft.trigger().snapshot().await
+        {
+            tracing::debug!("no snapshot was asked for: {error}");
+        }
+    }
+}
