@@ -1,0 +1,137 @@
+//! How operations on a log and on a log directory fail, one enum for each family.
+
+use std::path::PathBuf;
+
+use crate::batch::BatchError;
+use crate::disk::DiskError;
+use crate::ids::{LeaderEpoch, Offset, TopicPartition};
+use crate::producer_state::ProducerStateError;
+
+/// Why a batch was not appended. Nothing has changed then, and nothing of the batch is in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The log directory failed earlier, or the log is closed.
+    #[error("the log directory of {0} is offline")]
+    Offline(TopicPartition),
+    /// The log was deleted.
+    #[error("{0} was deleted")]
+    Deleted(TopicPartition),
+    /// Too little space is left on the disk. Appends work again once there is more.
+    #[error("the disk that holds {0} is full")]
+    DiskFull(TopicPartition),
+    /// The caller's leader epoch is over.
+    #[error("leader epoch {epoch} is older than {latest}")]
+    StaleLeaderEpoch {
+        /// The epoch of the append.
+        epoch: LeaderEpoch,
+        /// The newest epoch of the log.
+        latest: LeaderEpoch,
+    },
+    /// The producer may not append this batch.
+    #[error(transparent)]
+    Producer(#[from] ProducerStateError),
+    /// A control batch holds no marker that could be read.
+    #[error("the control batch cannot be read")]
+    BadMarker,
+    /// The offsets of the partition are used up.
+    #[error("the offsets of {0} are used up")]
+    OffsetOverflow(TopicPartition),
+    /// The disk failed. The log directory is offline from now on.
+    #[error(transparent)]
+    Disk(DiskError),
+}
+
+/// Why a read or a look-up has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The log does not hold the offset.
+    #[error("offset {from} is outside of {log_start_offset} to {log_end_offset}")]
+    OutOfRange {
+        /// What was asked for.
+        from: Offset,
+        /// The first offset that could be read.
+        log_start_offset: Offset,
+        /// The exclusive end of the log.
+        log_end_offset: Offset,
+    },
+    /// The file holds something else than what was written.
+    #[error("{} is damaged at byte {position}: {source}", path.display())]
+    Corrupt {
+        /// The segment's file.
+        path: PathBuf,
+        /// Where the batch starts.
+        position: u64,
+        /// What is wrong with it.
+        source: BatchError,
+    },
+    /// The records of a batch cannot be read.
+    #[error("{} holds unreadable records at byte {position}", path.display())]
+    UnreadableRecords {
+        /// The segment's file.
+        path: PathBuf,
+        /// Where the batch starts.
+        position: u64,
+    },
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Why a log directory cannot be opened. Each is one sentence for the person who starts the node.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process holds the lock.
+    #[error("{} is in use by another process", path.display())]
+    Locked {
+        /// The log directory.
+        path: PathBuf,
+    },
+    /// Apache Kafka formatted it.
+    #[error("{} was formatted by Apache Kafka: give this node a directory of its own", path.display())]
+    FormattedByKafka {
+        /// The log directory.
+        path: PathBuf,
+    },
+    /// A newer version wrote it.
+    #[error("{} was written by a newer version (its format is {found}, this version knows {known})", path.display())]
+    NewerFormat {
+        /// The log directory.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// What this version knows.
+        known: u32,
+    },
+    /// `meta.properties` cannot be understood.
+    #[error("{} cannot be read: {problem}", path.display())]
+    BadMetaProperties {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The directory belongs to another cluster or node.
+    #[error("{} belongs to {key} {found}, not to {wanted}", path.display())]
+    Foreign {
+        /// The log directory.
+        path: PathBuf,
+        /// `cluster.id` or `node.id`.
+        key: &'static str,
+        /// What the directory says.
+        found: String,
+        /// What this node is.
+        wanted: String,
+    },
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// The failure that took a log directory offline.
+#[derive(Debug)]
+pub struct LogDirFailure {
+    /// The log directory.
+    pub path: PathBuf,
+    /// What failed.
+    pub error: DiskError,
+}

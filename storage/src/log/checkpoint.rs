@@ -1,0 +1,176 @@
+//! What a checkpoint writes of a log: new index entries, the producers, the leader epochs. All of it is a cache that
+//! recovery could rebuild; it bounds what a start must read.
+//!
+//! The order is what matters: a state is taken at an end of the log, the records up to there are flushed, the state is
+//! written and synced, and only then does the recovery point move to that end.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::disk::{Access, Disk, DiskError, DiskFile};
+use crate::ids::Offset;
+use crate::leader_epochs::LeaderEpochs;
+use crate::log_dir::files::{Unsynced, write_file};
+use crate::segment::{FileKind, file_name};
+
+use super::Log;
+
+/// The file with the leader epochs of a partition.
+pub(crate) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
+/// The end of the names of snapshots of the producers.
+pub(crate) const SNAPSHOT_SUFFIX: &str = ".snapshot";
+
+/// What the files of a log hold beside its records.
+#[derive(Debug, Default)]
+pub(crate) struct CheckpointedLog {
+    /// Exclusive: a start reads from here on.
+    pub(crate) recovery_point: Offset,
+    /// The ends of the log of which there is a snapshot.
+    pub(crate) snapshots: BTreeSet<Offset>,
+    pub(crate) epochs: LeaderEpochs,
+    /// The state at the recovery point was written since the log was opened.
+    pub(crate) is_current: bool,
+}
+
+/// The state of a log at one end of it.
+pub(crate) struct LogCheckpoint {
+    end_offset: Offset,
+    snapshots: Vec<(Offset, Vec<u8>)>,
+    epochs: LeaderEpochs,
+}
+
+impl<D: Disk> Log<D> {
+    /// The state to write, or `None` where nothing has changed since the last checkpoint or nothing was ever written.
+    pub(crate) fn take_checkpoint(&self) -> Option<LogCheckpoint> {
+        let checkpointed = self.checkpointed.lock();
+        let mut appender = self.append.lock();
+        let end_offset = self.log_end_offset();
+        if !appender.is_created || (checkpointed.is_current && checkpointed.recovery_point == end_offset) {
+            return None;
+        }
+        let mut snapshots = std::mem::take(&mut appender.roll_snapshots);
+        snapshots.push((end_offset, appender.producers.encode_snapshot()));
+        Some(LogCheckpoint { end_offset, snapshots, epochs: self.epochs.read().clone() })
+    }
+
+    /// Writes a state of which the records are flushed. What is to be synced and renamed is added to `unsynced`.
+    pub(crate) fn write_checkpoint(
+        &self,
+        state: &LogCheckpoint,
+        unsynced: &mut Unsynced,
+    ) -> Result<(), DiskError> {
+        assert!(state.end_offset <= self.flushed_end_offset(), "a checkpoint ahead of the flushed end");
+        let disk = &self.shared.disk;
+        let checkpointed = self.checkpointed.lock();
+        self.write_indexes(checkpointed.recovery_point, unsynced)?;
+        for (offset, snapshot) in &state.snapshots {
+            let path = self.directory.join(&file_name(*offset, SNAPSHOT_SUFFIX));
+            write_file(disk, &path, snapshot)?;
+            unsynced.add_file(path);
+        }
+        if state.epochs != checkpointed.epochs {
+            let path = self.directory.join(LEADER_EPOCHS);
+            unsynced.replace_file(disk, path, state.epochs.encode().as_bytes())?;
+        }
+        unsynced.add_directory(self.directory.path());
+        Ok(())
+    }
+
+    /// Appends the newest entries to the index files, from the segment that holds `from` on.
+    fn write_indexes(&self, from: Offset, unsynced: &mut Unsynced) -> Result<(), DiskError> {
+        let disk = &self.shared.disk;
+        let segments = self.segments.load_full();
+        let first = segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
+        for (index, segment) in segments.iter().enumerate().skip(first) {
+            // The active segment's index may lose what is written here: recovery finds out and adds it again.
+            let is_sealed = index + 1 < segments.len();
+            let offsets = segment.path(FileKind::OffsetIndex);
+            let times = segment.path(FileKind::TimeIndex);
+            let changed = [
+                (segment.offsets.write(disk, &offsets)?, offsets),
+                (segment.times.write(disk, &times)?, times),
+            ];
+            let changed = changed.into_iter().filter(|(is_changed, _)| *is_changed && is_sealed);
+            changed.for_each(|(_, path)| unsynced.add_file(path));
+            if let Some(aborted) = self.aborted.read().encode(segment.base_offset) {
+                let path = segment.path(FileKind::AbortedTransactions);
+                write_file(disk, &path, &aborted)?;
+                unsynced.add_file(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// The state is synced: the recovery point moves there. Answers the snapshots that are of no use any more.
+    pub(crate) fn finish_checkpoint(&self, state: LogCheckpoint) -> Vec<PathBuf> {
+        let mut checkpointed = self.checkpointed.lock();
+        checkpointed.recovery_point = state.end_offset;
+        checkpointed.is_current = true;
+        checkpointed.epochs = state.epochs;
+        checkpointed.snapshots.extend(state.snapshots.iter().map(|(offset, _)| *offset));
+        let segments = self.segments.load();
+        let mut useless = Vec::new();
+        checkpointed.snapshots.retain(|offset| {
+            // Those at the start of a segment are where a log may be cut to, and Kafka keeps them too.
+            let is_kept = *offset == state.end_offset
+                || segments.binary_search_by_key(offset, |segment| segment.base_offset).is_ok();
+            if !is_kept {
+                useless.push(self.directory.join(&file_name(*offset, SNAPSHOT_SUFFIX)));
+            }
+            is_kept
+        });
+        useless
+    }
+
+    /// Everything below (exclusive) need not be looked at by the next start.
+    pub(crate) fn recovery_point(&self) -> Option<Offset> {
+        let is_created = self.append.lock().is_created;
+        is_created.then(|| self.checkpointed.lock().recovery_point)
+    }
+
+    /// Ends the active segment for a clean stop: the last time index entry, and a file of exactly its length.
+    pub(crate) fn seal_for_stop(&self, unsynced: &mut Unsynced) -> Result<(), DiskError> {
+        let mut appender = self.append.lock();
+        let segments = self.segments.load_full();
+        let Some(active) = segments.last() else { return Ok(()) };
+        appender.writer = None;
+        self.flush.lock().clear();
+        active.finish_time_index();
+        let path = active.path(FileKind::Log);
+        let file = self.shared.disk.open(&path, Access::ReadWrite)?;
+        if file.len()? != active.end() {
+            file.set_len(active.end())?;
+            unsynced.add_file(path);
+        }
+        for (index, path) in [
+            (
+                active.offsets.write(&self.shared.disk, &active.path(FileKind::OffsetIndex))?,
+                FileKind::OffsetIndex,
+            ),
+            (active.times.write(&self.shared.disk, &active.path(FileKind::TimeIndex))?, FileKind::TimeIndex),
+        ] {
+            if index {
+                unsynced.add_file(active.path(path));
+                unsynced.add_directory(self.directory.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of the mapping for writing where nothing was appended since the last call and nothing waits to be
+    /// flushed. The next append opens it again.
+    pub(crate) fn release_idle_writer(&self) {
+        let Some(mut appender) = self.append.try_lock() else { return };
+        let Some(writer) = appender.writer.as_mut() else { return };
+        if std::mem::take(&mut writer.is_used) {
+            return;
+        }
+        let mut flush = self.flush.lock();
+        if flush.is_clean() && self.flushed_end_offset() == self.log_end_offset() {
+            flush.clear();
+            if let Some(writer) = appender.writer.take() {
+                writer.detach(&self.shared.open_segments);
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Taking old segments out of a log. Readers that hold views of them keep those; the files go later.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::disk::{Disk, DiskError};
+use crate::ids::{Offset, TimestampMs};
+use crate::retention::{SegmentFacts, segments_to_delete};
+use crate::segment::{FileKind, Segment, file_name};
+
+use super::Log;
+use super::checkpoint::SNAPSHOT_SUFFIX;
+
+/// The end of the names of files that are about to be removed. Source: LogFileUtils.java.
+pub(crate) const DELETED_SUFFIX: &str = ".deleted";
+
+/// Files of a segment that is no longer part of the log.
+pub(super) struct RemovedSegment {
+    files: Vec<PathBuf>,
+    due: TimestampMs,
+}
+
+impl<D: Disk> Log<D> {
+    /// Takes the segments that retention lets go out of the log, and renames their files. Answers how many.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn delete_old_segments(
+        self: &Arc<Self>,
+        now: TimestampMs,
+        high_watermark: Offset,
+    ) -> Result<usize, DiskError> {
+        let config = self.config();
+        let segments = self.segments.load_full();
+        let facts = segments.iter().map(|segment| self.facts(segment)).collect::<Result<Vec<_>, _>>()?;
+        let count = segments_to_delete(&facts, &config, now, high_watermark, self.log_start_offset());
+        if count == 0 {
+            return Ok(0);
+        }
+        if count == segments.len() {
+            let mut appender = self.append.lock();
+            let is_unchanged = self.segments.load().len() == count
+                && facts.last().is_some_and(|facts| facts.next_offset == self.log_end_offset());
+            if !is_unchanged {
+                return Ok(0);
+            }
+            let capacity = u64::try_from(config.segment_bytes).unwrap_or(0);
+            let started = self.start_segment(&mut appender, self.log_end_offset(), capacity, 0);
+            drop(appender);
+            started?;
+            self.shared.flusher.mark_dirty(self, 0);
+        }
+        self.take_out(count);
+        for segment in segments.iter().take(count) {
+            self.rename_deleted(segment, TimestampMs(now.0.saturating_add(config.file_delete_delay_ms)))?;
+        }
+        Ok(count)
+    }
+
+    /// Moves the start of the log up to `offset`: nothing below can be read any more. It is kept across a restart once
+    /// the next checkpoint was written. Source: KIP-107.
+    pub fn advance_log_start_offset(&self, offset: Offset) {
+        let offset = offset.min(self.log_end_offset());
+        self.log_start_offset.fetch_max(offset.0, Ordering::AcqRel);
+        self.epochs.write().truncate_from_start(offset);
+    }
+
+    /// Removes the files of segments that went long enough ago.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn remove_deleted_segments(&self, now: TimestampMs) -> Result<(), DiskError> {
+        let due: Vec<RemovedSegment> =
+            self.removed.lock().extract_if(.., |removed| removed.due <= now).collect();
+        for path in due.iter().flat_map(|removed| &removed.files) {
+            remove_if_there(&self.shared.disk, path)?;
+        }
+        Ok(())
+    }
+
+    fn facts(&self, segment: &Arc<Segment<D>>) -> Result<SegmentFacts, DiskError> {
+        let largest = segment.largest_timestamp().filter(|largest| largest.timestamp.0 >= 0);
+        let largest_timestamp = match largest {
+            Some(largest) => largest.timestamp,
+            None => self.shared.disk.modified(&segment.path(FileKind::Log))?,
+        };
+        let (size_in_bytes, next_offset) = (segment.end(), segment.next_offset());
+        Ok(SegmentFacts { next_offset, size_in_bytes, largest_timestamp })
+    }
+
+    /// The first `count` segments are no longer part of the log.
+    fn take_out(&self, count: usize) {
+        let appender = self.append.lock();
+        let segments = self.segments.load_full();
+        let (gone, kept) = segments.split_at(count.min(segments.len()));
+        let start = kept.first().map_or(self.log_end_offset(), |first| first.base_offset);
+        self.log_start_offset.fetch_max(start.0, Ordering::AcqRel);
+        self.segments.store(Arc::new(kept.to_vec()));
+        self.epochs.write().truncate_from_start(self.log_start_offset());
+        let mut aborted = self.aborted.write();
+        gone.iter().for_each(|segment| aborted.remove(segment.base_offset));
+        drop(appender);
+        self.shared.open_segments.forget(|open| gone.iter().any(|segment| Arc::ptr_eq(open, segment)));
+        gone.iter().for_each(|segment| segment.set_open(None));
+    }
+
+    fn rename_deleted(&self, segment: &Segment<D>, due: TimestampMs) -> Result<(), DiskError> {
+        let disk = &self.shared.disk;
+        let mut files = Vec::new();
+        let snapshot = self.directory.join(&file_name(segment.base_offset, SNAPSHOT_SUFFIX));
+        for path in FileKind::ALL.iter().map(|kind| segment.path(*kind)).chain([snapshot]) {
+            let mut name = path.clone().into_os_string();
+            name.push(DELETED_SUFFIX);
+            let renamed = PathBuf::from(name);
+            match disk.rename(&path, &renamed) {
+                Ok(()) => files.push(renamed),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.checkpointed.lock().snapshots.remove(&segment.base_offset);
+        self.removed.lock().push(RemovedSegment { files, due });
+        Ok(())
+    }
+}
+
+/// Removes a file, which may be gone already.
+pub(crate) fn remove_if_there<D: Disk>(disk: &D, path: &std::path::Path) -> Result<(), DiskError> {
+    match disk.remove_file(path) {
+        Err(error) if error.is_not_found() => Ok(()),
+        other => other,
+    }
+}

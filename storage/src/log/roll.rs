@@ -1,0 +1,158 @@
+//! The active segment and the decision to start the next one.
+
+use std::sync::Arc;
+
+use config::topic::TopicConfig;
+
+use crate::batch::BatchHeader;
+use crate::disk::{Disk, DiskError, DiskFile};
+use crate::ids::{Offset, TimestampMs};
+use crate::index::{Entry, OffsetEntry, TimeEntry};
+use crate::segment::Segment;
+
+use super::Log;
+use super::append::Appender;
+use super::writer::ActiveWriter;
+
+/// The file that names the topic's id.
+pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
+
+impl<D: Disk> Log<D> {
+    /// The writer of the segment that takes this batch, with space for it.
+    pub(super) fn writer_for<'a>(
+        &self,
+        appender: &'a mut Appender<D>,
+        header: &BatchHeader,
+        now: TimestampMs,
+    ) -> Result<&'a mut ActiveWriter<D>, DiskError> {
+        let bytes = header.size_in_bytes() as u64;
+        let active = self.segments.load().last().cloned();
+        let config = self.config.load();
+        match active {
+            Some(active)
+                if !appender.must_roll
+                    && !must_roll(&active, &config, header, now, appender.writer.as_ref()) =>
+            {
+                if appender.writer.is_none() {
+                    appender.writer = Some(self.reopen(&active, capacity(&config, bytes))?);
+                }
+            }
+            Some(_) | None => {
+                self.start_segment(appender, header.base_offset, capacity(&config, bytes), bytes)?
+            }
+        }
+        let writer = appender.writer.as_mut().expect("it was opened above");
+        writer.ensure_space(bytes)?;
+        Ok(writer)
+    }
+
+    fn reopen(&self, active: &Arc<Segment<D>>, capacity: u64) -> Result<ActiveWriter<D>, DiskError> {
+        let capacity = capacity.max(active.end());
+        let writer = ActiveWriter::reopen(&self.shared.disk, active, capacity, &self.shared.open_segments)?;
+        self.flush.lock().add_segment(active, &writer.open, active.end());
+        Ok(writer)
+    }
+
+    /// Starts the segment at `base_offset`, and seals the one that was active. Where this fails, nothing has changed but
+    /// for an empty directory or file.
+    pub(super) fn start_segment(
+        &self,
+        appender: &mut Appender<D>,
+        base_offset: Offset,
+        capacity: u64,
+        first_bytes: u64,
+    ) -> Result<(), DiskError> {
+        let disk = &self.shared.disk;
+        if !appender.is_created {
+            self.create_directory()?;
+            appender.is_created = true;
+        }
+        let mut writer = ActiveWriter::create(disk, &self.directory, base_offset, capacity, first_bytes)?;
+        writer.attach(&self.shared.open_segments);
+        let segment = Arc::clone(&writer.segment);
+        {
+            let mut flush = self.flush.lock();
+            flush.seal_all();
+            flush.add_segment(&segment, &writer.open, 0);
+            flush.is_directory_dirty = true;
+        }
+        if let Some(sealed) = appender.writer.replace(writer) {
+            sealed.detach(&self.shared.open_segments);
+        }
+        appender.bytes_since_index_entry = 0;
+        appender.must_roll = false;
+        let mut segments = Vec::clone(&self.segments.load());
+        if let Some(sealed) = segments.pop_if(|last| last.base_offset != base_offset) {
+            sealed.finish_time_index();
+            appender.roll_snapshots.push((base_offset, appender.producers.encode_snapshot()));
+            segments.push(sealed);
+        } else {
+            // An empty segment of the same name, whose file was just created anew.
+            segments.pop();
+        }
+        segments.push(segment);
+        self.segments.store(Arc::new(segments));
+        Ok(())
+    }
+
+    /// The partition's directory with the file that names the topic. They are flushed with the first record.
+    fn create_directory(&self) -> Result<(), DiskError> {
+        let disk = &self.shared.disk;
+        disk.create_dir(&self.directory.path())?;
+        let file = disk.create(&self.directory.join(PARTITION_METADATA))?;
+        file.write_at(0, format!("version: 0\ntopic_id: {}", self.topic_id).as_bytes())?;
+        let mut flush = self.flush.lock();
+        flush.created_files.push(file);
+        flush.is_directory_dirty = true;
+        flush.is_parent_dirty = true;
+        Ok(())
+    }
+}
+
+/// The bytes to reserve for a segment whose first batch has `batch_bytes`.
+fn capacity(config: &TopicConfig, batch_bytes: u64) -> u64 {
+    u64::try_from(config.segment_bytes).unwrap_or(0).max(batch_bytes)
+}
+
+/// Whether a batch must go into a new segment. Source: `LogSegment.shouldRoll`.
+fn must_roll<D: Disk>(
+    active: &Segment<D>,
+    config: &TopicConfig,
+    header: &BatchHeader,
+    now: TimestampMs,
+    writer: Option<&ActiveWriter<D>>,
+) -> bool {
+    let end = active.end();
+    if end == 0 {
+        // An empty segment takes its first batch, unless that batch is larger than what was reserved.
+        return writer.is_some_and(|writer| header.size_in_bytes() as u64 > writer.capacity());
+    }
+    let new_end = end + header.size_in_bytes() as u64;
+    let index_bytes = u64::try_from(config.segment_index_bytes).unwrap_or(0);
+    new_end > u64::try_from(config.segment_bytes).unwrap_or(0)
+        || writer.is_some_and(|writer| new_end > writer.capacity())
+        || active.relative(header.last_offset()).is_none()
+        || active.offsets.len() >= index_bytes / OffsetEntry::SIZE as u64
+        || active.times.len() >= (index_bytes / TimeEntry::SIZE as u64).saturating_sub(1).max(1)
+        || is_too_old(active, config, header, now)
+}
+
+/// Whether the batch is so much newer than the segment's first one that `segment.ms` calls for a new segment. Batches
+/// without timestamps are held against the clock.
+fn is_too_old<D: Disk>(
+    active: &Segment<D>,
+    config: &TopicConfig,
+    header: &BatchHeader,
+    now: TimestampMs,
+) -> bool {
+    let first = active.first_timestamp();
+    let newest = if header.max_timestamp.0 >= 0 { header.max_timestamp } else { now };
+    first.0 >= 0
+        && newest.0.saturating_sub(first.0) > config.segment_ms.saturating_sub(jitter(active, config))
+}
+
+/// A part of `segment.jitter.ms` that differs from segment to segment, so that not all roll at once.
+fn jitter<D: Disk>(active: &Segment<D>, config: &TopicConfig) -> i64 {
+    let max = config.segment_jitter_ms.min(config.segment_ms);
+    if max <= 0 { 0 } else { active.base_offset.0.wrapping_mul(0x9E37_79B9).rem_euclid(max) }
+}

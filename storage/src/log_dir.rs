@@ -1,0 +1,300 @@
+//! A directory that holds the logs of many partitions, in Apache Kafka's layout.
+//!
+//! ```text
+//! .lock                               held by the process that uses the directory
+//! meta.properties                     whose it is: cluster, node, directory; and the version of our format
+//! recovery-point-offset-checkpoint    per partition: where a start begins to read
+//! log-start-offset-checkpoint         per partition: the start, where it is above the first segment's
+//! replication-offset-checkpoint       per partition: the high watermark
+//! .kafka_cleanshutdown                there after a clean stop
+//! <topic>-<partition>/                one log
+//! <topic>-<partition>.<uuid>-delete/  a deleted one, to be removed
+//! <topic>-<partition>.<uuid>-stray/   one that nobody asked for, kept for a person to look at
+//! ```
+//!
+//! Invariants: one process uses a directory at a time; no record is removed but by retention and deletion; what a start
+//! writes is on the disk when [`LogDir::load`] returns. Absent: clocks, and deciding when to do any of this.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use config::topic::TopicConfig;
+use parking_lot::{Mutex, RwLock};
+
+use crate::checkpoint::{decode_offsets, encode_offsets};
+use crate::disk::{Disk, DiskError};
+use crate::error::OpenError;
+use crate::flusher::SyncPool;
+use crate::ids::{BrokerEpoch, BrokerId, Offset, TopicId, TopicPartition};
+use crate::leader_epochs::LeaderEpochs;
+use crate::log::{AbortedBySegment, Appender, CheckpointedLog, Log, LogState};
+use crate::segment::PartitionDirectory;
+
+pub(crate) mod files;
+mod load;
+mod meta;
+mod shared;
+mod stop;
+
+pub use load::{Damage, Loaded};
+pub use meta::MetaProperties;
+pub use shared::{FlushDriver, LogDirEvents, LogDirSettings};
+
+pub(crate) use shared::Shared;
+
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
+const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+
+/// A checkpoint of offsets is never read beyond this: a million partitions with long names.
+const CHECKPOINT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// The logs of one directory.
+pub struct LogDir<D: Disk> {
+    shared: Arc<Shared<D>>,
+    logs: RwLock<BTreeMap<TopicPartition, Arc<Log<D>>>>,
+    /// One checkpoint at a time, and no deletion meanwhile. Holds the log start offsets that were written last.
+    checkpointing: Mutex<BTreeMap<TopicPartition, Offset>>,
+    flusher: Mutex<Option<JoinHandle<()>>>,
+    /// Of the stop before this start, where it was clean and nothing was written since.
+    clean_stop: Option<BrokerEpoch>,
+    meta: Mutex<Option<MetaProperties>>,
+    _lock: D::Lock,
+}
+
+impl<D: Disk> LogDir<D> {
+    /// Opens the directory, creating it where it is missing, and takes its lock. A marker of a clean stop is taken away
+    /// before anything else is written. No log is opened yet.
+    ///
+    /// # Errors
+    /// [`OpenError`]: somebody else uses it, it is Kafka's or a newer version's, or the disk failed.
+    pub fn open(
+        disk: D,
+        path: &Path,
+        settings: LogDirSettings,
+        events: Arc<dyn LogDirEvents<D>>,
+    ) -> Result<Self, OpenError> {
+        create_path(&disk, path)?;
+        let lock = disk.lock(&path.join(".lock"))?;
+        let lock = lock.ok_or_else(|| OpenError::Locked { path: path.to_owned() })?;
+        let meta = meta::read(&disk, path)?;
+        let clean_stop = stop::take_marker(&disk, path)?;
+        let shared = Arc::new(Shared::new(disk, path.to_owned(), settings, events));
+        let free_bytes = shared.disk.free_bytes(path)?;
+        shared.set_free_bytes(free_bytes);
+        let flusher = match shared.settings.flush_driver {
+            FlushDriver::Thread { sync_threads } => Some(
+                start_flusher(&shared, sync_threads)
+                    .map_err(|e| DiskError::new("start a thread for", path, e))?,
+            ),
+            FlushDriver::Manual => None,
+        };
+        Ok(Self {
+            shared,
+            logs: RwLock::default(),
+            checkpointing: Mutex::default(),
+            flusher: Mutex::new(flusher),
+            clean_stop,
+            meta: Mutex::new(meta),
+            _lock: lock,
+        })
+    }
+
+    /// Where this is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Whose directory it says that it is, or `None` where it is new.
+    #[must_use]
+    pub fn meta_properties(&self) -> Option<MetaProperties> {
+        self.meta.lock().clone()
+    }
+
+    /// Writes whose directory this is, where it is new, and otherwise checks that it still belongs to the same.
+    ///
+    /// # Errors
+    /// [`OpenError::Foreign`] where it belongs to another cluster or node; a failing disk.
+    pub fn write_meta_properties(
+        &self,
+        cluster_id: &str,
+        node_id: BrokerId,
+    ) -> Result<MetaProperties, OpenError> {
+        let mut meta = self.meta.lock();
+        if let Some(known) = &*meta {
+            known.check(&self.shared.path, cluster_id, node_id)?;
+            return Ok(known.clone());
+        }
+        let written = MetaProperties::new(cluster_id, node_id);
+        meta::write(&self.shared.disk, &self.shared.path, &written)?;
+        *meta = Some(written.clone());
+        Ok(written)
+    }
+
+    /// The log of a partition.
+    #[must_use]
+    pub fn log(&self, partition: &TopicPartition) -> Option<Arc<Log<D>>> {
+        self.logs.read().get(partition).cloned()
+    }
+
+    /// All logs, by their names.
+    #[must_use]
+    pub fn logs(&self) -> Vec<Arc<Log<D>>> {
+        self.logs.read().values().cloned().collect()
+    }
+
+    /// Creates an empty log, of which nothing is on the disk before its first record. Where there is one of that name
+    /// already, that one is the answer.
+    pub fn create_log(
+        &self,
+        partition: TopicPartition,
+        topic_id: TopicId,
+        config: Arc<TopicConfig>,
+    ) -> Arc<Log<D>> {
+        let mut logs = self.logs.write();
+        if let Some(log) = logs.get(&partition) {
+            return Arc::clone(log);
+        }
+        let log = Arc::new(self.empty_log(partition.clone(), topic_id, config));
+        logs.insert(partition, Arc::clone(&log));
+        log
+    }
+
+    fn empty_log(&self, partition: TopicPartition, topic_id: TopicId, config: Arc<TopicConfig>) -> Log<D> {
+        let directory = PartitionDirectory::new(self.shared.path.join(partition.to_string()));
+        let state = LogState {
+            segments: Vec::new(),
+            log_start_offset: Offset(0),
+            log_end_offset: Offset(0),
+            epochs: LeaderEpochs::default(),
+            aborted: AbortedBySegment::default(),
+            appender: Appender::empty(Arc::new(directory), Offset(0)),
+            checkpointed: CheckpointedLog::default(),
+        };
+        Log::new(Arc::clone(&self.shared), partition, topic_id, config, state)
+    }
+
+    /// Deletes a log: appends to it fail from now on, its directory is renamed, and its files go with the next
+    /// [`Self::remove_deleted`]. That there is none is no error.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn delete_log(&self, partition: &TopicPartition) -> Result<(), DiskError> {
+        let _no_checkpoint = self.checkpointing.lock();
+        let Some(log) = self.logs.write().remove(partition) else { return Ok(()) };
+        let name = format!("{partition}.{}-delete", uuid::Uuid::new_v4().simple());
+        let target = self.shared.path.join(name);
+        self.shared.flusher.between_rounds(|| log.delete(&target))
+    }
+
+    /// Removes the files of deleted logs.
+    ///
+    /// # Errors
+    /// The disk failed; the next call goes on.
+    pub fn remove_deleted(&self) -> Result<(), DiskError> {
+        let disk = &self.shared.disk;
+        for entry in disk.list(&self.shared.path)? {
+            if entry.is_directory && entry.name.ends_with("-delete") {
+                let directory = self.shared.path.join(&entry.name);
+                for file in disk.list(&directory)? {
+                    disk.remove_file(&directory.join(file.name))?;
+                }
+                disk.remove_dir(&directory)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks how much space the disk has left. Below the floor, appends are refused until this finds more.
+    pub fn refresh_free_space(&self) {
+        match self.shared.disk.free_bytes(&self.shared.path) {
+            Ok(free_bytes) => self.shared.set_free_bytes(free_bytes),
+            Err(error) => tracing::warn!(%error, "cannot tell how much space is left"),
+        }
+    }
+
+    /// Whether the disk has failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.shared.has_failed()
+    }
+
+    /// Whether appends are refused for want of space.
+    #[must_use]
+    pub fn is_below_free_space_floor(&self) -> bool {
+        self.shared.is_below_floor()
+    }
+
+    /// Runs one round of the flusher on the caller's thread: everything that waits is on the disk afterwards, or the
+    /// directory has failed.
+    pub fn flush_round(&self) {
+        self.shared.flusher.round(&self.shared, None);
+    }
+
+    /// Writes the high watermarks (exclusive ends of what is replicated) of partitions.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn write_high_watermarks(&self, offsets: &BTreeMap<TopicPartition, Offset>) -> Result<(), DiskError> {
+        let path = self.shared.path.join(HIGH_WATERMARKS);
+        files::replace_file(&self.shared.disk, &path, encode_offsets(offsets).as_bytes())
+    }
+
+    /// The high watermarks that were written last. A file that is missing or damaged counts as empty.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn read_high_watermarks(&self) -> Result<BTreeMap<TopicPartition, Offset>, DiskError> {
+        self.read_offsets(HIGH_WATERMARKS)
+    }
+
+    fn read_offsets(&self, name: &str) -> Result<BTreeMap<TopicPartition, Offset>, DiskError> {
+        let path = self.shared.path.join(name);
+        let Some(content) = files::read_file(&self.shared.disk, &path, CHECKPOINT_BYTES_MAX)? else {
+            return Ok(BTreeMap::new());
+        };
+        let offsets = decode_offsets(&String::from_utf8_lossy(&content));
+        Ok(offsets.unwrap_or_else(|error| {
+            tracing::warn!(path = %path.display(), %error, "a checkpoint is damaged: starting without it");
+            BTreeMap::new()
+        }))
+    }
+}
+
+impl<D: Disk> Drop for LogDir<D> {
+    fn drop(&mut self) {
+        self.stop_flusher();
+    }
+}
+
+impl<D: Disk> std::fmt::Debug for LogDir<D> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("LogDir").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
+
+fn start_flusher<D: Disk>(shared: &Arc<Shared<D>>, sync_threads: usize) -> std::io::Result<JoinHandle<()>> {
+    let pool = SyncPool::start(sync_threads)?;
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new().name("flusher".into()).spawn(move || shared.flusher.run(&shared, &pool))
+}
+
+/// Creates a directory with all its parents, and flushes the names of those that are new.
+fn create_path<D: Disk>(disk: &D, path: &Path) -> Result<(), DiskError> {
+    if disk.list(path).is_ok() {
+        return Ok(());
+    }
+    let parent: Option<PathBuf> =
+        path.parent().map(Path::to_owned).filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = &parent {
+        create_path(disk, parent)?;
+    }
+    disk.create_dir(path)?;
+    disk.sync_dir(parent.as_deref().unwrap_or(Path::new(".")))
+}
+
+#[cfg(test)]
+mod tests;

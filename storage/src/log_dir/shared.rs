@@ -1,0 +1,157 @@
+//! What the logs of a directory share: the disk, the settings, the flusher and whether appends are possible.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::disk::{Disk, DiskError};
+use crate::error::LogDirFailure;
+use crate::flusher::{FlushWindow, Flusher};
+use crate::log::Log;
+use crate::segment::OpenSegments;
+
+/// Who runs the rounds of the flusher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushDriver {
+    /// A thread of the log directory.
+    Thread {
+        /// How many threads wait for the disk when a round has several files.
+        sync_threads: usize,
+    },
+    /// The caller, by [`super::LogDir::flush_round`]: for deterministic tests.
+    Manual,
+}
+
+/// How a log directory works.
+#[derive(Clone)]
+pub struct LogDirSettings {
+    /// When rounds of the flusher start.
+    pub flush_window: FlushWindow,
+    /// Who runs them.
+    pub flush_driver: FlushDriver,
+    /// Appends are refused while the disk has less space than this. Smaller lets the disk fill up before the node says
+    /// so, and then checkpoints and metadata fail; larger wastes disk.
+    pub free_space_floor_bytes: u64,
+    /// How many partitions are opened at the same time (`num.recovery.threads.per.data.dir`).
+    pub recovery_threads: usize,
+    /// Producers that wrote nothing for so long are unknown (`producer.id.expiration.ms`).
+    pub producer_id_expiration_ms: i64,
+    /// How many segments are open for reading. Each takes a descriptor and a mapping, of which Linux gives a process
+    /// 65,530; fewer means more opening on reads of old data.
+    pub open_segments_max: usize,
+    /// The time since any fixed moment, which never goes back.
+    pub now: Arc<dyn Fn() -> Duration + Send + Sync>,
+}
+
+impl LogDirSettings {
+    /// The defaults, with a monotonic clock.
+    pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self {
+            flush_window: FlushWindow::default(),
+            flush_driver: FlushDriver::Thread { sync_threads: 4 },
+            free_space_floor_bytes: 256 * 1024 * 1024,
+            recovery_threads: 2,
+            producer_id_expiration_ms: 86_400_000,
+            open_segments_max: 4096,
+            now: Arc::new(now),
+        }
+    }
+}
+
+impl std::fmt::Debug for LogDirSettings {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("LogDirSettings")
+            .field("flush_window", &self.flush_window)
+            .field("flush_driver", &self.flush_driver)
+            .field("free_space_floor_bytes", &self.free_space_floor_bytes)
+            .field("recovery_threads", &self.recovery_threads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who is told what happens to the logs of a directory, on the thread of the flusher. It must not wait.
+pub trait LogDirEvents<D: Disk>: Send + Sync {
+    /// The flushed ends of these logs have moved.
+    fn flushed(&self, logs: &[Arc<Log<D>>]);
+
+    /// The log directory is offline: nothing is flushed from now on, and appends fail. Called once.
+    fn failed(&self, failure: &LogDirFailure);
+}
+
+/// What the logs of a directory share.
+pub(crate) struct Shared<D: Disk> {
+    pub(crate) disk: D,
+    pub(crate) path: PathBuf,
+    pub(crate) settings: LogDirSettings,
+    pub(crate) events: Arc<dyn LogDirEvents<D>>,
+    pub(crate) flusher: Flusher<D>,
+    pub(crate) open_segments: OpenSegments<D>,
+    /// Nobody else's data is on the file system, so that a sync of all of it waits for nobody else.
+    pub(crate) is_own_file_system: bool,
+    has_failed: AtomicBool,
+    is_closed: AtomicBool,
+    is_below_floor: AtomicBool,
+}
+
+impl<D: Disk> Shared<D> {
+    pub(super) fn new(
+        disk: D,
+        path: PathBuf,
+        settings: LogDirSettings,
+        events: Arc<dyn LogDirEvents<D>>,
+    ) -> Self {
+        Self {
+            is_own_file_system: disk.is_own_file_system(&path),
+            flusher: Flusher::new(settings.flush_window),
+            open_segments: OpenSegments::new(settings.open_segments_max),
+            disk,
+            path,
+            settings,
+            events,
+            has_failed: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            is_below_floor: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the directory has failed, so that nothing may be reported as flushed any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
+    }
+
+    /// Whether appends are over: the directory has failed or is closed.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.has_failed() || self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Takes the directory offline for good. Only the first failure is told.
+    pub(crate) fn fail(&self, error: DiskError) {
+        if !self.has_failed.swap(true, Ordering::AcqRel) {
+            self.events.failed(&LogDirFailure { path: self.path.clone(), error });
+        }
+    }
+
+    /// Refuses appends from now on.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+
+    /// Whether too little space is left for appends.
+    pub(crate) fn is_below_floor(&self) -> bool {
+        self.is_below_floor.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_free_bytes(&self, free_bytes: u64) {
+        let is_below = free_bytes < self.settings.free_space_floor_bytes;
+        if self.is_below_floor.swap(is_below, Ordering::Relaxed) != is_below {
+            let path = self.path.display();
+            if is_below {
+                tracing::warn!(%path, free_bytes, "the disk is nearly full: records are refused until there is space");
+            } else {
+                tracing::info!(%path, free_bytes, "the disk has space again: records are accepted");
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Checkpoints while running, and the clean stop, after which a start has nothing to recover.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::files::{Unsynced, read_file, replace_file};
+use super::{LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
+use crate::checkpoint::encode_offsets;
+use crate::disk::{Disk, DiskError};
+use crate::ids::{BrokerEpoch, Offset, TopicPartition};
+use crate::log::Log;
+
+/// The marker of a clean stop. Source: CleanShutdownFileHandler.java.
+const CLEAN_STOP: &str = ".kafka_cleanshutdown";
+const MARKER_BYTES_MAX: u64 = 4096;
+
+impl<D: Disk> LogDir<D> {
+    /// Writes what bounds the next start, for every log that has changed since the last checkpoint. Waits for a flush of
+    /// those logs. Also lets go of the mappings of logs that nothing was appended to since the last call.
+    ///
+    /// # Errors
+    /// The disk failed; the directory is offline then, unless it was only full.
+    pub fn checkpoint(&self) -> Result<(), DiskError> {
+        let mut log_starts = self.checkpointing.lock();
+        let logs = self.logs();
+        let outcome = self.checkpoint_logs(&logs, &mut log_starts);
+        if let Err(error) = &outcome
+            && !error.is_out_of_space()
+            && !self.shared.has_failed()
+        {
+            self.shared.fail(DiskError::new(error.operation, &error.path, error.source.kind()));
+        }
+        logs.iter().for_each(|log| log.release_idle_writer());
+        outcome
+    }
+
+    fn checkpoint_logs(
+        &self,
+        logs: &[Arc<Log<D>>],
+        written_log_starts: &mut BTreeMap<TopicPartition, Offset>,
+    ) -> Result<(), DiskError> {
+        let disk = &self.shared.disk;
+        let taken: Vec<_> =
+            logs.iter().filter_map(|log| log.take_checkpoint().map(|state| (log, state))).collect();
+        if !taken.is_empty() {
+            taken.iter().for_each(|(log, _)| self.shared.flusher.mark_dirty(log, 0));
+            self.flush_round();
+        }
+        if self.shared.has_failed() {
+            let offline = std::io::Error::other("the log directory is offline");
+            return Err(DiskError::new("write a checkpoint of", &self.shared.path, offline));
+        }
+        let mut unsynced = Unsynced::default();
+        taken.iter().try_for_each(|(log, state)| log.write_checkpoint(state, &mut unsynced))?;
+        unsynced.sync(disk, &self.shared.path)?;
+        let is_changed = !taken.is_empty();
+        let useless: Vec<_> =
+            taken.into_iter().flat_map(|(log, state)| log.finish_checkpoint(state)).collect();
+        let mut unsynced = Unsynced::default();
+        if is_changed {
+            let points =
+                logs.iter().filter_map(|log| Some((log.topic_partition().clone(), log.recovery_point()?)));
+            let text = encode_offsets(&points.collect());
+            unsynced.replace_file(disk, self.shared.path.join(RECOVERY_POINTS), text.as_bytes())?;
+        }
+        let log_starts: BTreeMap<_, _> = logs.iter().filter_map(|log| log.start_to_write()).collect();
+        if log_starts != *written_log_starts {
+            let text = encode_offsets(&log_starts);
+            unsynced.replace_file(disk, self.shared.path.join(LOG_START_OFFSETS), text.as_bytes())?;
+            *written_log_starts = log_starts;
+        }
+        unsynced.sync(disk, &self.shared.path)?;
+        useless.iter().try_for_each(|path| crate::log::remove_if_there(disk, path))
+    }
+
+    /// Stops cleanly: refuses appends, flushes everything, cuts the files to their ends, and leaves the marker by which
+    /// the next start knows that there is nothing to recover.
+    ///
+    /// # Errors
+    /// The disk failed: the stop is then not a clean one, and the next start recovers.
+    pub fn clean_stop(&self, broker_epoch: BrokerEpoch) -> Result<(), DiskError> {
+        self.shared.close();
+        let logs = self.logs();
+        // An append that began before the close is over, and known to the flusher.
+        logs.iter().for_each(|log| log.wait_for_append());
+        self.stop_flusher();
+        logs.iter().for_each(|log| self.shared.flusher.mark_dirty(log, 0));
+        self.checkpoint()?;
+        self.flush_round();
+        let mut unsynced = Unsynced::default();
+        logs.iter().try_for_each(|log| log.seal_for_stop(&mut unsynced))?;
+        unsynced.sync(&self.shared.disk, &self.shared.path)?;
+        if self.shared.has_failed() {
+            return Ok(());
+        }
+        let marker = format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}");
+        replace_file(&self.shared.disk, &self.shared.path.join(CLEAN_STOP), marker.as_bytes())
+    }
+
+    pub(super) fn stop_flusher(&self) {
+        self.shared.flusher.stop();
+        if let Some(thread) = self.flusher.lock().take() {
+            // A panic of the thread was reported when it happened.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Whether the last stop was clean, with the broker's epoch then. The marker is gone, also from the disk, when this
+/// returns: from here on, a crash needs recovery.
+pub(super) fn take_marker<D: Disk>(disk: &D, directory: &Path) -> Result<Option<BrokerEpoch>, DiskError> {
+    let path = directory.join(CLEAN_STOP);
+    let Some(content) = read_file(disk, &path, MARKER_BYTES_MAX)? else { return Ok(None) };
+    disk.remove_file(&path)?;
+    disk.sync_dir(directory)?;
+    let text = String::from_utf8_lossy(&content);
+    let number = text.split_once("\"brokerEpoch\":").map_or("", |(_, rest)| rest);
+    let digits: String = number.chars().take_while(|c| c.is_ascii_digit() || *c == '-').collect();
+    Ok(Some(BrokerEpoch(digits.parse().unwrap_or(-1))))
+}

@@ -1,0 +1,4 @@
+//! Logs and their directory, on the simulated disk and on a real one.
+
+mod basics;
+mod support;

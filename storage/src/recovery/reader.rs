@@ -1,0 +1,97 @@
+//! Batches of a file one after the other, each checked, through a buffer that grows to the largest batch only.
+
+use crate::batch::{BatchHeader, HEADER_LEN, check};
+use crate::disk::{DiskError, DiskFile};
+
+/// The bytes of one read. Smaller costs system calls, larger costs memory for each partition that is opened.
+const READ_BYTES: usize = 256 * 1024;
+
+/// What stands at the reader's position.
+pub(super) enum Next<'a> {
+    /// A whole batch.
+    Batch(BatchHeader, &'a [u8]),
+    /// The end of the file, or zeros.
+    End,
+    /// Something else, in words.
+    Bad(String),
+}
+
+/// Reads batches from a file.
+pub(super) struct BatchReader<'a, F: DiskFile> {
+    file: &'a F,
+    /// Of the next batch.
+    position: u64,
+    len: u64,
+    buffer: Vec<u8>,
+    /// Where in the file the buffer starts.
+    buffer_position: u64,
+}
+
+impl<'a, F: DiskFile> BatchReader<'a, F> {
+    pub(super) fn new(file: &'a F, position: u64, len: u64) -> Self {
+        Self { file, position, len, buffer: Vec::new(), buffer_position: position }
+    }
+
+    /// Where the next batch starts, which is where the batches so far end.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(super) fn seek(&mut self, position: u64) {
+        self.position = position;
+        self.buffer_position = position;
+        self.buffer.clear();
+    }
+
+    /// The next batch, where `is_plausible` takes its header. The position moves behind a whole batch only.
+    pub(super) fn next(
+        &mut self,
+        is_plausible: impl Fn(&BatchHeader) -> bool,
+    ) -> Result<Next<'_>, DiskError> {
+        let position = self.position;
+        if position >= self.len {
+            return Ok(Next::End);
+        }
+        self.fill(HEADER_LEN)?;
+        let head = self.buffered();
+        if head.iter().take(HEADER_LEN).all(|byte| *byte == 0) {
+            return Ok(Next::End);
+        }
+        let header = match BatchHeader::parse(head) {
+            Ok(header) => header,
+            Err(error) => return Ok(Next::Bad(error.to_string())),
+        };
+        let needed = header.size_in_bytes();
+        if needed as u64 > self.len - position {
+            return Ok(Next::Bad(format!("a batch of {needed} bytes is not whole")));
+        }
+        if !is_plausible(&header) {
+            let (base, epoch) = (header.base_offset, header.partition_leader_epoch);
+            return Ok(Next::Bad(format!("a batch at offset {base} of epoch {epoch} does not follow")));
+        }
+        self.fill(needed)?;
+        if let Err(error) = check(self.buffered()) {
+            return Ok(Next::Bad(error.to_string()));
+        }
+        self.position += needed as u64;
+        let start = usize::try_from(position - self.buffer_position).unwrap_or(usize::MAX);
+        Ok(Next::Batch(header, self.buffer.get(start..start.saturating_add(needed)).unwrap_or(&[])))
+    }
+
+    fn buffered(&self) -> &[u8] {
+        let start = usize::try_from(self.position - self.buffer_position).unwrap_or(usize::MAX);
+        self.buffer.get(start..).unwrap_or(&[])
+    }
+
+    /// Sees to it that `count` bytes from the position on are in the buffer, where the file has them.
+    fn fill(&mut self, count: usize) -> Result<(), DiskError> {
+        if self.buffered().len() >= count {
+            return Ok(());
+        }
+        self.buffer_position = self.position;
+        self.buffer.resize(count.max(READ_BYTES), 0);
+        let filled = self.file.read_at(self.position, &mut self.buffer)?;
+        self.buffer.truncate(filled);
+        Ok(())
+    }
+}

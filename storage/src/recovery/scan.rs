@@ -1,0 +1,128 @@
+//! Reading and checking the segments that may hold something past the recovery point.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::batch::BatchHeader;
+use crate::disk::{Access, Disk, DiskError, DiskFile};
+use crate::ids::Offset;
+use crate::segment::{FileKind, Segment, file_name};
+
+use super::reader::{BatchReader, Next};
+use super::{Progress, Recovery};
+
+/// Where a segment lies.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) base_offset: Offset,
+    /// Of the segment behind it.
+    pub(super) next_base: Option<Offset>,
+    pub(super) recovery_point: Offset,
+    /// Where the replay of producers and epochs begins.
+    pub(super) replay_from: Offset,
+}
+
+/// Why a run of good batches ended.
+struct Stop {
+    /// It is not simply the end of the file, or zeros.
+    is_bad: bool,
+    problem: String,
+}
+
+impl<D: Disk> Recovery<D> {
+    /// Takes the batches of a segment up to the first one that does not belong to the log, and cuts the file there.
+    /// `progress.expected` is then the end of the log so far.
+    pub(super) fn scan_segment(
+        &self,
+        bounds: Bounds,
+        progress: &mut Progress,
+    ) -> Result<Arc<Segment<D>>, DiskError> {
+        let path = self.directory.join(&file_name(bounds.base_offset, FileKind::Log.suffix()));
+        let file = self.disk.open(&path, Access::ReadWrite)?;
+        let len = file.len()?;
+        let (segment, start) = self.open_indexes(&file, bounds.base_offset, bounds.recovery_point, len)?;
+        let segment = Arc::new(segment);
+        if start > 0 && bounds.replay_from < bounds.recovery_point {
+            self.replay(&segment, start, progress)?;
+        }
+        progress.expected = progress.expected.max(bounds.base_offset);
+        progress.bytes_since_index_entry = 0;
+        let mut reader = BatchReader::new(&file, start, len);
+        let is_bad = loop {
+            let stop = self.scan_batches(&file, &path, &mut reader, &segment, bounds, progress)?;
+            if progress.expected >= bounds.recovery_point {
+                break stop.is_bad;
+            }
+            // Below the recovery point nothing is cut; the scan goes on where the index knows of a batch.
+            let position = reader.position();
+            let problem = stop.problem;
+            let text = format!("is damaged at byte {position}, below what was flushed: {problem}");
+            progress.damage.push((path.clone(), text));
+            let Some(resumed) = self.next_indexed(&file, bounds.base_offset, position)? else {
+                progress.expected = bounds.next_base.unwrap_or(bounds.recovery_point);
+                progress.must_roll = bounds.next_base.is_none();
+                segment.set_ends(progress.expected, len);
+                return Ok(segment);
+            };
+            reader.seek(resumed);
+        };
+        let end = reader.position();
+        segment.set_ends(progress.expected, end);
+        if end < len {
+            file.set_len(end)?;
+            if is_bad {
+                tracing::warn!(path = %path.display(), cut_at = end, "the log was cut behind its last whole batch");
+                note_written(progress, &path);
+            }
+        }
+        if bounds.next_base == Some(progress.expected) {
+            segment.finish_time_index();
+        }
+        Ok(segment)
+    }
+
+    /// Takes batches until one does not belong to the log.
+    fn scan_batches(
+        &self,
+        file: &D::File,
+        path: &PathBuf,
+        reader: &mut BatchReader<'_, D::File>,
+        segment: &Segment<D>,
+        bounds: Bounds,
+        progress: &mut Progress,
+    ) -> Result<Stop, DiskError> {
+        let interval = u64::try_from(self.config.index_interval_bytes).unwrap_or(0);
+        loop {
+            let (expected, epoch) = (progress.expected, progress.epoch);
+            let position = reader.position();
+            let is_plausible = |header: &BatchHeader| {
+                // Compaction leaves gaps, and has never touched what lies past the recovery point.
+                let follows = header.base_offset == expected
+                    || (header.base_offset > expected && expected < bounds.recovery_point);
+                follows
+                    && header.partition_leader_epoch >= epoch
+                    && bounds.next_base.is_none_or(|next_base| header.next_offset() <= next_base)
+            };
+            match reader.next(is_plausible)? {
+                Next::Batch(header, batch) => {
+                    if !self.is_clean && header.base_offset >= bounds.recovery_point {
+                        file.write_at(position, batch)?;
+                        note_written(progress, path);
+                    }
+                    progress.expected = header.next_offset();
+                    let since = progress.bytes_since_index_entry;
+                    progress.bytes_since_index_entry = segment.note_batch(&header, position, since, interval);
+                    progress.apply(segment.base_offset, &header, batch);
+                }
+                Next::End => return Ok(Stop { is_bad: false, problem: "nothing follows".to_owned() }),
+                Next::Bad(problem) => return Ok(Stop { is_bad: true, problem }),
+            }
+        }
+    }
+}
+
+fn note_written(progress: &mut Progress, path: &PathBuf) {
+    if progress.written.last() != Some(path) {
+        progress.written.push(path.clone());
+    }
+}

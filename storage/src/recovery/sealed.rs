@@ -1,0 +1,169 @@
+//! What lies below the recovery point: taken as it is, with its indexes where they are sound.
+
+use std::sync::Arc;
+
+use crate::batch::{BatchHeader, HEADER_LEN, check};
+use crate::disk::{Access, Disk, DiskError, DiskFile};
+use crate::ids::Offset;
+use crate::index::{OffsetEntry, SparseIndex, TimeEntry};
+use crate::log::{Walked, walk};
+use crate::segment::{FileKind, Segment, file_name};
+
+use super::{Progress, Recovery};
+
+impl<D: Disk> Recovery<D> {
+    /// A segment that is followed by another one, wholly below the recovery point.
+    pub(super) fn open_sealed(
+        &self,
+        base_offset: Offset,
+        next_base: Offset,
+        progress: &mut Progress,
+    ) -> Result<Arc<Segment<D>>, DiskError> {
+        let path = self.path(base_offset, FileKind::Log);
+        let len = self.disk.open(&path, Access::Read)?.len()?;
+        let ((offsets, offsets_are_sound), (times, times_are_sound)) =
+            self.read_indexes(base_offset, |_| true)?;
+        let last = offsets.last().map_or(0, |entry| u64::from(entry.position));
+        if last > 0 && last + HEADER_LEN as u64 > len {
+            let text = format!("has {len} bytes, though a batch was flushed at byte {last}");
+            progress.damage.push((path.clone(), text));
+        } else if !offsets_are_sound || !times_are_sound {
+            let indexes = <(SparseIndex<OffsetEntry>, SparseIndex<TimeEntry>)>::default();
+            let segment = Segment::new(Arc::clone(&self.directory), base_offset, next_base, len, indexes);
+            return self.rebuild_indexes(Arc::new(segment));
+        }
+        let indexes = (offsets, times);
+        Ok(Arc::new(Segment::new(Arc::clone(&self.directory), base_offset, next_base, len, indexes)))
+    }
+
+    /// The indexes of a segment as far as they lie below the recovery point, and the position of the batch of the last
+    /// entry, from which the segment is scanned.
+    pub(super) fn open_indexes(
+        &self,
+        file: &D::File,
+        base_offset: Offset,
+        recovery_point: Offset,
+        len: u64,
+    ) -> Result<(Segment<D>, u64), DiskError> {
+        let is_below = |relative: i32| base_offset.plus(i64::from(relative)) < recovery_point;
+        let ((offsets, _), (times, _)) = self.read_indexes(base_offset, is_below)?;
+        let segment =
+            |indexes| Segment::new(Arc::clone(&self.directory), base_offset, base_offset, len, indexes);
+        let Some(last) = offsets.last() else {
+            // Without offset entries the whole segment is scanned, and both indexes come out of that.
+            return Ok((segment(Default::default()), 0));
+        };
+        let start = u64::from(last.position);
+        let mut bytes = [0; HEADER_LEN];
+        let filled = file.read_at(start, &mut bytes)?;
+        let header = bytes.get(..filled).and_then(|bytes| BatchHeader::parse(bytes).ok());
+        let last_offset = base_offset.plus(i64::from(last.relative_offset));
+        if header.is_some_and(|header| header.last_offset() == last_offset) {
+            let segment = segment((offsets, times));
+            segment.take_largest_timestamp_from_index();
+            let filled = file.read_at(0, &mut bytes)?;
+            if let Some(Ok(first)) = bytes.get(..filled).map(BatchHeader::parse) {
+                segment.note_first_timestamp(first.max_timestamp);
+            }
+            return Ok((segment, start));
+        }
+        let path = self.path(base_offset, FileKind::OffsetIndex);
+        tracing::warn!(path = %path.display(), "an index is damaged: it is rebuilt from its segment");
+        Ok((segment(Default::default()), 0))
+    }
+
+    /// The next position behind `position` at which the index in the file knows of a batch that is whole.
+    pub(super) fn next_indexed(
+        &self,
+        file: &D::File,
+        base_offset: Offset,
+        position: u64,
+    ) -> Result<Option<u64>, DiskError> {
+        let path = self.path(base_offset, FileKind::OffsetIndex);
+        let (index, _) = SparseIndex::<OffsetEntry>::open(&self.disk, &path, |_| true)?;
+        let mut at = position;
+        while let Some(entry) =
+            index.first_where(&self.disk, &path, |entry| u64::from(entry.position) > at)?
+        {
+            at = u64::from(entry.position);
+            let len = usize::try_from(file.len()?.saturating_sub(at)).unwrap_or(usize::MAX);
+            let mut bytes = vec![0; HEADER_LEN.min(len)];
+            file.read_at(at, &mut bytes)?;
+            let Ok(header) = BatchHeader::parse(&bytes) else { continue };
+            if header.size_in_bytes() > len {
+                continue;
+            }
+            bytes.resize(header.size_in_bytes(), 0);
+            file.read_at(at, &mut bytes)?;
+            if check(&bytes).is_ok() {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes from the batches up to `end` what they say of producers and epochs. Damage ends it: it is found and reported
+    /// by who reads the segment.
+    pub(super) fn replay(
+        &self,
+        segment: &Arc<Segment<D>>,
+        end: u64,
+        progress: &mut Progress,
+    ) -> Result<(), DiskError> {
+        self.for_each_batch(segment, end, |_, header, batch| {
+            progress.apply(segment.base_offset, header, batch)
+        })
+    }
+
+    fn rebuild_indexes(&self, segment: Arc<Segment<D>>) -> Result<Arc<Segment<D>>, DiskError> {
+        let offsets = segment.path(FileKind::OffsetIndex);
+        let times = segment.path(FileKind::TimeIndex);
+        tracing::warn!(path = %offsets.display(), "an index is missing or damaged: it is rebuilt from its segment");
+        let interval = u64::try_from(self.config.index_interval_bytes).unwrap_or(0);
+        let mut since = 0;
+        self.for_each_batch(&segment, segment.end(), |position, header, _| {
+            since = segment.note_batch(header, position, since, interval);
+        })?;
+        segment.finish_time_index();
+        segment.offsets.write(&self.disk, &offsets)?;
+        segment.times.write(&self.disk, &times)?;
+        Ok(segment)
+    }
+
+    fn for_each_batch(
+        &self,
+        segment: &Segment<D>,
+        end: u64,
+        mut action: impl FnMut(u64, &BatchHeader, &[u8]),
+    ) -> Result<(), DiskError> {
+        let file = self.disk.open(&segment.path(FileKind::Log), Access::Read)?;
+        let region = file.map_sealed(end)?;
+        let len = usize::try_from(end).unwrap_or(usize::MAX);
+        let bytes = region.view(0, len).unwrap_or_default();
+        let mut walked = Walked { position: 0 };
+        while let Ok(Some((position, header))) = walk(&bytes, 0, &mut walked) {
+            let start = usize::try_from(position).unwrap_or(usize::MAX);
+            let batch = bytes.get(start..start.saturating_add(header.size_in_bytes())).unwrap_or(&[]);
+            action(position, &header, batch);
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::type_complexity, reason = "two indexes, each with whether it is sound")]
+    fn read_indexes(
+        &self,
+        base_offset: Offset,
+        is_kept: impl Fn(i32) -> bool,
+    ) -> Result<((SparseIndex<OffsetEntry>, bool), (SparseIndex<TimeEntry>, bool)), DiskError> {
+        let offsets = self.path(base_offset, FileKind::OffsetIndex);
+        let times = self.path(base_offset, FileKind::TimeIndex);
+        let offsets =
+            SparseIndex::open(&self.disk, &offsets, |entry: OffsetEntry| is_kept(entry.relative_offset))?;
+        let times = SparseIndex::open(&self.disk, &times, |entry: TimeEntry| is_kept(entry.relative_offset))?;
+        Ok((offsets, times))
+    }
+
+    fn path(&self, base_offset: Offset, kind: FileKind) -> std::path::PathBuf {
+        self.directory.join(&file_name(base_offset, kind.suffix()))
+    }
+}
