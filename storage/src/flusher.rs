@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::disk::{Disk, DiskError, DiskFile};
-use crate::log::{FlushWork, Log};
+use crate::log::{FlushWork, Log, SegmentFlush};
 use crate::log_dir::Shared;
 
 mod pool;
@@ -191,7 +191,7 @@ fn sync_all<D: Disk>(
             if file_count > 1 {
                 start_all(&works)?;
             }
-            works.iter().flat_map(|work| &work.segments).try_for_each(crate::log::SegmentFlush::sync)?;
+            works.iter().flat_map(|work| &work.segments).try_for_each(SegmentFlush::sync)?;
             works
         }
     };
@@ -210,13 +210,13 @@ fn sync_all<D: Disk>(
 /// One sync for all files. XFS's often sends no flush to the device, so a sync of one of the files follows.
 fn sync_file_system<D: Disk>(shared: &Shared<D>, works: &[FlushWork<D>]) -> Result<(), DiskError> {
     let mut segments = works.iter().flat_map(|work| &work.segments);
-    segments.clone().try_for_each(crate::log::SegmentFlush::prepare_file_system_sync)?;
+    segments.clone().try_for_each(SegmentFlush::prepare_file_system_sync)?;
     shared.disk.sync_file_system(Path::new(&shared.path))?;
     segments.next().map_or(Ok(()), |segment| segment.open.file.sync_data())
 }
 
 fn start_all<D: Disk>(works: &[FlushWork<D>]) -> Result<(), DiskError> {
-    works.iter().flat_map(|work| &work.segments).try_for_each(crate::log::SegmentFlush::start_writeback)
+    works.iter().flat_map(|work| &work.segments).try_for_each(SegmentFlush::start_writeback)
 }
 
 /// Starts the writing of all files, then waits for each on the pool, so that the device's flushes merge.
@@ -230,7 +230,7 @@ fn sync_in_parallel<D: Disk>(
         works.iter().enumerate().flat_map(|(work, one)| (0..one.segments.len()).map(move |s| (work, s)));
     let tasks = tasks.map(|(work, segment)| {
         let works = Arc::clone(&works);
-        move || works.get(work).and_then(|work| work.segments.get(segment)).map_or(Ok(()), |one| one.sync())
+        move || works.get(work).and_then(|work| work.segments.get(segment)).map_or(Ok(()), SegmentFlush::sync)
     });
     pool.run(tasks)?;
     // The pool dropped every task before it answered, so this is the last reference.

@@ -8,6 +8,8 @@ pub mod compression;
 pub mod disk;
 pub mod error;
 pub mod flusher;
+#[cfg(test)]
+mod golden;
 pub mod ids;
 mod index;
 pub mod leader_epochs;

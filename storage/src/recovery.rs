@@ -284,7 +284,7 @@ impl<D: Disk> Recovery<D> {
             match AbortedTransactions::decode(&content.unwrap_or_default()) {
                 Ok(aborted) => progress.aborted.insert(*base, aborted),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "an index of transactions is damaged")
+                    tracing::warn!(path = %path.display(), %error, "an index of transactions is damaged");
                 }
             }
         }

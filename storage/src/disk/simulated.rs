@@ -150,7 +150,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn list(&self, path: &Path) -> Result<Vec<DirectoryEntry>, DiskError> {
-        self.run("list", path, |state, names| state.list(names))
+        self.run("list", path, State::list)
     }
 
     fn create_dir(&self, path: &Path) -> Result<(), DiskError> {

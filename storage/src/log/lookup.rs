@@ -124,7 +124,7 @@ impl<D: Disk> Log<D> {
             let unreadable = || ReadError::UnreadableRecords { path: segment.path(FileKind::Log), position };
             let records =
                 records_of(batch.unwrap_or(&[]), DECOMPRESSED_BYTES_MAX).map_err(|_| unreadable())?;
-            for record in records.iter() {
+            for record in &records {
                 let record = record.map_err(|_| unreadable())?;
                 let is_readable = record.offset >= log_start_offset && record.offset < upper_bound;
                 if record.timestamp >= target && is_readable {

@@ -117,7 +117,7 @@ impl<D: Disk> Log<D> {
         let end = segment.end();
         let next_offset = segment.next_offset();
         let disk = &self.shared.disk;
-        let scan = self.checked_start(segment, open, segment.scan_start(disk, limits.from)?, end)?;
+        let scan = Self::checked_start(segment, open, segment.scan_start(disk, limits.from)?, end)?;
         let Some(start) = find(segment, open, scan..end, |header| header.next_offset() > limits.from)? else {
             return Ok(None);
         };
@@ -127,7 +127,7 @@ impl<D: Disk> Log<D> {
         let limit = start.saturating_add(limits.max_bytes);
         let indexed = segment.indexed_position(disk, limit, limits.upper_bound)?.unwrap_or(start);
         let walk_from =
-            if indexed > start { self.checked_start(segment, open, indexed, end)? } else { start };
+            if indexed > start { Self::checked_start(segment, open, indexed, end)? } else { start };
         let walk_from = walk_from.max(start);
         let is_beyond = |position: u64, header: &BatchHeader| {
             let fits = position + header.size_in_bytes() as u64 <= limit
@@ -148,7 +148,6 @@ impl<D: Disk> Log<D> {
 
     /// `position` where a batch starts there, and otherwise 0: an index is only a hint.
     fn checked_start(
-        &self,
         segment: &Segment<D>,
         open: &OpenSegment<D>,
         position: u64,

@@ -38,7 +38,7 @@ impl<D: Disk> Log<D> {
                 }
             }
             Some(_) | None => {
-                self.start_segment(appender, header.base_offset, capacity(&config, bytes), bytes)?
+                self.start_segment(appender, header.base_offset, capacity(&config, bytes), bytes)?;
             }
         }
         let writer = appender.writer.as_mut().expect("it was opened above");

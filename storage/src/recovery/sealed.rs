@@ -111,7 +111,7 @@ impl<D: Disk> Recovery<D> {
         progress: &mut Progress,
     ) -> Result<(), DiskError> {
         self.for_each_batch(segment, end, |_, header, batch| {
-            progress.apply(segment.base_offset, header, batch)
+            progress.apply(segment.base_offset, header, batch);
         })
     }
 

@@ -12,7 +12,9 @@ use crate::batch::{AppendOrigin, AppendRules, BatchHeader, ValidatedBatch, check
 use crate::batch_builder::{BatchBuilder, BatchSpec};
 use crate::disk::Disk;
 use crate::error::{LogDirFailure, OpenError};
-use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId, TopicPartition};
+use crate::ids::{
+    LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId, TopicPartition,
+};
 use crate::log::Log;
 use crate::log_dir::{FlushDriver, Loaded, LogDir, LogDirEvents, LogDirSettings};
 
