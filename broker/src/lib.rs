@@ -1,4 +1,31 @@
-//! Ottla, the broker.
+//! The broker: everything that touches a socket, a clock or a task.
+//!
+//! A request comes in through [`server`] and `connection`, is cut into frames by [`wire`], found in the table of
+//! [`api`], and served by one file there. What is on the disk is `storage`'s; what the cluster agrees on is decided in
+//! `replication` and agreed on through [`quorum`].
+//!
+//! Invariants: nothing from the network is indexed or unwrapped; answers leave in the order of their requests; no
+//! lock is held across an await; time enters through [`clock`].
 
+pub mod api;
+pub mod broker;
+pub mod cli;
+pub mod clock;
+mod connection;
+mod error_code;
+pub mod fetch_sessions;
+mod housekeeping;
+pub mod http;
+mod limits;
+mod metadata_follower;
+pub mod metrics;
+pub mod node;
+pub mod panics;
+pub mod partitions;
+mod producer_ids;
 pub mod quorum;
+pub mod server;
+pub mod settings;
+pub mod stopping;
+mod topics;
 pub mod wire;

@@ -1,2 +1,25 @@
-//! stub
-fn main() {}
+//! The `ottla` binary: reads the command line and hands on.
+
+use clap::Parser;
+use ottla::cli::{Cli, Command, config_reference, serve};
+use std::process::ExitCode;
+
+/// Reserves without committing, so that a count which a peer made up costs nothing until it is filled; see
+/// `wire/frame.rs` for what bounds the rest.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    ottla::panics::install();
+    let done = match Cli::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Config(arguments) => config_reference::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ottla: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -140,6 +140,12 @@ pub struct Quorum {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+impl std::fmt::Debug for Quorum {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Quorum").field("broker_epoch", &self.broker_epoch).finish_non_exhaustive()
+    }
+}
+
 impl Quorum {
     /// Starts the quorum and waits until this node is registered. Blocks for a few flushes of the disk.
     ///

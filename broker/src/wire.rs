@@ -3,6 +3,7 @@
 //! The messages themselves come from the `kafka-protocol` crate; what it lacks, or does in a way that a peer could
 //! abuse, is here. Nothing in this module knows what a request means.
 
+pub mod api_versions_request;
 pub mod fetch_response;
 pub mod frame;
 pub mod request_header;

@@ -60,7 +60,7 @@ fn leader_epoch(image: &MetadataImage, topic: &str) -> i32 {
 }
 
 fn refusal(directory: &Path) -> String {
-    open(directory).err().expect("the directory must be refused").to_string()
+    open(directory).expect_err("the directory must be refused").to_string()
 }
 
 /// Builds stores for openraft's own tests, each on a directory that lives as long as the store.

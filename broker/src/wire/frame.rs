@@ -79,15 +79,16 @@ impl FrameReader {
         }
     }
 
-    /// The next frame without its size, at most `limit` bytes long, or `None` when the peer closed between frames.
+    /// The size of the next frame, at most `limit` bytes, or `None` when the peer closed between frames. The frame's
+    /// bytes are then read by [`FrameReader::body`].
     ///
     /// # Errors
     /// See [`FrameError`]; the stream cannot be read further after any of them.
-    pub async fn next<R: AsyncRead + Unpin>(
+    pub async fn announcement<R: AsyncRead + Unpin>(
         &mut self,
         stream: &mut R,
         limit: usize,
-    ) -> Result<Option<Bytes>, FrameError> {
+    ) -> Result<Option<usize>, FrameError> {
         while self.buffer.len() < 4 {
             self.buffer.reserve(QUIET_BUFFER_BYTES);
             if stream.read_buf(&mut self.buffer).await? == 0 {
@@ -99,6 +100,40 @@ impl FrameReader {
         }
         let announced = self.announced_size(limit)?;
         self.buffer.advance(4);
+        Ok(Some(announced))
+    }
+
+    /// The first `count` bytes of the announced frame, without taking them.
+    ///
+    /// # Errors
+    /// See [`FrameError`].
+    pub async fn peek<R: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut R,
+        count: usize,
+    ) -> Result<&[u8], FrameError> {
+        self.fill(stream, count).await?;
+        Ok(self.buffer.get(..count).unwrap_or_default())
+    }
+
+    /// The frame of `announced` bytes, without its size.
+    ///
+    /// # Errors
+    /// See [`FrameError`].
+    pub async fn body<R: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut R,
+        announced: usize,
+    ) -> Result<Bytes, FrameError> {
+        self.fill(stream, announced).await?;
+        Ok(self.buffer.split_to(announced).freeze())
+    }
+
+    async fn fill<R: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut R,
+        announced: usize,
+    ) -> Result<(), FrameError> {
         while self.buffer.len() < announced {
             let missing = announced - self.buffer.len();
             self.buffer.reserve(missing.min(GROWTH_BYTES_MAX.max(self.buffer.len())));
@@ -106,7 +141,7 @@ impl FrameReader {
                 return Err(FrameError::CutOff { announced, received: self.buffer.len() });
             }
         }
-        Ok(Some(self.buffer.split_to(announced).freeze()))
+        Ok(())
     }
 
     /// The size at the head of the buffer, judged before anything is stored for it.
@@ -136,9 +171,13 @@ mod tests {
         let mut reader = FrameReader::default();
         let mut frames = Vec::new();
         loop {
-            match reader.next(&mut bytes, limit).await {
-                Ok(Some(frame)) => frames.push(frame.to_vec()),
+            let frame = match reader.announcement(&mut bytes, limit).await {
+                Ok(Some(size)) => reader.body(&mut bytes, size).await,
                 Ok(None) => return (frames, None),
+                Err(error) => Err(error),
+            };
+            match frame {
+                Ok(frame) => frames.push(frame.to_vec()),
                 Err(error) => return (frames, Some(error)),
             }
         }
@@ -176,10 +215,7 @@ mod tests {
     #[tokio::test]
     async fn memory_follows_the_bytes_that_arrived() {
         let mut reader = FrameReader::default();
-        let announced = 1024 * 1024 * 1024_u32;
-        let mut bytes = announced.to_be_bytes().to_vec();
-        bytes.extend_from_slice(&[0; 100]);
-        let result = reader.next(&mut &bytes[..], usize::MAX).await;
+        let result = reader.body(&mut &[0; 100][..], 1024 * 1024 * 1024).await;
         assert!(matches!(result, Err(FrameError::CutOff { received: 100, .. })));
         assert!(reader.buffer.capacity() <= 2 * super::GROWTH_BYTES_MAX);
     }

@@ -1,0 +1,178 @@
+//! The table of APIs: one line an API, one file an API.
+//!
+//! A line gives the dispatch, the answer to ApiVersions, the label in metrics and the row in the README. Where the
+//! advertised range is wider than the served one, the line says so: Produce is advertised from 0 since librdkafka
+//! switches compression off otherwise (KAFKA-18659), and served from 3.
+
+use crate::broker::Broker;
+use crate::wire::api_versions_request::ApiVersionsRequest;
+use crate::wire::request_header::RequestPrefix;
+use crate::wire::response::{EncodeError, FrameBuilder, ResponseFrame};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeTopicPartitionsRequest, FetchRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, ProduceRequest,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// One API as the table has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Api {
+    /// Kafka's name of it.
+    pub name: &'static str,
+    /// Its number on the wire.
+    pub key: i16,
+    /// The lowest version that ApiVersions names.
+    pub advertised_min: i16,
+    /// The highest version that ApiVersions names, and the highest that is served.
+    pub version_max: i16,
+    /// The lowest version that is served.
+    pub served_min: i16,
+    /// The highest version whose schema is known; later ones have the same bytes.
+    schema_max: i16,
+    /// The version from which the request's header has tagged fields.
+    pub request_flexible: fn(i16) -> bool,
+}
+
+/// Who asks, through which connection, in which version.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// The node that serves the request.
+    pub broker: Arc<Broker>,
+    /// The address of our end of the connection: what a client is told to connect to, unless `advertised.listeners`
+    /// says otherwise.
+    pub local_address: SocketAddr,
+    /// The name that the client gave itself; empty where it gave none.
+    pub client_id: String,
+    /// The version of the request.
+    pub version: i16,
+}
+
+/// What becomes of a request once it was handled.
+#[derive(Debug)]
+pub enum Outcome {
+    /// This goes back.
+    Send(ResponseFrame),
+    /// The client expects no answer.
+    Silence,
+    /// The connection ends, which is the only answer that this client can understand.
+    Close,
+}
+
+/// What a handler returns: something that can be put into a frame.
+pub(crate) trait Reply {
+    /// Puts the reply to the request with `prefix` into a frame, written in `schema_version`.
+    fn into_outcome(self, prefix: RequestPrefix, schema_version: i16) -> Result<Outcome, EncodeError>;
+}
+
+impl<M: Encodable + HeaderVersion> Reply for M {
+    fn into_outcome(self, prefix: RequestPrefix, schema_version: i16) -> Result<Outcome, EncodeError> {
+        let is_flexible = M::header_version(schema_version) >= 1;
+        let mut frame = FrameBuilder::new(prefix.correlation_id, is_flexible);
+        frame.put_message(&self, schema_version)?;
+        Ok(Outcome::Send(frame.finish()))
+    }
+}
+
+/// A handled request; ready at once or, where it waits for a disk or for other records, later.
+pub type PendingOutcome = BoxFuture<'static, Result<Outcome, EncodeError>>;
+
+/// The body of a request could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the body of a {api} request in version {version} is malformed: {reason}")]
+pub struct MalformedBody {
+    api: &'static str,
+    version: i16,
+    reason: String,
+}
+
+macro_rules! apis {
+    ($($name:ident = $key:literal, advertised $min:literal ..= $max:literal, served from $served:literal,
+       schema to $schema:literal, $request:ident => $module:ident;)*) => {
+        $(pub(crate) mod $module;)*
+
+        /// Every API that is served, by key.
+        pub const APIS: &[Api] = &[$(Api {
+            name: stringify!($name),
+            key: $key,
+            advertised_min: $min,
+            version_max: $max,
+            served_min: $served,
+            schema_max: $schema,
+            request_flexible: |version| $request::header_version(version.min($schema)) >= 2,
+        }),*];
+
+        /// The body of a request, by its API.
+        pub(crate) enum Request {
+            $($name($request),)*
+        }
+
+        /// Reads the body of a request. Bytes behind it are left unread, as Kafka leaves them.
+        ///
+        /// # Errors
+        /// When the body is no request of that API and version.
+        pub(crate) fn decode_request(
+            api: &'static Api,
+            version: i16,
+            mut body: Bytes,
+        ) -> Result<Request, MalformedBody> {
+            let schema_version = version.min(api.schema_max);
+            let malformed = |reason: String| MalformedBody { api: api.name, version, reason };
+            match api.key {
+                $($key => match $request::decode(&mut body, schema_version) {
+                    Ok(request) => Ok(Request::$name(request)),
+                    Err(error) => Err(malformed(error.to_string())),
+                },)*
+                _ => Err(malformed("no such API".to_owned())),
+            }
+        }
+
+        /// Hands a request to its handler. What must happen in the order of the connection's requests (an append)
+        /// has happened when this returns; the rest happens while the outcome is awaited.
+        pub(crate) fn dispatch(
+            request: Request,
+            prefix: RequestPrefix,
+            context: RequestContext,
+        ) -> PendingOutcome {
+            match request {
+                $(Request::$name(request) => {
+                    let schema_version = prefix.api_version.min($schema);
+                    let reply = $module::handle(context, request);
+                    Box::pin(async move { reply.await.into_outcome(prefix, schema_version) })
+                })*
+            }
+        }
+    };
+}
+
+apis! {
+    Produce = 0, advertised 0..=13, served from 3, schema to 13, ProduceRequest => produce;
+    Fetch = 1, advertised 4..=18, served from 4, schema to 18, FetchRequest => fetch;
+    ListOffsets = 2, advertised 1..=11, served from 1, schema to 10, ListOffsetsRequest => list_offsets;
+    Metadata = 3, advertised 0..=13, served from 0, schema to 13, MetadataRequest => metadata;
+    ApiVersions = 18, advertised 0..=5, served from 0, schema to 5, ApiVersionsRequest => api_versions;
+    CreateTopics = 19, advertised 2..=7, served from 2, schema to 7, CreateTopicsRequest => create_topics;
+    DeleteTopics = 20, advertised 1..=6, served from 1, schema to 6, DeleteTopicsRequest => delete_topics;
+    InitProducerId = 22, advertised 0..=5, served from 0, schema to 5, InitProducerIdRequest => init_producer_id;
+    DescribeConfigs = 32, advertised 1..=4, served from 1, schema to 4, DescribeConfigsRequest => describe_configs;
+    IncrementalAlterConfigs = 44, advertised 0..=1, served from 0, schema to 1,
+        IncrementalAlterConfigsRequest => incremental_alter_configs;
+    DescribeCluster = 60, advertised 0..=2, served from 0, schema to 2, DescribeClusterRequest => describe_cluster;
+    DescribeTopicPartitions = 75, advertised 0..=0, served from 0, schema to 0,
+        DescribeTopicPartitionsRequest => describe_topic_partitions;
+}
+
+/// Produce's key, which the connection lets send longer frames than the others.
+pub const PRODUCE_KEY: i16 = 0;
+/// The key of ApiVersions, which answers in versions that it does not serve.
+pub const API_VERSIONS_KEY: i16 = 18;
+
+/// The row of `key`, or `None` where that API is not served.
+#[must_use]
+pub fn find(key: i16) -> Option<&'static Api> {
+    APIS.iter().find(|api| api.key == key)
+}

@@ -1,0 +1,134 @@
+//! DescribeConfigs (key 32, versions 1–4): the settings of topics and of this node, with who set them.
+//!
+//! An absent or empty list of keys means all of them. Sources and synonyms matter: declarative tools tell what was set
+//! from what is a default by them. Resources of other kinds are not served (INVALID_REQUEST).
+//! Version notes: 1 brings synonyms, 3 types and documentation, 4 compact lengths.
+//! Source: `ConfigHelper.scala`, KIP-133, KIP-226, KIP-569.
+
+use super::RequestContext;
+use config::describe::{self, DescribedConfig};
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+use kafka_protocol::protocol::StrBytes;
+use replication::metadata::record::ConfigResource;
+
+/// The kinds of resources on the wire. Source: `ConfigResource.Type`.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// The first version with types and documentation.
+const TYPES_SINCE: i16 = 3;
+
+struct Refusal {
+    error: ResponseError,
+    message: String,
+}
+
+pub(crate) async fn handle(
+    context: RequestContext,
+    request: DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
+    let results = request.resources.iter().map(|resource| describe_resource(&context, &request, resource)).collect();
+    DescribeConfigsResponse::default().with_results(results)
+}
+
+fn describe_resource(
+    context: &RequestContext,
+    request: &DescribeConfigsRequest,
+    resource: &DescribeConfigsResource,
+) -> DescribeConfigsResult {
+    let result = DescribeConfigsResult::default()
+        .with_resource_type(resource.resource_type)
+        .with_resource_name(resource.resource_name.clone());
+    match described(context, resource) {
+        Ok(configs) => result.with_configs(
+            configs
+                .into_iter()
+                .filter(|config| is_asked_for(resource, config.name))
+                .map(|config| answer(config, request, context.version))
+                .collect(),
+        ),
+        Err(refusal) => result
+            .with_error_code(refusal.error.code())
+            .with_error_message(Some(StrBytes::from_string(refusal.message))),
+    }
+}
+
+fn is_asked_for(resource: &DescribeConfigsResource, name: &str) -> bool {
+    match &resource.configuration_keys {
+        Some(keys) if !keys.is_empty() => keys.iter().any(|key| key.as_str() == name),
+        _ => true,
+    }
+}
+
+fn described(
+    context: &RequestContext,
+    resource: &DescribeConfigsResource,
+) -> Result<Vec<DescribedConfig>, Refusal> {
+    let name = resource.resource_name.as_str();
+    let settings = context.broker.settings.load();
+    match resource.resource_type {
+        TOPIC => {
+            let image = context.broker.image();
+            if image.topic_by_name(name).is_none() {
+                let error = match crate::topics::is_valid_name(name) {
+                    true => ResponseError::UnknownTopicOrPartition,
+                    false => ResponseError::InvalidTopicException,
+                };
+                return Err(Refusal { error, message: error.to_string() });
+            }
+            let overrides = image.configs_of(&ConfigResource::Topic(name.to_owned()));
+            Ok(describe::topic(&settings.layers, overrides))
+        }
+        BROKER if name.is_empty() => Ok(describe::cluster_default(&settings.layers)),
+        BROKER if name.parse() == Ok(context.broker.node_id().0) => Ok(describe::broker(&settings.layers)),
+        BROKER => Err(Refusal {
+            error: ResponseError::InvalidRequest,
+            message: format!(
+                "Unexpected broker id, expected {} or empty string, but received {name}",
+                context.broker.node_id()
+            ),
+        }),
+        other => Err(Refusal {
+            error: ResponseError::InvalidRequest,
+            message: format!("Unsupported resource type: {other}"),
+        }),
+    }
+}
+
+fn answer(config: DescribedConfig, request: &DescribeConfigsRequest, version: i16) -> DescribeConfigsResourceResult {
+    let text = |text: &str| StrBytes::from_string(text.to_owned());
+    let shown = |value: Option<String>| match config.is_sensitive {
+        true => None,
+        false => value.map(StrBytes::from_string),
+    };
+    let mut result = DescribeConfigsResourceResult::default()
+        .with_name(text(config.name))
+        .with_value(shown(config.value))
+        .with_read_only(config.read_only)
+        .with_config_source(config.source.wire_number())
+        .with_is_sensitive(config.is_sensitive);
+    if request.include_synonyms {
+        result.synonyms = config
+            .synonyms
+            .into_iter()
+            .map(|synonym| {
+                DescribeConfigsSynonym::default()
+                    .with_name(text(synonym.name))
+                    .with_value(shown(synonym.value))
+                    .with_source(synonym.source.wire_number())
+            })
+            .collect();
+    }
+    if version >= TYPES_SINCE {
+        result.config_type = config.config_type.wire_number();
+        if request.include_documentation {
+            result.documentation = Some(text(config.documentation));
+        }
+    }
+    result
+}

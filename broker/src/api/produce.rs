@@ -1,0 +1,263 @@
+//! Produce (key 0, versions 3–13): appends one batch to each partition that the request names.
+//!
+//! The appends happen in [`handle`] itself, before it returns, so that the requests of a connection append in their
+//! order; the future that it returns waits until the records are durable. `acks=0` is never answered: after an error
+//! its connection is closed, the only sign that such a client can see. `acks=1` and `acks=all` are answered when the
+//! high watermark has passed the records, a duplicate no earlier than its original.
+//!
+//! Version notes: 3 is the first with record batches v2; 7 allows zstd; 8 names the records that failed; 13 names
+//! topics by id (KIP-516). Not done: transactions (`INVALID_TXN_STATE`).
+//! Source: `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords`, `ProduceRequest.validateRecords`.
+
+use super::{Outcome, Reply, RequestContext};
+use crate::broker::{Broker, TopicLookup};
+use crate::clock;
+use crate::error_code;
+use crate::partitions::Partition;
+use crate::topics;
+use crate::wire::request_header::RequestPrefix;
+use crate::wire::response::EncodeError;
+use bytes::Bytes;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::protocol::StrBytes;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use storage::batch::{self, AppendOrigin, AppendRules, BatchHeader, InvalidBatch};
+use storage::error::AppendError;
+use storage::ids::{Offset, PartitionIndex};
+use storage::log::Appended;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// The first version whose response names log start offsets.
+const LOG_START_OFFSET_SINCE: i16 = 5;
+/// The first version whose response can explain errors.
+const ERROR_MESSAGES_SINCE: i16 = 8;
+
+/// Why a partition's batch was not appended, or not confirmed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProduceError {
+    #[error("acks must be -1, 0 or 1")]
+    RequiredAcks,
+    #[error("This server does not host this topic-partition.")]
+    UnknownTopic,
+    #[error("This server does not host this topic ID.")]
+    UnknownTopicId,
+    #[error("only the broker itself writes to this topic")]
+    InternalTopic,
+    #[error("transactions are not served by this version of Ottla")]
+    Transactional,
+    #[error(transparent)]
+    Invalid(#[from] InvalidBatch),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error("the records were appended, and not confirmed as durable within the request's timeout")]
+    TimedOut,
+    #[error("the log directory failed before the records were known to be durable")]
+    LogDirectoryFailed,
+}
+
+/// What a produce request leads to.
+pub(crate) enum ProduceReply {
+    Answer(ProduceResponse),
+    Silence,
+    Close,
+}
+
+impl Reply for ProduceReply {
+    fn into_outcome(self, prefix: RequestPrefix, schema_version: i16) -> Result<Outcome, EncodeError> {
+        match self {
+            Self::Answer(response) => response.into_outcome(prefix, schema_version),
+            Self::Silence => Ok(Outcome::Silence),
+            Self::Close => Ok(Outcome::Close),
+        }
+    }
+}
+
+/// A batch that is in the log and waits to be durable.
+struct Pending {
+    partition: Arc<Partition>,
+    appended: Appended,
+}
+
+type PartitionOutcome = (i32, Result<Pending, ProduceError>);
+
+struct TopicOutcome {
+    topic: TopicProduceData,
+    partitions: Vec<PartitionOutcome>,
+}
+
+pub(crate) fn handle(
+    context: RequestContext,
+    request: ProduceRequest,
+) -> impl Future<Output = ProduceReply> + Send + 'static {
+    let acks = request.acks;
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let is_transactional = request.transactional_id.is_some();
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for mut topic in request.topic_data {
+        let batches = std::mem::take(&mut topic.partition_data);
+        let partitions = append_to_topic(&context, acks, is_transactional, &topic, batches);
+        topics.push(TopicOutcome { topic, partitions });
+    }
+    let deadline = Instant::now() + timeout;
+    let version = context.version;
+    async move {
+        if acks == 0 {
+            let has_failed = topics.iter().flat_map(|topic| &topic.partitions).any(|(_, result)| result.is_err());
+            return if has_failed { ProduceReply::Close } else { ProduceReply::Silence };
+        }
+        wait_until_durable(&context.broker, &topics, deadline).await;
+        let has_failed = context.broker.has_failed();
+        let responses = topics.into_iter().map(|topic| answer_topic(topic, has_failed, version)).collect();
+        ProduceReply::Answer(ProduceResponse::default().with_responses(responses))
+    }
+}
+
+fn append_to_topic(
+    context: &RequestContext,
+    acks: i16,
+    is_transactional: bool,
+    topic: &TopicProduceData,
+    batches: Vec<PartitionProduceData>,
+) -> Vec<PartitionOutcome> {
+    let lookup = context.broker.topic(&topic.name, topic.topic_id);
+    let append = |index: i32, records: Option<Bytes>| {
+        if !(-1..=1).contains(&acks) {
+            return Err(ProduceError::RequiredAcks);
+        }
+        if is_transactional {
+            return Err(ProduceError::Transactional);
+        }
+        if !topics::may_write(&topic.name, &context.client_id) {
+            return Err(ProduceError::InternalTopic);
+        }
+        append(context, lookup.as_ref(), topic, index, records.unwrap_or_default())
+    };
+    batches.into_iter().map(|batch| (batch.index, append(batch.index, batch.records))).collect()
+}
+
+fn append(
+    context: &RequestContext,
+    lookup: Option<&TopicLookup>,
+    topic: &TopicProduceData,
+    index: i32,
+    records: Bytes,
+) -> Result<Pending, ProduceError> {
+    let Some(lookup) = lookup else {
+        return Err(if topic.topic_id.is_nil() { ProduceError::UnknownTopic } else { ProduceError::UnknownTopicId });
+    };
+    let broker = &context.broker;
+    let partition =
+        broker.partitions.find(lookup.topic_id, PartitionIndex(index)).ok_or(ProduceError::UnknownTopic)?;
+    if BatchHeader::parse(&records).is_ok_and(|header| header.attributes.is_transactional()) {
+        return Err(ProduceError::Transactional);
+    }
+    let now = clock::now();
+    let rules = AppendRules::of_topic(&partition.log.config(), AppendOrigin::Client, context.version);
+    let size = records.len();
+    let validated = batch::validate(records, &rules, now)?;
+    let record_count = validated.header.record_count;
+    let appended = partition.log.append_as_leader(validated, partition.leader_epoch(), now)?;
+    if !appended.is_duplicate {
+        broker.metrics.appended(size, record_count);
+        if !broker.waits_for_flush() {
+            partition.high_watermark_moved();
+        }
+    }
+    Ok(Pending { partition, appended })
+}
+
+/// Waits until every pending batch is below its partition's high watermark, the log directory has failed, or the
+/// deadline has passed. Who is not done by then is seen by [`Pending::is_durable`].
+async fn wait_until_durable(broker: &Broker, topics: &[TopicOutcome], deadline: Instant) {
+    let wake = Arc::new(Notify::new());
+    // Register before the first look at the high watermark, so that a flush in between is not missed.
+    let pending = || {
+        topics
+            .iter()
+            .flat_map(|topic| &topic.partitions)
+            .filter_map(|(_, result)| result.as_ref().ok())
+            .filter(|pending| !pending.is_durable())
+    };
+    let _registrations: Vec<_> =
+        pending().map(|pending| pending.partition.register(pending.appended.end_offset, &wake)).collect();
+    while pending().next().is_some() && !broker.has_failed() {
+        if timeout_at(deadline, wake.notified()).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Pending {
+    fn is_durable(&self) -> bool {
+        self.partition.high_watermark() >= self.appended.end_offset
+    }
+}
+
+fn answer_topic(outcome: TopicOutcome, has_failed: bool, version: i16) -> TopicProduceResponse {
+    let TopicOutcome { topic, partitions } = outcome;
+    TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id).with_partition_responses(
+        partitions
+            .into_iter()
+            .map(|(index, result)| {
+                let result = result.and_then(|pending| match pending.is_durable() {
+                    true => Ok(pending.appended),
+                    false if has_failed => Err(ProduceError::LogDirectoryFailed),
+                    false => Err(ProduceError::TimedOut),
+                });
+                answer_partition(index, result, version)
+            })
+            .collect(),
+    )
+}
+
+fn answer_partition(
+    index: i32,
+    result: Result<Appended, ProduceError>,
+    version: i16,
+) -> PartitionProduceResponse {
+    let mut answer = PartitionProduceResponse::default().with_index(index).with_log_append_time_ms(-1);
+    match result {
+        Ok(appended) => {
+            answer.base_offset = appended.base_offset.0;
+            answer.log_append_time_ms = appended.log_append_time.0;
+            if version >= LOG_START_OFFSET_SINCE {
+                answer.log_start_offset = appended.log_start_offset.0;
+            }
+        }
+        Err(error) => {
+            answer.error_code = error_code::of_produce(&error).code();
+            answer.base_offset = Offset(-1).0;
+            if version >= LOG_START_OFFSET_SINCE {
+                answer.log_start_offset = Offset(-1).0;
+            }
+            if version >= ERROR_MESSAGES_SINCE {
+                answer.error_message = Some(StrBytes::from_string(error.to_string()));
+                answer.record_errors = record_errors(&error);
+            }
+        }
+    }
+    answer
+}
+
+fn record_errors(error: &ProduceError) -> Vec<BatchIndexAndErrorMessage> {
+    let (ProduceError::Invalid(InvalidBatch::InvalidRecords { errors })
+    | ProduceError::Invalid(InvalidBatch::InvalidTimestamps { errors })) = error
+    else {
+        return Vec::new();
+    };
+    errors
+        .iter()
+        .map(|record| {
+            BatchIndexAndErrorMessage::default()
+                .with_batch_index(record.batch_index)
+                .with_batch_index_error_message(Some(StrBytes::from_string(record.message.clone())))
+        })
+        .collect()
+}

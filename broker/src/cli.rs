@@ -1,0 +1,67 @@
+//! The command line.
+
+pub mod config_reference;
+pub mod serve;
+
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// A Kafka-wire-compatible broker that flushes before it acknowledges.
+#[derive(Debug, Parser)]
+#[command(name = "ottla", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a node. It works with no configuration: data in ./ottla-data, Kafka on localhost:9092, health and
+    /// metrics on http://127.0.0.1:9080.
+    Serve(ServeArguments),
+    /// Print every configuration key with its type, range, default and meaning.
+    Config(ConfigArguments),
+}
+
+/// How a node is configured: the file first, then the environment (OTTLA_NUM_PARTITIONS=3), then --set.
+#[derive(Debug, clap::Args)]
+pub struct ServeArguments {
+    /// A configuration file: TOML with Kafka's keys, or a Kafka server.properties as it is.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one key, over the file and the environment. May be given many times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// How the reference is printed.
+#[derive(Debug, clap::Args)]
+pub struct ConfigArguments {
+    /// Print this key alone.
+    pub key: Option<String>,
+    /// The form of the output.
+    #[arg(long, value_enum, default_value_t = OutputForm::Text)]
+    pub output: OutputForm,
+}
+
+/// The form of a command's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OutputForm {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+    /// For documents.
+    Markdown,
+}
+
+/// Writes `text` to standard output at once. A reader that has gone away is an error, not a panic.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()?;
+    Ok(())
+}

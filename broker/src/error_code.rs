@@ -1,0 +1,206 @@
+//! The only place where our failures become Kafka's error codes. No match has a wildcard arm, so a new failure must
+//! find its code here.
+
+use crate::api::fetch::FetchError;
+use crate::api::list_offsets::ListOffsetsError;
+use crate::api::produce::ProduceError;
+use crate::fetch_sessions::SessionError;
+use crate::producer_ids::ProducerIdsError;
+use crate::quorum::ProposeError;
+use crate::topics::CreateOnFirstUseError;
+use kafka_protocol::ResponseError;
+use replication::controller::configs::AlterConfigError;
+use replication::controller::producer_ids::AllocateProducerIdsError;
+use replication::controller::topics::{CreateTopicError, DeleteTopicError};
+use storage::batch::InvalidBatch;
+use storage::error::{AppendError, ReadError};
+use storage::producer_state::ProducerStateError;
+
+/// Source: `ProduceRequest.java`, `ReplicaManager.appendRecordsToLeader`.
+pub(crate) fn of_produce(error: &ProduceError) -> ResponseError {
+    match error {
+        ProduceError::RequiredAcks => ResponseError::InvalidRequiredAcks,
+        ProduceError::UnknownTopic => ResponseError::UnknownTopicOrPartition,
+        ProduceError::UnknownTopicId => ResponseError::UnknownTopicId,
+        ProduceError::InternalTopic => ResponseError::InvalidTopicException,
+        ProduceError::Transactional => ResponseError::InvalidTxnState,
+        ProduceError::Invalid(error) => of_invalid_batch(error),
+        ProduceError::Append(error) => of_append(error),
+        ProduceError::TimedOut => ResponseError::RequestTimedOut,
+        ProduceError::LogDirectoryFailed => ResponseError::KafkaStorageError,
+    }
+}
+
+/// Source: `LogValidator.java`, `DefaultRecordBatch.ensureValid`, `ProduceRequest.validateRecords`.
+fn of_invalid_batch(error: &InvalidBatch) -> ResponseError {
+    match error {
+        InvalidBatch::NoBatch
+        | InvalidBatch::CutOff { .. }
+        | InvalidBatch::MoreThanOneBatch { .. }
+        | InvalidBatch::UnsupportedMagic { .. }
+        | InvalidBatch::BadOffsets { .. }
+        | InvalidBatch::BaseOffsetNotZero { .. }
+        | InvalidBatch::BadRecordCount { .. }
+        | InvalidBatch::ControlBatch
+        | InvalidBatch::NoSequence { .. }
+        | InvalidBatch::MalformedRecords(_)
+        | InvalidBatch::Undecompressable(_)
+        | InvalidBatch::InvalidRecords { .. } => ResponseError::InvalidRecord,
+        InvalidBatch::BadLength { .. } | InvalidBatch::BadCrc { .. } => ResponseError::CorruptMessage,
+        InvalidBatch::MessageTooLarge { .. } | InvalidBatch::DecompressedTooLarge { .. } => {
+            ResponseError::MessageTooLarge
+        }
+        InvalidBatch::RecordListTooLarge { .. } => ResponseError::RecordListTooLarge,
+        // Kafka's own answer: `CompressionType.forId` throws what it has no code for.
+        InvalidBatch::UnknownCodec { .. } | InvalidBatch::Recompression(_) => {
+            ResponseError::UnknownServerError
+        }
+        InvalidBatch::ZstdNotNegotiated { .. } => ResponseError::UnsupportedCompressionType,
+        InvalidBatch::InvalidTimestamps { .. } => ResponseError::InvalidTimestamp,
+    }
+}
+
+/// Source: `UnifiedLog.append`, `ReplicaManager.appendRecordsToLeader`.
+fn of_append(error: &AppendError) -> ResponseError {
+    match error {
+        AppendError::Offline(_) | AppendError::DiskFull(_) | AppendError::Disk(_) => {
+            ResponseError::KafkaStorageError
+        }
+        AppendError::Deleted(_) => ResponseError::UnknownTopicOrPartition,
+        AppendError::StaleLeaderEpoch { .. } => ResponseError::NotLeaderOrFollower,
+        AppendError::Producer(error) => of_producer_state(error),
+        AppendError::BadMarker => ResponseError::InvalidRecord,
+        AppendError::OffsetOverflow(_) => ResponseError::UnknownServerError,
+    }
+}
+
+/// Source: `ProducerAppendInfo.java`.
+fn of_producer_state(error: &ProducerStateError) -> ResponseError {
+    match error {
+        ProducerStateError::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,
+        ProducerStateError::InvalidProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
+        ProducerStateError::TransactionOpen { .. } => ResponseError::InvalidTxnState,
+        ProducerStateError::CoordinatorFenced { .. } => ResponseError::TransactionCoordinatorFenced,
+    }
+}
+
+/// Source: `FetchRequest.java`, `ReplicaManager.readFromLog`.
+pub(crate) fn of_fetch(error: &FetchError) -> ResponseError {
+    match error {
+        FetchError::UnknownTopic => ResponseError::UnknownTopicOrPartition,
+        FetchError::UnknownTopicId => ResponseError::UnknownTopicId,
+        FetchError::FencedLeaderEpoch { .. } => ResponseError::FencedLeaderEpoch,
+        FetchError::UnknownLeaderEpoch { .. } => ResponseError::UnknownLeaderEpoch,
+        FetchError::Read(error) => of_read(error),
+    }
+}
+
+fn of_read(error: &ReadError) -> ResponseError {
+    match error {
+        ReadError::OutOfRange { .. } => ResponseError::OffsetOutOfRange,
+        ReadError::Corrupt { .. } | ReadError::UnreadableRecords { .. } => ResponseError::CorruptMessage,
+        ReadError::Disk(_) => ResponseError::KafkaStorageError,
+    }
+}
+
+/// Source: KIP-227, KIP-516.
+pub(crate) fn of_fetch_session(error: SessionError) -> ResponseError {
+    match error {
+        SessionError::NotFound => ResponseError::FetchSessionIdNotFound,
+        SessionError::InvalidEpoch => ResponseError::InvalidFetchSessionEpoch,
+        SessionError::TopicIdUse => ResponseError::FetchSessionTopicIdError,
+    }
+}
+
+/// Source: `ListOffsetsRequest.java`, `KafkaApis.handleListOffsetRequest`.
+pub(crate) fn of_list_offsets(error: &ListOffsetsError) -> ResponseError {
+    match error {
+        ListOffsetsError::Duplicate => ResponseError::InvalidRequest,
+        ListOffsetsError::UnknownTopic => ResponseError::UnknownTopicOrPartition,
+        ListOffsetsError::UnsupportedTimestamp { .. } => ResponseError::UnsupportedVersion,
+        ListOffsetsError::LeaderEpoch(error) => of_fetch(error),
+        ListOffsetsError::Read(error) => of_read(error),
+    }
+}
+
+/// Source: `ReplicationControlManager.createTopic`, kafka-topics' expectations.
+pub(crate) fn of_create_topic(error: &CreateTopicError) -> ResponseError {
+    match error {
+        CreateTopicError::InvalidName(_) | CreateTopicError::Collides { .. } => {
+            ResponseError::InvalidTopicException
+        }
+        CreateTopicError::AlreadyExists { .. } => ResponseError::TopicAlreadyExists,
+        CreateTopicError::DuplicateName
+        | CreateTopicError::MetadataTopic
+        | CreateTopicError::ReplicationFactorBesideAssignment
+        | CreateTopicError::PartitionsBesideAssignment => ResponseError::InvalidRequest,
+        CreateTopicError::InvalidPartitions => ResponseError::InvalidPartitions,
+        CreateTopicError::InvalidReplicationFactor | CreateTopicError::TooFewBrokers { .. } => {
+            ResponseError::InvalidReplicationFactor
+        }
+        CreateTopicError::InvalidAssignment(_) => ResponseError::InvalidReplicaAssignment,
+        CreateTopicError::NullConfigs { .. } => ResponseError::InvalidConfig,
+        CreateTopicError::InvalidConfig(error) => of_alter_config(error),
+        CreateTopicError::RequestTooLarge
+        | CreateTopicError::TooManyTopics
+        | CreateTopicError::TooManyPartitions => ResponseError::PolicyViolation,
+    }
+}
+
+/// Source: `KafkaApis.metadataResponseTopic`, `AutoTopicCreationManager`.
+pub(crate) fn of_create_on_first_use(error: &CreateOnFirstUseError) -> ResponseError {
+    match error {
+        CreateOnFirstUseError::Refused(error) => match of_create_topic(error) {
+            ResponseError::InvalidTopicException => ResponseError::InvalidTopicException,
+            _ => ResponseError::UnknownTopicOrPartition,
+        },
+        CreateOnFirstUseError::Propose(error) => of_propose(error),
+        CreateOnFirstUseError::TooMany => ResponseError::UnknownTopicOrPartition,
+    }
+}
+
+/// Source: `ReplicationControlManager.deleteTopics`, `ControllerApis.deleteTopics`.
+pub(crate) fn of_delete_topic(error: &DeleteTopicError) -> ResponseError {
+    match error {
+        DeleteTopicError::UnknownTopic => ResponseError::UnknownTopicOrPartition,
+        DeleteTopicError::UnknownTopicId => ResponseError::UnknownTopicId,
+        DeleteTopicError::DuplicateName | DeleteTopicError::DuplicateId | DeleteTopicError::NameOfGivenId => {
+            ResponseError::InvalidRequest
+        }
+    }
+}
+
+/// Source: `ConfigurationControlManager.incrementalAlterConfigResource`.
+pub(crate) fn of_alter_config(error: &AlterConfigError) -> ResponseError {
+    match error {
+        AlterConfigError::DuplicateResource
+        | AlterConfigError::DuplicateKey
+        | AlterConfigError::NullValue { .. }
+        | AlterConfigError::UnknownBroker { .. } => ResponseError::InvalidRequest,
+        AlterConfigError::NotAList { .. }
+        | AlterConfigError::ValueTooLong { .. }
+        | AlterConfigError::InvalidConfig { .. } => ResponseError::InvalidConfig,
+        AlterConfigError::UnknownTopic { .. } => ResponseError::UnknownTopicOrPartition,
+    }
+}
+
+/// Source: `KafkaApis.handleInitProducerIdRequest`, `RPCProducerIdManager`.
+pub(crate) fn of_producer_ids(error: &ProducerIdsError) -> ResponseError {
+    match error {
+        // Kafka's broker answers so while it has no block, and clients try again.
+        ProducerIdsError::Propose(_)
+        | ProducerIdsError::Refused(AllocateProducerIdsError::StaleBrokerEpoch { .. }) => {
+            ResponseError::CoordinatorLoadInProgress
+        }
+        ProducerIdsError::Refused(AllocateProducerIdsError::Exhausted) => ResponseError::UnknownServerError,
+    }
+}
+
+/// Source: `ForwardingManager`, `ControllerApis`: what a broker answers for a controller that does not.
+pub(crate) fn of_propose(error: &ProposeError) -> ResponseError {
+    match error {
+        ProposeError::NotController => ResponseError::NotController,
+        ProposeError::Busy => ResponseError::ThrottlingQuotaExceeded,
+        ProposeError::Stopped => ResponseError::BrokerNotAvailable,
+    }
+}

@@ -1,0 +1,85 @@
+//! What is done from time to time: checkpoints, retention, free space, files of deleted topics.
+//!
+//! It decides when; what is done is `storage`'s. Each round runs on the blocking pool, one at a time, and a stop waits
+//! for the round that is under way.
+
+use crate::broker::Broker;
+use crate::clock;
+use crate::stopping::Stopping;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often the free space is looked at. Longer: a disk that fills quickly is noticed by a failed append. Shorter:
+/// a system call more often, for nothing.
+const FREE_SPACE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often files are looked for whose `file.delete.delay.ms` has passed.
+const REMOVE_FILES_EVERY: Duration = Duration::from_secs(10);
+
+/// Runs until `stopping` is set.
+pub(crate) async fn run(broker: Arc<Broker>, mut stopping: Stopping) {
+    let settings = broker.settings.load();
+    let mut checkpoint =
+        every(milliseconds(i64::from(settings.broker.log_flush_offset_checkpoint_interval_ms)));
+    let mut retention = every(milliseconds(settings.broker.log_retention_check_interval_ms));
+    let mut free_space = every(FREE_SPACE_EVERY);
+    let mut remove_files = every(REMOVE_FILES_EVERY);
+    let mut expiry = every(milliseconds(i64::from(settings.broker.producer_id_expiration_check_interval_ms)));
+    loop {
+        let round: fn(&Broker) = tokio::select! {
+            biased;
+            () = stopping.requested() => return,
+            _ = free_space.tick() => |broker| broker.log_dir.refresh_free_space(),
+            _ = checkpoint.tick() => write_checkpoint,
+            _ = retention.tick() => delete_old_segments,
+            _ = remove_files.tick() => remove_deleted_files,
+            _ = expiry.tick() => expire_producers,
+        };
+        let broker = Arc::clone(&broker);
+        // A panic in a round has already ended the process; see `panics`.
+        let _finished = tokio::task::spawn_blocking(move || round(&broker)).await;
+    }
+}
+
+fn milliseconds(count: i64) -> Duration {
+    Duration::from_millis(u64::try_from(count).unwrap_or(0).max(1))
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+fn write_checkpoint(broker: &Broker) {
+    if let Err(error) = broker.log_dir.checkpoint() {
+        tracing::warn!("no checkpoint was written, so the next start may take longer: {error}");
+    }
+}
+
+fn delete_old_segments(broker: &Broker) {
+    for partition in broker.partitions.all() {
+        if let Err(error) = partition.log.delete_old_segments(clock::now(), partition.high_watermark()) {
+            tracing::warn!("old segments of {} stay for now: {error}", partition.log.topic_partition());
+        }
+    }
+}
+
+fn remove_deleted_files(broker: &Broker) {
+    let of_topics = broker.log_dir.remove_deleted();
+    let of_segments = broker
+        .partitions
+        .all()
+        .into_iter()
+        .map(|partition| partition.log.remove_deleted_segments(clock::now()));
+    for error in std::iter::once(of_topics).chain(of_segments).filter_map(Result::err) {
+        tracing::warn!("files of deleted segments or topics stay for now: {error}");
+    }
+}
+
+fn expire_producers(broker: &Broker) {
+    for partition in broker.partitions.all() {
+        partition.log.expire_producers(clock::now());
+    }
+}

@@ -1,0 +1,61 @@
+//! The HTTP listener: health for probes, metrics for Prometheus. It reads, and changes nothing.
+
+use crate::broker::Broker;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The health of a node, as `/health` says it.
+#[derive(Debug, Serialize)]
+struct Health {
+    status: &'static str,
+    node_id: i32,
+    cluster_id: String,
+    version: &'static str,
+}
+
+#[derive(Clone)]
+struct Shared {
+    broker: Arc<Broker>,
+    prometheus: PrometheusHandle,
+}
+
+/// The routes of the HTTP listener.
+pub fn routes(broker: Arc<Broker>, prometheus: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .with_state(Shared { broker, prometheus })
+}
+
+async fn index() -> &'static str {
+    concat!(
+        "Ottla ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\n/health   whether this node serves\n/metrics  for Prometheus\n"
+    )
+}
+
+async fn health(State(shared): State<Shared>) -> impl IntoResponse {
+    let failed = shared.broker.has_failed();
+    let health = Health {
+        status: if failed { "failed" } else { "ok" },
+        node_id: shared.broker.node_id().0,
+        cluster_id: shared.broker.cluster_id(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let status = if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (status, Json(health))
+}
+
+async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
+    shared.broker.update_gauges();
+    shared.prometheus.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], shared.prometheus.render())
+}

@@ -1,0 +1,101 @@
+//! Makes the node's partitions follow the metadata: what was agreed on comes into being here.
+//!
+//! One task, and the only one that changes the set of partitions. An image is published to requests after the
+//! partitions follow it, so that whoever sees a topic can use it.
+
+use crate::broker::Broker;
+use crate::partitions::Partition;
+use crate::stopping::Stopping;
+use replication::metadata::delta::{LocalPartition, MetadataDelta};
+use replication::metadata::image::MetadataImage;
+use replication::metadata::record::ConfigResource;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use storage::ids::TopicId;
+use tokio::sync::watch;
+
+/// Follows every image that `images` brings, until it closes or `stopping` is set.
+pub(crate) async fn run(
+    broker: Arc<Broker>,
+    mut images: watch::Receiver<Arc<MetadataImage>>,
+    mut stopping: Stopping,
+) {
+    loop {
+        let image = Arc::clone(&images.borrow_and_update());
+        follow(&broker, image);
+        tokio::select! {
+            biased;
+            () = stopping.requested() => return,
+            changed = images.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Brings the partitions from the image that requests see to `image`, then shows it to requests.
+pub(crate) fn follow(broker: &Broker, image: Arc<MetadataImage>) {
+    let old = broker.image();
+    let delta = MetadataDelta::between(&old, &image, broker.node_id());
+    if delta.broker_configs {
+        follow_broker_configs(broker, &image);
+    }
+    let removed: BTreeSet<TopicId> = delta.removed.iter().map(|partition| partition.topic_id).collect();
+    let added = delta.leads.iter().filter_map(|partition| lead(broker, &image, partition)).collect();
+    broker.partitions.change(added, &removed.iter().copied().collect::<Vec<_>>());
+    for partition in &delta.removed {
+        if let Err(error) = broker.log_dir.delete_log(&partition.topic_partition) {
+            tracing::error!("the files of {} were not moved away: {error}", partition.topic_partition);
+        }
+    }
+    for topic in &delta.topic_configs {
+        follow_topic_configs(broker, &image, topic);
+    }
+    broker.publish(image);
+}
+
+/// Leads a partition in its new epoch. Returns the partition where this node did not serve it before.
+fn lead(
+    broker: &Broker,
+    image: &MetadataImage,
+    local: &LocalPartition,
+) -> Option<(TopicId, storage::ids::PartitionIndex, Arc<Partition>)> {
+    let index = local.topic_partition.partition;
+    if let Some(partition) = broker.partitions.find(local.topic_id, index) {
+        partition.lead(local.state.leader_epoch);
+        return None;
+    }
+    let config = topic_config(broker, image, &local.topic_partition.topic);
+    let log = broker.log_dir.create_log(local.topic_partition.clone(), local.topic_id, config);
+    let partition = Partition::new(log, local.state.leader_epoch, broker.durability());
+    Some((local.topic_id, index, Arc::new(partition)))
+}
+
+fn follow_broker_configs(broker: &Broker, image: &MetadataImage) {
+    if let Err(errors) = broker.settings.follow(image, broker.node_id()) {
+        for error in errors {
+            tracing::error!("a change of the node's settings is not in force: {error}");
+        }
+        return;
+    }
+    for topic in image.topics() {
+        follow_topic_configs(broker, image, &topic.name);
+    }
+}
+
+fn follow_topic_configs(broker: &Broker, image: &MetadataImage, topic: &str) {
+    let Some(topic_image) = image.topic_by_name(topic) else { return };
+    let config = topic_config(broker, image, topic);
+    for partition in &topic_image.partitions {
+        if let Some(partition) = broker.partitions.find(topic_image.id, partition.index) {
+            partition.log.set_config(Arc::clone(&config));
+        }
+    }
+}
+
+/// The settings of a topic as `image` has them.
+pub(crate) fn topic_config(
+    broker: &Broker,
+    image: &MetadataImage,
+    topic: &str,
+) -> Arc<config::topic::TopicConfig> {
+    broker.settings.of_topic(topic, image.configs_of(&ConfigResource::Topic(topic.to_owned())))
+}

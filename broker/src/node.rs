@@ -1,0 +1,344 @@
+//! The life of a node: how its parts come up, in which order they go down, and what ends it by itself.
+//!
+//! Up: the lock on the log directory, the metadata quorum, the partitions' logs (recovered and flushed), the ports.
+//! Down, each step joined before the next: no new connections, answers to what was read, housekeeping, the logs
+//! (flushed and marked clean), the quorum. A node whose log directory failed does not go down in order: what it has
+//! not flushed must not look as if it were.
+
+use crate::broker::{Broker, Parts};
+use crate::clock;
+use crate::housekeeping;
+use crate::http;
+use crate::metadata_follower;
+use crate::metrics::{self, Metrics};
+use crate::partitions::{NodeLog, Partitions};
+use crate::quorum::{Quorum, QuorumError, QuorumSettings};
+use crate::server::{self, BindError, BoundSocket};
+use crate::settings::Settings;
+use crate::stopping::{StopSwitch, Stopping};
+use crate::topics;
+use config::broker::{BrokerConfig, Listener};
+use config::parse::Loaded;
+use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
+use replication::controller::brokers::RegisterBroker;
+use replication::metadata::image::MetadataImage;
+use replication::metadata::record::BrokerEndpoint;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use storage::disk::os::OsDisk;
+use storage::error::{LogDirFailure, OpenError};
+use storage::flusher::FlushWindow;
+use storage::ids::BrokerId;
+use storage::log_dir::{LogDir, LogDirEvents, LogDirSettings};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Where the metadata quorum keeps its log, within the log directory. It is no name of a partition.
+const QUORUM_DIRECTORY: &str = "metadata";
+
+/// The number of the security protocol PLAINTEXT. Source: `SecurityProtocol.java`.
+const PLAINTEXT: i16 = 0;
+
+/// A node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log directory cannot be used.
+    #[error(transparent)]
+    LogDirectory(#[from] OpenError),
+    /// The metadata cannot be used.
+    #[error(transparent)]
+    Quorum(#[from] QuorumError),
+    /// A listener cannot be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The HTTP listener cannot be opened.
+    #[error(
+        "cannot listen on {address} (ottla.http.listener): {source}; set another address, or an empty one for none"
+    )]
+    BindHttp {
+        /// The address as configured.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Metrics cannot be collected.
+    #[error("metrics cannot be collected: {0}")]
+    Metrics(#[from] BuildError),
+    /// A step of the start was cut off.
+    #[error("the start was cut off: {0}")]
+    CutOff(#[from] tokio::task::JoinError),
+}
+
+/// What ended a node by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
+
+/// A node that serves.
+#[derive(Debug)]
+pub struct Node {
+    /// What serves requests.
+    pub broker: Arc<Broker>,
+    /// The addresses that clients can connect to.
+    pub kafka_addresses: Vec<SocketAddr>,
+    /// The address of health and metrics, where there is one.
+    pub http_address: Option<SocketAddr>,
+    /// How long the start took.
+    pub start_duration: Duration,
+    stop_switch: StopSwitch,
+    failed: watch::Receiver<Option<Failure>>,
+    serving: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+}
+
+/// What the log directory tells the node.
+struct Events {
+    partitions: Arc<Partitions>,
+    has_failed: Arc<AtomicBool>,
+    failed: watch::Sender<Option<Failure>>,
+    metrics: Arc<Metrics>,
+}
+
+impl LogDirEvents<OsDisk> for Events {
+    fn flushed(&self, logs: &[Arc<NodeLog>]) {
+        self.metrics.flush_rounds.increment(1);
+        self.metrics.flushed_partitions.increment(logs.len() as u64);
+        for log in logs {
+            if let Some(partition) = self.partitions.find(log.topic_id(), log.topic_partition().partition) {
+                partition.high_watermark_moved();
+            }
+        }
+    }
+
+    fn failed(&self, failure: &LogDirFailure) {
+        self.has_failed.store(true, Ordering::Release);
+        for partition in self.partitions.all() {
+            partition.wake_all();
+        }
+        let sentence = format!(
+            "the log directory {} failed: {}; nothing was acknowledged after that. Check the disk, then start again",
+            failure.path.display(),
+            failure.error
+        );
+        self.failed.send_replace(Some(Failure(sentence)));
+    }
+}
+
+impl Node {
+    /// Starts a node: recovers its data, then opens its ports.
+    ///
+    /// # Errors
+    /// When the data cannot be used or a port cannot be opened; each in one sentence.
+    pub async fn start(loaded: Loaded) -> Result<Self, StartError> {
+        let began = clock::monotonic();
+        let prometheus = metrics::install()?;
+        let settings = Settings { layers: loaded.layers(), broker: loaded.broker };
+        let sockets = bind_all(&settings.broker).await?;
+        let http = bind_http(&settings.broker).await?;
+
+        let partitions = Arc::new(Partitions::default());
+        let has_failed = Arc::new(AtomicBool::new(false));
+        let (failed_sender, failed) = watch::channel(None);
+        let events = Events {
+            partitions: Arc::clone(&partitions),
+            has_failed: Arc::clone(&has_failed),
+            failed: failed_sender,
+            metrics: Arc::new(Metrics::register()),
+        };
+        let broker =
+            tokio::task::spawn_blocking(move || open(settings, partitions, has_failed, events)).await??;
+        let broker = Arc::new(broker);
+        let (stop_switch, stopped) = StopSwitch::new();
+        let background = vec![
+            tokio::spawn(metadata_follower::run(
+                Arc::clone(&broker),
+                broker.quorum.subscribe(),
+                stopped.clone(),
+            )),
+            tokio::spawn(housekeeping::run(Arc::clone(&broker), stopped.clone())),
+        ];
+        let kafka_addresses = sockets.iter().map(|socket| socket.address).collect();
+        let http_address = http.as_ref().and_then(|socket| socket.local_addr().ok());
+        let mut serving = Vec::new();
+        for socket in sockets {
+            let socket = socket.listen(broker.listen_backlog())?;
+            serving.push(tokio::spawn(server::accept(Arc::clone(&broker), socket, stopped.clone())));
+        }
+        serving.extend(
+            http.map(|socket| tokio::spawn(serve_http(socket, Arc::clone(&broker), prometheus, stopped))),
+        );
+        let start_duration = clock::monotonic().saturating_sub(began);
+        Ok(Self {
+            broker,
+            kafka_addresses,
+            http_address,
+            start_duration,
+            stop_switch,
+            failed,
+            serving,
+            background,
+        })
+    }
+
+    /// The directory that holds the node's data.
+    #[must_use]
+    pub fn data_directory(&self) -> PathBuf {
+        self.broker.settings.load().broker.log_dir.clone()
+    }
+
+    /// Returns once the log directory or the metadata quorum has failed; the process must end then, without a clean
+    /// stop.
+    pub async fn failed(&self) -> Failure {
+        tokio::select! {
+            failure = self.log_directory_failed() => failure,
+            failure = self.broker.quorum.failed() => {
+                Failure(format!("the metadata quorum failed: {failure}. Check the disk, then start again"))
+            }
+        }
+    }
+
+    async fn log_directory_failed(&self) -> Failure {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(failure) => failure.clone().unwrap_or_else(|| Failure("the log directory failed".to_owned())),
+            // The sender lives as long as the log directory.
+            Err(_closed) => Failure("the log directory was closed".to_owned()),
+        }
+    }
+
+    /// Stops in order: answers what was read, flushes, and marks the directory clean.
+    ///
+    /// # Errors
+    /// When the logs cannot be flushed or the marker cannot be written; the next start then recovers.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop_switch.stop();
+        for task in self.serving.into_iter().chain(self.background) {
+            task.await?;
+        }
+        let broker = Arc::clone(&self.broker);
+        tokio::task::spawn_blocking(move || broker.log_dir.clean_stop(broker.quorum.broker_epoch()))
+            .await??;
+        let broker = Arc::clone(&self.broker);
+        tokio::task::spawn_blocking(move || broker.quorum.shutdown()).await?;
+        Ok(())
+    }
+}
+
+/// Opens what is on the disk: everything that the start writes is flushed when this returns.
+fn open(
+    settings: Settings,
+    partitions: Arc<Partitions>,
+    failure: Arc<AtomicBool>,
+    events: Events,
+) -> Result<Broker, StartError> {
+    let metrics = Arc::clone(&events.metrics);
+    let config = &settings.broker;
+    let node_id = BrokerId(config.node_id);
+    let log_dir = LogDir::open(OsDisk, &config.log_dir, log_dir_settings(config), Arc::new(events))?;
+    let quorum = Quorum::open(quorum_settings(config))?;
+    let image = quorum.image();
+    log_dir.write_meta_properties(image.cluster_id().unwrap_or_default(), node_id)?;
+    let broker =
+        Broker::new(Parts { settings, quorum, log_dir: Arc::new(log_dir), partitions, failure, metrics });
+    load_logs(&broker, &image)?;
+    metadata_follower::follow(&broker, image);
+    Ok(broker)
+}
+
+/// Recovers the logs of every partition that the metadata gives to this node.
+fn load_logs(broker: &Broker, image: &MetadataImage) -> Result<(), StartError> {
+    if let Err(errors) = broker.settings.follow(image, broker.node_id()) {
+        for error in errors {
+            tracing::error!("a setting that clients made is not in force: {error}");
+        }
+    }
+    let mut wanted = Vec::with_capacity(image.partition_count());
+    for topic in image.topics() {
+        let config = metadata_follower::topic_config(broker, image, &topic.name);
+        for partition in
+            topic.partitions.iter().filter(|partition| partition.replicas.contains(&broker.node_id()))
+        {
+            let name =
+                storage::ids::TopicPartition { topic: topic.name.to_string(), partition: partition.index };
+            wanted.push((name, topic.id, Arc::clone(&config)));
+        }
+    }
+    let loaded = broker.log_dir.load(wanted, clock::now())?;
+    for damage in &loaded.damage {
+        tracing::error!(
+            "{} {}; it is kept as it is, restore it from a copy",
+            damage.path.display(),
+            damage.description
+        );
+    }
+    Ok(())
+}
+
+fn log_dir_settings(config: &BrokerConfig) -> LogDirSettings {
+    let count = |value: i64| u64::try_from(value).unwrap_or(0);
+    let mut settings = LogDirSettings::new(clock::monotonic);
+    settings.free_space_floor_bytes = count(config.free_space_floor_bytes);
+    settings.recovery_threads = usize::try_from(config.num_recovery_threads_per_data_dir).unwrap_or(1).max(1);
+    settings.producer_id_expiration_ms = i64::from(config.producer_id_expiration_ms);
+    settings.flush_window = FlushWindow {
+        interval: Duration::from_millis(count(config.flush_window_ms)),
+        bytes: count(config.flush_window_bytes),
+    };
+    settings
+}
+
+fn quorum_settings(config: &BrokerConfig) -> QuorumSettings {
+    QuorumSettings {
+        directory: config.log_dir.join(QUORUM_DIRECTORY),
+        registration: RegisterBroker {
+            broker_id: BrokerId(config.node_id),
+            incarnation: uuid::Uuid::new_v4(),
+            endpoints: config.advertised_listeners.iter().map(endpoint).collect(),
+            rack: config.broker_rack.clone(),
+        },
+        random: Box::new(|| uuid::Uuid::new_v4().as_u128()),
+        config_rules: topics::CONFIG_RULES,
+    }
+}
+
+fn endpoint(listener: &Listener) -> BrokerEndpoint {
+    BrokerEndpoint {
+        name: listener.name.clone(),
+        host: listener.endpoint.host.clone(),
+        port: listener.endpoint.port,
+        security_protocol: PLAINTEXT,
+    }
+}
+
+async fn bind_all(config: &BrokerConfig) -> Result<Vec<BoundSocket>, BindError> {
+    let mut bound = Vec::new();
+    for listener in &config.listeners {
+        bound.extend(server::bind(listener).await?);
+    }
+    Ok(bound)
+}
+
+async fn bind_http(config: &BrokerConfig) -> Result<Option<TcpListener>, StartError> {
+    let Some(endpoint) = &config.http_listener else { return Ok(None) };
+    let bound = TcpListener::bind((endpoint.host.as_str(), endpoint.port)).await;
+    let address = || format!("{}:{}", endpoint.host, endpoint.port);
+    bound.map(Some).map_err(|source| StartError::BindHttp { address: address(), source })
+}
+
+async fn serve_http(
+    socket: TcpListener,
+    broker: Arc<Broker>,
+    prometheus: PrometheusHandle,
+    mut stopping: Stopping,
+) {
+    let stop = async move { stopping.requested().await };
+    let served = axum::serve(socket, http::routes(broker, prometheus)).with_graceful_shutdown(stop).await;
+    if let Err(error) = served {
+        tracing::error!("the HTTP listener ended: {error}");
+    }
+}

@@ -1,0 +1,247 @@
+//! The Kafka listeners: binding, accepting, and the order in which a node stops.
+//!
+//! A stop goes downward, each step joined before the next: no new connections; every connection answers what it has
+//! read and closes; housekeeping; the partitions are flushed and the log directory is marked clean; the quorum.
+
+use crate::broker::Broker;
+use crate::connection;
+use crate::stopping::Stopping;
+use config::broker::Listener;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How long a stop waits for connections to send their last answers. Longer: a client that does not read delays the
+/// stop. Shorter: a flush under way is cut off from its answer.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long an accept error (most often: no file descriptors left) keeps the listener from trying again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The host of `listeners` has no address here.
+    #[error("listeners names the host {host}, which has no address here: {source}")]
+    Resolve {
+        /// The host as configured.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address} (listeners): {source}; is another broker running there?")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A socket that has its address and does not listen yet: a port that is taken is known before the data is opened,
+/// and clients are refused until it is.
+#[derive(Debug)]
+pub struct BoundSocket {
+    socket: socket2::Socket,
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+impl BoundSocket {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When another process has begun to listen on the address.
+    pub fn listen(self, backlog: i32) -> Result<TcpListener, BindError> {
+        let Self { socket, address } = self;
+        let listening = socket.listen(backlog).and_then(|()| TcpListener::from_std(socket.into()));
+        listening.map_err(|source| BindError::Bind { address, source })
+    }
+}
+
+/// Binds `listener` on every address of its host; `localhost` has two. With port 0, all of them take the port that the
+/// first one got.
+///
+/// # Errors
+/// When the host has no address, or none of them can be listened on.
+pub async fn bind(listener: &Listener) -> Result<Vec<BoundSocket>, BindError> {
+    let mut port = listener.endpoint.port;
+    let mut sockets = Vec::new();
+    let mut refused = None;
+    for mut address in addresses_of(&listener.endpoint.host, port).await? {
+        address.set_port(port);
+        match bind_one(address) {
+            Ok(bound) => {
+                port = bound.address.port();
+                sockets.push(bound);
+            }
+            // A machine without IPv6 has no ::1; the other address serves.
+            Err(source) if source.kind() == io::ErrorKind::AddrNotAvailable => {
+                refused = Some((address, source));
+            }
+            Err(source) => return Err(BindError::Bind { address, source }),
+        }
+    }
+    match refused {
+        Some((address, source)) if sockets.is_empty() => Err(BindError::Bind { address, source }),
+        _ => Ok(sockets),
+    }
+}
+
+async fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
+    if host.is_empty() {
+        return Ok(vec![SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], port))]);
+    }
+    let resolve = |source| BindError::Resolve { host: host.to_owned(), source };
+    let mut addresses: Vec<SocketAddr> = lookup_host((host, port)).await.map_err(resolve)?.collect();
+    if host == "localhost" {
+        addresses.extend([
+            SocketAddr::from(([127, 0, 0, 1], port)),
+            SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)),
+        ]);
+    }
+    addresses.sort_by_key(|address| (address.is_ipv6(), *address));
+    addresses.dedup();
+    match addresses.is_empty() {
+        true => Err(resolve(io::ErrorKind::NotFound.into())),
+        false => Ok(addresses),
+    }
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<BoundSocket> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    let address = socket.local_addr()?.as_socket().unwrap_or(address);
+    Ok(BoundSocket { socket, address })
+}
+
+/// Accepts connections on `socket` and serves them, until `stopping`; then waits until all have sent their answers.
+pub async fn accept(broker: Arc<Broker>, socket: TcpListener, stopping: Stopping) {
+    let mut connections = JoinSet::new();
+    let mut stopped = stopping.clone();
+    loop {
+        tokio::select! {
+            biased;
+            () = stopped.requested() => break,
+            Some(ended) = connections.join_next() => drop(ended),
+            accepted = socket.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    if let Some(seat) = admit(&broker, &stream, peer) {
+                        let serving = connection::serve(Arc::clone(&broker), stream, peer, stopping.clone());
+                        connections.spawn(async move {
+                            serving.await;
+                            drop(seat);
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!("accepting a connection failed: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(socket);
+    let drained = timeout(DRAIN_DEADLINE, async { while connections.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!("{} connections did not take their last answers in time", connections.len());
+        connections.shutdown().await;
+    }
+}
+
+/// Gives a new connection its seat, or drops it at a limit.
+fn admit(broker: &Arc<Broker>, stream: &TcpStream, peer: SocketAddr) -> Option<Seat> {
+    let (in_total_max, per_address_max) = broker.connections_max();
+    let seat = broker.seats.take(peer.ip(), in_total_max, per_address_max);
+    if seat.is_none() {
+        broker.metrics.connections_refused_limit.increment(1);
+        return None;
+    }
+    // A socket option that the system refuses costs latency, not correctness.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!("TCP_NODELAY: {error}");
+    }
+    seat
+}
+
+/// Who is connected, counted against `max.connections` and `max.connections.per.ip`.
+#[derive(Clone, Debug, Default)]
+pub struct Seats {
+    taken: Arc<parking_lot::Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One connection's seat, given back on drop.
+#[derive(Debug)]
+pub struct Seat {
+    seats: Seats,
+    address: IpAddr,
+}
+
+impl Seats {
+    /// A seat, or `None` where `in_total_max` are taken, or `per_address_max` by `address`.
+    #[must_use]
+    pub fn take(&self, address: IpAddr, in_total_max: usize, per_address_max: usize) -> Option<Seat> {
+        let mut taken = self.taken.lock();
+        if taken.values().sum::<usize>() >= in_total_max {
+            return None;
+        }
+        let of_address = taken.entry(address).or_default();
+        if *of_address >= per_address_max {
+            return None;
+        }
+        *of_address += 1;
+        Some(Seat { seats: self.clone(), address })
+    }
+
+    /// How many are taken.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.taken.lock().values().sum()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.seats.taken.lock();
+        if let Some(of_address) = taken.get_mut(&self.address) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                taken.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Seats;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    #[test]
+    fn seats_are_bounded_in_total_and_for_each_address_and_come_back() {
+        let address = |last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
+        let seats = Seats::default();
+        let take = |last| seats.take(address(last), 3, 2);
+        let first = take(1);
+        let second = take(1);
+        assert!(first.is_some() && second.is_some());
+        assert!(take(1).is_none(), "two for each address");
+        let third = take(2);
+        assert!(third.is_some());
+        assert!(take(3).is_none(), "three in total");
+        drop((first, second));
+        assert!(take(3).is_some());
+        assert_eq!(seats.taken(), 1);
+    }
+}

@@ -1,0 +1,125 @@
+//! What the broker does about topics beyond asking the controller: names, creation on first use, and the rules by
+//! which their settings are judged.
+
+use crate::broker::Broker;
+use crate::quorum::ProposeError;
+use config::alter::validate_dynamic;
+use config::broker::BrokerConfig;
+use config::keys;
+use config::topic::TopicConfig;
+use config::value::{ValueType, split_list};
+use replication::controller::configs::ConfigRules;
+use replication::controller::topics::{
+    CreateTopicError, CreateTopics, NewTopic, TopicCreation, validate_name,
+};
+use replication::controller::{ControllerReply, ControllerRequest};
+use replication::metadata::record::ConfigResource;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Topics that Kafka itself writes to; clients may not. Source: `org.apache.kafka.common.internals.Topic`.
+const INTERNAL: &[&str] = &["__consumer_offsets", "__transaction_state", "__share_group_state"];
+
+/// Topics that one request may make on first use. Larger: a typo in a pattern makes more of them. Smaller: a client
+/// that begins with many topics asks more often.
+const CREATED_ON_FIRST_USE_MAX: usize = 1000;
+
+/// The client id that may write to internal topics. Source: `org.apache.kafka.clients.admin.AdminUtils`.
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// Whether clients may not write to the topic.
+pub(crate) fn is_internal(name: &str) -> bool {
+    INTERNAL.contains(&name)
+}
+
+/// Whether this client may write to the topic. Source: `KafkaApis.handleProduceRequest`.
+pub(crate) fn may_write(name: &str, client_id: &str) -> bool {
+    !is_internal(name) || client_id == ADMIN_CLIENT_ID
+}
+
+pub(crate) fn is_valid_name(name: &str) -> bool {
+    validate_name(name).is_ok()
+}
+
+/// Why topics could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreateOnFirstUseError {
+    #[error(transparent)]
+    Refused(#[from] CreateTopicError),
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    #[error("more than {CREATED_ON_FIRST_USE_MAX} topics at once")]
+    TooMany,
+}
+
+/// Asks the controller to create topics, and waits until requests see them.
+///
+/// # Errors
+/// When the metadata quorum does not answer; what became of each topic is in the result.
+pub(crate) async fn create(
+    broker: &Broker,
+    request: CreateTopics,
+) -> Result<Vec<TopicCreation>, ProposeError> {
+    let reply = broker.propose(ControllerRequest::CreateTopics(request)).await?;
+    match reply {
+        ControllerReply::CreateTopics(creations) => Ok(creations),
+        other => unreachable!("the controller answered topics with {other:?}"),
+    }
+}
+
+/// Makes topics with the broker's defaults, and says what became of each name.
+pub(crate) async fn create_on_first_use(
+    broker: &Broker,
+    names: BTreeSet<String>,
+) -> BTreeMap<String, Result<(), CreateOnFirstUseError>> {
+    if names.len() > CREATED_ON_FIRST_USE_MAX {
+        return names.into_iter().map(|name| (name, Err(CreateOnFirstUseError::TooMany))).collect();
+    }
+    let topics = names.iter().map(|name| NewTopic { name: name.clone(), ..NewTopic::default() }).collect();
+    match create(broker, with_defaults(broker, topics, false)).await {
+        Ok(creations) => creations
+            .into_iter()
+            .map(|creation| match creation.result {
+                // Somebody else was first: it is there, which is all that was wished for.
+                Ok(_) | Err(CreateTopicError::AlreadyExists { .. }) => (creation.name, Ok(())),
+                Err(error) => (creation.name, Err(error.into())),
+            })
+            .collect(),
+        Err(error) => names.into_iter().map(|name| (name, Err(error.into()))).collect(),
+    }
+}
+
+/// A request for `topics`, with this broker's defaults where they say nothing.
+pub(crate) fn with_defaults(broker: &Broker, topics: Vec<NewTopic>, validate_only: bool) -> CreateTopics {
+    let settings = broker.settings.load();
+    CreateTopics {
+        topics,
+        validate_only,
+        default_partitions: settings.broker.num_partitions,
+        default_replication_factor: settings.broker.default_replication_factor,
+    }
+}
+
+/// The rules by which the controller judges settings: the table of keys.
+pub(crate) const CONFIG_RULES: ConfigRules = ConfigRules { validate, default_list };
+
+fn validate(resource: &ConfigResource, configs: &BTreeMap<String, String>) -> Result<(), String> {
+    match resource {
+        ConfigResource::Topic(_) => match TopicConfig::resolve(&BrokerConfig::default(), configs) {
+            Ok(_) => Ok(()),
+            Err(errors) => Err(errors.first().map(ToString::to_string).unwrap_or_default()),
+        },
+        ConfigResource::Broker(_) | ConfigResource::AllBrokers => configs
+            .iter()
+            .try_for_each(|(name, value)| validate_dynamic(name, value))
+            .map_err(|error| error.to_string()),
+    }
+}
+
+fn default_list(resource: &ConfigResource, name: &str) -> Option<Vec<String>> {
+    let key = match resource {
+        ConfigResource::Topic(_) => keys::topic_key(name),
+        ConfigResource::Broker(_) | ConfigResource::AllBrokers => keys::broker_key(name),
+    }?;
+    let is_list = key.value_type == ValueType::List;
+    is_list.then(|| split_list(key.default.unwrap_or_default()).into_iter().map(str::to_owned).collect())
+}
