@@ -1,0 +1,57 @@
+//! Figures: how fast, how cheap, beside what. Prints Markdown tables with the class of the machine.
+//!
+//! Owns: the measurements that the README quotes, each a command. Invariants: what was produced is counted again when
+//! it is consumed, so a broken run gives an error and no figure; every process and mount ends with the command.
+//! Deliberately absent: assertions about time. A figure is for a person to judge, on a machine that does nothing else.
+
+mod append;
+mod clock;
+mod compare;
+mod flush;
+mod loop_mount;
+mod machine;
+mod ottla;
+mod process;
+mod start;
+mod table;
+mod through_log;
+mod wire;
+mod workspace;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Measures Ottla and prints Markdown tables. Let the machine do nothing else meanwhile.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Where the data is written, in a directory that is removed afterwards [default: target/bench/data].
+    #[arg(long, global = true)]
+    directory: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Start of an empty node to its first answer, and its memory when idle.
+    Start(start::Options),
+    /// CPU time and disk writes of an append, by batch size, beside bare loops.
+    Append(append::Options),
+    /// Flushed appends a second, by producers and partitions.
+    Flush(flush::Options),
+    /// The same load on Ottla and on Apache Kafka.
+    Compare(compare::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let directory = arguments.directory.unwrap_or_else(|| workspace::target_dir().join("data"));
+    std::fs::create_dir_all(&directory)?;
+    match arguments.command {
+        Command::Start(options) => start::run(&options, &directory),
+        Command::Append(options) => append::run(&options, &directory),
+        Command::Flush(options) => flush::run(&options, &directory),
+        Command::Compare(options) => compare::run(&options, &directory),
+    }
+}

@@ -1,0 +1,41 @@
+//! The broker that is measured: the release binary, on a free port, with an empty data directory.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::clock::Stopwatch;
+use crate::process::Background;
+use crate::wire::{first_metadata, free_address};
+
+/// A broker that has answered Metadata.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// The process.
+    pub(crate) process: Background,
+    /// Where clients connect.
+    pub(crate) address: SocketAddr,
+    /// From the start of the process to the first answer.
+    pub(crate) start_time: Duration,
+}
+
+/// Starts `binary` with its data in `home`, which must be empty.
+pub(crate) fn start(binary: &Path, home: &Path, core: Option<usize>) -> Result<Ready> {
+    let address = free_address()?;
+    let mut command = Command::new(binary);
+    command.arg("serve");
+    for setting in [
+        format!("listeners=PLAINTEXT://{address}"),
+        "ottla.http.listener=127.0.0.1:0".to_owned(),
+        format!("log.dirs={}", home.join("data").display()),
+    ] {
+        command.args(["--set", &setting]);
+    }
+    let started = Stopwatch::start();
+    let mut process = Background::start(&mut command, core, &home.join("stderr"))?;
+    let start_time = first_metadata(&mut process, address, &started)?;
+    Ok(Ready { process, address, start_time })
+}
