@@ -129,7 +129,9 @@ impl LogDirEvents<OsDisk> for Flushes {
 
     fn failed(&self, failure: &LogDirFailure) {
         self.told.lock().failure = Some(format!("{}: {}", failure.path.display(), failure.error));
-        self.wakes.values().for_each(|wake| drop(wake.notify_all()));
+        for wake in self.wakes.values() {
+            wake.notify_all();
+        }
     }
 }
 
