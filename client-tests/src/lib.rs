@@ -20,8 +20,10 @@
 //!
 //! Deliberately absent: anything that the broker imports, and any assertion on speed (`bench` measures).
 
+pub mod access_log;
 pub mod driver;
 
+pub mod ledger;
 pub mod node;
 pub mod records;
 pub mod scenario;

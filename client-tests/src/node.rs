@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::wait::wait_until;
+use crate::wait::{let_pass, wait_until};
 
 /// The longest a start may take, recovery included; far more than any healthy start needs.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -222,6 +222,22 @@ impl Node {
             bail!("the node is still running");
         }
         self.spawn()
+    }
+
+    /// Starts the process and kills it after `life`, ready or not.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn kill_while_starting(&mut self, life: Duration) -> Result<()> {
+        if self.process.is_some() {
+            bail!("the node is still running");
+        }
+        let stderr = OpenOptions::new().create(true).append(true).open(&self.stderr_path)?;
+        let mut process = self.command()?.stdout(Stdio::null()).stderr(stderr).spawn()?;
+        let_pass(life);
+        process.kill()?;
+        process.wait()?;
+        Ok(())
     }
 
     /// What the process has written on standard error, all starts together.

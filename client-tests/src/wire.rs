@@ -15,8 +15,8 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, ListOffsetsRequest, ProduceRequest, RequestHeader, ResponseHeader,
-    TopicName,
+    BrokerId, CreateTopicsRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, RequestHeader,
+    ResponseHeader, TopicName,
 };
 use kafka_protocol::protocol::{Decodable as _, Encodable as _, HeaderVersion as _, Request, StrBytes};
 
@@ -208,4 +208,13 @@ pub fn end_offset(connection: &mut Connection, topic: &str, partition: i32) -> R
     let partition = partition.context("the answer names no partition")?;
     ensure!(partition.error_code == 0, "ListOffsets answered {}", partition.error_code);
     Ok(partition.offset)
+}
+
+/// The cluster's id, once the broker knows it.
+///
+/// # Errors
+/// When no answer comes.
+pub fn cluster_id(connection: &mut Connection) -> Result<Option<String>> {
+    let response = connection.call(9, &MetadataRequest::default().with_topics(Some(Vec::new())))?;
+    Ok(response.cluster_id.map(|id| id.to_string()))
 }

@@ -90,3 +90,15 @@ pub fn with_checked_field(batch: &[u8], position: usize, field: &[u8]) -> Result
     let crc = u32::try_from(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, covered))?;
     with_field(&bytes, CRC, &crc.to_be_bytes())
 }
+
+/// The first batch's size in bytes, prefix included, and the offset after its last record; nothing where zeros stand
+/// or the bytes end.
+#[must_use]
+pub fn extent(bytes: &[u8]) -> Option<(usize, i64)> {
+    const PREFIX: usize = 12;
+    let base_offset = i64::from_be_bytes(*bytes.first_chunk()?);
+    let length = i32::from_be_bytes(*bytes.get(8..)?.first_chunk()?);
+    let last_offset_delta = i32::from_be_bytes(*bytes.get(LAST_OFFSET_DELTA..)?.first_chunk()?);
+    let length = usize::try_from(length).ok().filter(|&length| length > 0)?;
+    Some((PREFIX + length, base_offset + i64::from(last_offset_delta) + 1))
+}

@@ -1,0 +1,181 @@
+//! An idempotent producer that never gives up, and the full read-back of what it sent.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use client_tests::ledger::{Ledger, ReadBack, number_of, payload};
+use client_tests::wait::wait_until;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+/// The longest to wait for a client to come back to a restarted node.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How many records may be under way. More make a cycle longer, fewer leave a crash less to lose.
+const QUEUE: &str = "400";
+
+/// A running load.
+pub(crate) struct Load {
+    partitions: usize,
+    topic: String,
+    ledger: Arc<Mutex<Ledger>>,
+    finish: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+/// Writes acknowledgements into the ledger; connections that break are what these tests are about.
+struct Acknowledgements(Arc<Mutex<Ledger>>);
+
+impl ClientContext for Acknowledgements {
+    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+    fn error(&self, _error: KafkaError, _reason: &str) {}
+}
+
+impl ProducerContext for Acknowledgements {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
+        let mut ledger = lock(&self.0);
+        match result {
+            Ok(message) => {
+                let number = message.payload().context("no payload").and_then(number_of);
+                match (usize::try_from(message.partition()), number) {
+                    (Ok(partition), Ok(number)) => ledger.acknowledge(partition, number, message.offset()),
+                    (_, number) => ledger.violate(format!("an acknowledgement of {number:?}")),
+                }
+            }
+            Err((error, _)) => ledger.violate(format!("the client gave a record up: {error}")),
+        }
+    }
+}
+
+fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Load {
+    /// Starts to send records to every partition of an existing, empty topic.
+    pub(crate) fn start(bootstrap: &str, topic: &str, partitions: usize) -> Result<Load> {
+        let ledger = Arc::new(Mutex::new(Ledger::new(partitions)));
+        let finish = Arc::new(AtomicBool::new(false));
+        let producer: BaseProducer<Acknowledgements> = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("enable.idempotence", "true")
+            .set("queue.buffering.max.messages", QUEUE)
+            .set("linger.ms", "1")
+            .set("message.timeout.ms", "0")
+            .set("reconnect.backoff.ms", "5")
+            .set("reconnect.backoff.max.ms", "20")
+            .set("retry.backoff.ms", "10")
+            .set("retry.backoff.max.ms", "20")
+            .create_with_context(Acknowledgements(Arc::clone(&ledger)))?;
+        let (to, until) = (topic.to_owned(), Arc::clone(&finish));
+        let thread = std::thread::spawn(move || send_until(&producer, &to, partitions, &until));
+        Ok(Load { partitions, topic: topic.to_owned(), ledger, finish, thread: Some(thread) })
+    }
+
+    /// Waits until `more` further records have been acknowledged.
+    pub(crate) fn wait_for_acknowledgements(&self, more: i64) -> Result<()> {
+        let goal = self.acknowledged() + more;
+        wait_until(LIMIT, &format!("{more} more records are acknowledged"), || {
+            lock(&self.ledger).check()?;
+            Ok(self.acknowledged() >= goal)
+        })
+    }
+
+    /// How many records have been acknowledged.
+    pub(crate) fn acknowledged(&self) -> i64 {
+        lock(&self.ledger).acknowledged()
+    }
+
+    /// Reads the whole topic and checks that what was acknowledged before is in it, each record once, at its offset.
+    pub(crate) fn read_back(&self, bootstrap: &str) -> Result<()> {
+        let ends: Vec<i64> = {
+            let ledger = lock(&self.ledger);
+            ledger.check()?;
+            (0..self.partitions).map(|partition| ledger.acknowledged_end(partition)).collect()
+        };
+        let read = read_to_ends(bootstrap, &self.topic, &ends)?;
+        for (partition, (end, read)) in ends.iter().zip(read).enumerate() {
+            ensure!(
+                read.end() >= *end,
+                "partition {partition} ends at {}, acknowledged to {end}",
+                read.end()
+            );
+        }
+        Ok(())
+    }
+
+    /// Stops sending, waits until everything that was sent is acknowledged, and reads it back.
+    pub(crate) fn finish(mut self, bootstrap: &str) -> Result<()> {
+        self.finish.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().context("a load finishes once")?;
+        thread.join().map_err(|_| anyhow!("the load panicked"))??;
+        self.read_back(bootstrap)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.finish.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Sends records to each partition in turn until told to finish, then until all are acknowledged.
+fn send_until(
+    producer: &BaseProducer<Acknowledgements>,
+    topic: &str,
+    partitions: usize,
+    finish: &AtomicBool,
+) -> Result<()> {
+    'sending: for number in 0.. {
+        let value = payload(number);
+        for partition in 0..partitions {
+            let partition = i32::try_from(partition)?;
+            let mut record = BaseRecord::<(), _>::to(topic).partition(partition).payload(&value);
+            while let Err((error, refused)) = producer.send(record) {
+                ensure!(error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), "{error}");
+                if finish.load(Ordering::Relaxed) {
+                    break 'sending;
+                }
+                record = refused;
+                producer.poll(Duration::from_millis(5));
+            }
+        }
+        producer.poll(Duration::ZERO);
+    }
+    producer.flush(LIMIT)?;
+    Ok(())
+}
+
+/// Reads each partition from its start to its end, which is at least `ends`, and checks every record.
+fn read_to_ends(bootstrap: &str, topic: &str, ends: &[i64]) -> Result<Vec<ReadBack>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "unused")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .set("fetch.wait.max.ms", "5")
+        .create()?;
+    let mut places = TopicPartitionList::new();
+    for (partition, _) in (0..).zip(ends) {
+        places.add_partition_offset(topic, partition, Offset::Offset(0))?;
+    }
+    consumer.assign(&places)?;
+    let mut read: Vec<ReadBack> = ends.iter().map(|_| ReadBack::default()).collect();
+    while read.iter().zip(ends).any(|(read, end)| read.end() < *end) {
+        let message = consumer.poll(LIMIT).with_context(|| format!("read {read:?} of {ends:?} only"))??;
+        let partition = usize::try_from(message.partition())?;
+        let read = read.get_mut(partition).context("a partition that the topic does not have")?;
+        read.add(message.offset(), message.payload().context("no payload")?)
+            .with_context(|| format!("in partition {partition}"))?;
+    }
+    Ok(read)
+}
