@@ -52,6 +52,22 @@ pub struct Refusal {
     pub stderr: String,
 }
 
+impl Refusal {
+    /// Checks that the process ended with one line that names `subject` and reads like a sentence, not like a crash.
+    ///
+    /// # Errors
+    /// When it said something else.
+    pub fn expect_one_sentence(&self, subject: &str) -> Result<()> {
+        let naming = self.stderr.lines().filter(|line| line.contains(subject)).count();
+        let crashed =
+            ["panicked", "stack backtrace", "Caused by:"].iter().any(|word| self.stderr.contains(word));
+        if crashed || naming != 1 {
+            bail!("expected one plain sentence about {subject}, read:\n{}", self.stderr);
+        }
+        Ok(())
+    }
+}
+
 impl Node {
     /// Starts a node with an empty data directory; `settings` are `key=value` pairs for `--set`.
     ///
@@ -108,6 +124,7 @@ impl Node {
             command.args(["--set", setting]);
         }
         command.stdin(Stdio::null());
+        forget_own_environment(&mut command);
         Ok(command)
     }
 
@@ -273,7 +290,9 @@ impl Drop for Node {
 pub fn run_to_exit(data_dir: &Path) -> Result<Refusal> {
     let home = TempDir::with_prefix("ottla-client-tests-")?;
     let stderr_path = home.path().join("stderr");
-    let mut process = Command::new(binary::path()?)
+    let mut command = Command::new(binary::path()?);
+    forget_own_environment(&mut command);
+    let mut process = command
         .arg("serve")
         .args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "ottla.http.listener=127.0.0.1:0"])
         .args(["--set", &format!("log.dirs={}", data_dir.display())])
@@ -290,6 +309,13 @@ pub fn run_to_exit(data_dir: &Path) -> Result<Refusal> {
     let status =
         outcome.with_context(|| format!("the process was expected to refuse; it said:\n{stderr}"))?;
     Ok(Refusal { status, stderr })
+}
+
+/// `OTTLA_...` sets a node's keys, and the harness has variables of that form too.
+fn forget_own_environment(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"OTTLA_")) {
+        command.env_remove(name);
+    }
 }
 
 fn wait_for_exit(process: &mut Child, limit: Duration) -> Result<ExitStatus> {

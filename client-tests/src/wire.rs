@@ -3,6 +3,7 @@
 //! Encoding is the `kafka-protocol` crate's; [`batch`] builds record batches whose bytes a test then damages.
 
 pub mod batch;
+pub mod fetch;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
