@@ -209,3 +209,30 @@ fn a_journal_that_cannot_be_used_is_refused_in_one_sentence() {
     fs::write(&path, &original).expect("it can be written");
     assert!(open(directory.path()).is_ok());
 }
+
+#[test]
+fn a_first_start_that_was_cut_off_anywhere_is_begun_again() {
+    // The start goes on from whichever frames reached the disk, also from a journal that was never finished.
+    let directory = TempDir::new().expect("a temporary directory");
+    open(directory.path()).expect("it starts").shutdown();
+    let path = directory.path().join("journal");
+    let original = fs::read(&path).expect("it can be read");
+    let mut end = 64;
+    let mut frames = 0;
+    while original[end..end + 4] != [0; 4] {
+        let mut content = original.clone();
+        content[end..].fill(0);
+        let survivor = TempDir::new().expect("a temporary directory");
+        fs::write(survivor.path().join("journal"), content).expect("it can be written");
+        fs::write(survivor.path().join("journal.new"), b"half a jour").expect("it can be written");
+        let quorum = open(survivor.path()).expect("it starts again");
+        assert!(quorum.image().cluster_id().is_some() && quorum.image().broker(BrokerId(1)).is_some());
+        let length = original[end..end + 4].try_into().map(u32::from_be_bytes).expect("four bytes");
+        end += 8 + usize::try_from(length).expect("it is short");
+        frames += 1;
+    }
+    assert!(frames >= 5, "the first start wrote {frames} frames");
+    let survivor = TempDir::new().expect("a temporary directory");
+    fs::write(survivor.path().join("journal.new"), b"half a jour").expect("it can be written");
+    assert!(open(survivor.path()).is_ok());
+}

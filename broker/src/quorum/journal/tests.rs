@@ -107,3 +107,17 @@ fn a_file_cut_short_within_its_zeros_goes_on() {
     journal.append(&Frame::Entries(&[blank(3)])).expect("it is written");
     assert_eq!(indexes(&path).expect("it opens").1, [0, 1, 2, 3]);
 }
+
+#[test]
+fn after_a_failed_write_nothing_is_written_any_more() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("journal");
+    let mut journal = Journal::create(&path, NODE_ID, &[]).expect("it is made");
+    let writable = std::mem::replace(&mut journal.file, File::open(&path).expect("it exists"));
+    let first = journal.append(&Frame::Entries(&[blank(0)])).expect_err("the file is open for reading only");
+    assert!(matches!(first, StoreError::Io { operation: "write", .. }), "{first}");
+    journal.file = writable;
+    let second = journal.append(&Frame::Entries(&[blank(0)])).expect_err("it failed before");
+    assert!(matches!(second, StoreError::FailedBefore { .. }), "{second}");
+    assert_eq!(indexes(&path).expect("it opens").1, Vec::<u64>::new());
+}
