@@ -168,9 +168,16 @@ fn admit(broker: &Arc<Broker>, stream: &TcpStream, peer: SocketAddr) -> Option<S
         broker.metrics.connections_refused_limit.increment(1);
         return None;
     }
+    let settings = broker.settings.load();
+    let socket = socket2::SockRef::from(stream);
+    let sizes = [settings.broker.socket_receive_buffer_bytes, settings.broker.socket_send_buffer_bytes];
+    let [receive, send] = sizes.map(|bytes| usize::try_from(bytes).ok());
+    let sized = receive
+        .map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes))
+        .and_then(|()| send.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes)));
     // A socket option that the system refuses costs latency, not correctness.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!("TCP_NODELAY: {error}");
+    if let Err(error) = stream.set_nodelay(true).and(sized) {
+        tracing::debug!("an option of a connection: {error}");
     }
     seat
 }

@@ -69,10 +69,6 @@ pub struct BrokerConfig {
     pub num_recovery_threads_per_data_dir: i32,
     /// How often recovery points are written, which bound what a start after a crash must read.
     pub log_flush_offset_checkpoint_interval_ms: i32,
-    /// How often log start offsets are written.
-    pub log_flush_start_offset_checkpoint_interval_ms: i32,
-    /// How often high watermarks are written.
-    pub replica_high_watermark_checkpoint_interval_ms: i64,
     /// How often segments are checked against their topic's retention.
     pub log_retention_check_interval_ms: i64,
     /// When a record counts as stored.
@@ -116,8 +112,8 @@ impl Default for BrokerConfig {
             max_incremental_fetch_session_cache_slots: 1000,
             max_request_partition_size_limit: 2000,
             socket_request_max_bytes: 104_857_600,
-            socket_receive_buffer_bytes: 102_400,
-            socket_send_buffer_bytes: 102_400,
+            socket_receive_buffer_bytes: -1,
+            socket_send_buffer_bytes: -1,
             socket_listen_backlog_size: 50,
             connections_max_idle_ms: 600_000,
             max_connections: 10_000,
@@ -126,8 +122,6 @@ impl Default for BrokerConfig {
             producer_id_expiration_check_interval_ms: 600_000,
             num_recovery_threads_per_data_dir: 2,
             log_flush_offset_checkpoint_interval_ms: 5000,
-            log_flush_start_offset_checkpoint_interval_ms: 60_000,
-            replica_high_watermark_checkpoint_interval_ms: 5000,
             log_retention_check_interval_ms: 300_000,
             durability: Durability::Flushed,
             http_listener: Some(Endpoint { host: "127.0.0.1".to_owned(), port: 9080 }),

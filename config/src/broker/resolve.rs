@@ -55,10 +55,6 @@ pub(crate) fn resolve(layers: &BrokerLayers) -> (Resolved, Vec<ConfigError>) {
         producer_id_expiration_check_interval_ms: reader.typed("producer.id.expiration.check.interval.ms"),
         num_recovery_threads_per_data_dir: reader.typed("num.recovery.threads.per.data.dir"),
         log_flush_offset_checkpoint_interval_ms: reader.typed("log.flush.offset.checkpoint.interval.ms"),
-        log_flush_start_offset_checkpoint_interval_ms: reader
-            .typed("log.flush.start.offset.checkpoint.interval.ms"),
-        replica_high_watermark_checkpoint_interval_ms: reader
-            .typed("replica.high.watermark.checkpoint.interval.ms"),
         log_retention_check_interval_ms: reader.typed("log.retention.check.interval.ms"),
         durability: reader.typed("ottla.durability"),
         http_listener: reader.endpoint("ottla.http.listener"),

@@ -5,6 +5,9 @@ use super::topic::{COMPACTION, COMPRESSION_TYPES, POLICIES, TIMESTAMP_TYPES, UNC
 use crate::value::Rule::{AtLeast, Between, BetweenOr, ListOf, OneOf};
 use crate::value::ValueType::{Boolean, Double, Int, List, Long, String};
 
+const ONE_CHECKPOINT: &str =
+    "all checkpoints are written together, each log.flush.offset.checkpoint.interval.ms";
+
 const MAX: Option<&str> = Some("9223372036854775807");
 
 pub(super) static KEYS: &[Key] = &[
@@ -33,20 +36,8 @@ pub(super) static KEYS: &[Key] = &[
     )
     .rule(AtLeast(0))
     .differs(Some("60000"), "a start after a crash must read what was written since"),
-    Key::broker(
-        "log.flush.start.offset.checkpoint.interval.ms",
-        Int,
-        Some("60000"),
-        "How often the start offsets of logs are written where they changed.",
-    )
-    .rule(AtLeast(0)),
-    Key::broker(
-        "replica.high.watermark.checkpoint.interval.ms",
-        Long,
-        Some("5000"),
-        "How often high watermarks are written where they changed.",
-    )
-    .rule(AtLeast(1)),
+    Key::inert("log.flush.start.offset.checkpoint.interval.ms", Int, Some("60000"), ONE_CHECKPOINT),
+    Key::inert("replica.high.watermark.checkpoint.interval.ms", Long, Some("5000"), ONE_CHECKPOINT),
     Key::broker(
         "num.recovery.threads.per.data.dir",
         Int,

@@ -4,6 +4,7 @@ use super::Key;
 use crate::value::Rule::{AtLeast, Between};
 use crate::value::ValueType::{Boolean, Int, List, Long, String};
 
+const TUNED: &str = "Linux sizes the buffers by the line, which a fixed size switches off";
 const LOOPBACK: &str = "nothing listens beyond this machine without being told to";
 
 pub(super) static KEYS: &[Key] = &[
@@ -70,17 +71,19 @@ pub(super) static KEYS: &[Key] = &[
     Key::broker(
         "socket.receive.buffer.bytes",
         Int,
-        Some("102400"),
+        Some("-1"),
         "SO_RCVBUF of client connections; -1 leaves it to the operating system.",
     )
-    .rule(AtLeast(-1)),
+    .rule(AtLeast(-1))
+    .differs(Some("102400"), TUNED),
     Key::broker(
         "socket.send.buffer.bytes",
         Int,
-        Some("102400"),
+        Some("-1"),
         "SO_SNDBUF of client connections; -1 leaves it to the operating system.",
     )
-    .rule(AtLeast(-1)),
+    .rule(AtLeast(-1))
+    .differs(Some("102400"), TUNED),
     Key::broker("socket.listen.backlog.size", Int, Some("50"), "The connections that may wait to be accepted.")
         .rule(AtLeast(1)),
     Key::broker(
