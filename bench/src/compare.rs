@@ -121,10 +121,12 @@ fn measure(contender: Contender, setting: &Setting<'_>) -> Result<Vec<Figure>> {
     let running = start(contender, setting, home.path())?;
     let mut figures = Vec::new();
     let mut add = |what: String, value: f64| figures.push(Figure { what, value });
-    add("start of an empty node to the first Metadata, format included: s".to_owned(), {
-        (running.format_time + running.start_time).as_secs_f64()
-    });
-    add("start without format: s".to_owned(), running.start_time.as_secs_f64());
+    let whole_start = running.format_time + running.start_time;
+    add(
+        "start of an empty node to the first Metadata, format included: ms".to_owned(),
+        milliseconds(whole_start),
+    );
+    add("the same without the format: ms".to_owned(), milliseconds(running.start_time));
     let idle = running.process.memory()?;
     add("anonymous memory after the start: MiB".to_owned(), mebibytes(idle.anonymous));
 
@@ -193,6 +195,10 @@ fn second_of_two<T>(broker: &Background, mut work: impl FnMut() -> Result<T>) ->
     let before = broker.cpu()?;
     let outcome = work()?;
     Ok((outcome, broker.cpu()?.saturating_sub(before)))
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 fn mebibytes(bytes: u64) -> f64 {

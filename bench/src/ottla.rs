@@ -27,6 +27,10 @@ pub(crate) fn start(binary: &Path, home: &Path, core: Option<usize>) -> Result<R
     let address = free_address()?;
     let mut command = Command::new(binary);
     command.arg("serve");
+    // A setting of the caller's environment would change what is measured, and our own variable is none of its keys.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"OTTLA_")) {
+        command.env_remove(name);
+    }
     for setting in [
         format!("listeners=PLAINTEXT://{address}"),
         "ottla.http.listener=127.0.0.1:0".to_owned(),

@@ -152,5 +152,7 @@ mod tests {
             p999_ms: 95.0,
         };
         assert_eq!(parse_total(total), Some(expected));
+        let after_warm_up = total.replace("300000 records", "300000 steady state records");
+        assert_eq!(parse_total(&after_warm_up), Some(expected));
     }
 }
