@@ -108,8 +108,9 @@ impl<D: Disk> Recovery<D> {
         let found = self.list()?;
         let Some(first_base) = found.base_offsets.first().copied() else { return self.empty_log(&found) };
         let recovery_point = self.recovery_point.max(first_base);
+        // The segment that ends at the recovery point may have been sealed after the checkpoint, and not been cut yet.
         let first_scanned =
-            found.base_offsets.partition_point(|base| *base <= recovery_point).saturating_sub(1);
+            found.base_offsets.partition_point(|base| *base < recovery_point).saturating_sub(1);
         let (epochs, written_epochs) = self.read_epochs()?;
         let (producers, has_snapshot) = self.read_snapshot(&found, recovery_point, first_base)?;
         let replay_from = if written_epochs.is_some() { producers.end_offset() } else { first_base };

@@ -67,6 +67,11 @@ impl<D: Disk> Log<D> {
             self.create_directory()?;
             appender.is_created = true;
         }
+        let sealed = self.segments.load().last().cloned();
+        if let (Some(sealed), None) = (&sealed, &appender.writer) {
+            // So that the next round of the flusher cuts its file.
+            appender.writer = Some(self.reopen(sealed, 0)?);
+        }
         let mut writer = ActiveWriter::create(disk, &self.directory, base_offset, capacity, first_bytes)?;
         writer.attach(&self.shared.open_segments);
         let segment = Arc::clone(&writer.segment);

@@ -1,4 +1,5 @@
 //! Logs and their directory, on the simulated disk and on a real one.
 
 mod basics;
+mod crash;
 mod support;

@@ -68,14 +68,18 @@ impl<D: Disk> Recovery<D> {
         };
         let end = reader.position();
         segment.set_ends(progress.expected, end);
+        let is_sealed = bounds.next_base == Some(progress.expected);
         if end < len {
             file.set_len(end)?;
             if is_bad {
                 tracing::warn!(path = %path.display(), cut_at = end, "the log was cut behind its last whole batch");
+            }
+            if is_bad || is_sealed {
+                // Zeros behind the active segment may come back: nothing but appends ever looks there.
                 note_written(progress, &path);
             }
         }
-        if bounds.next_base == Some(progress.expected) {
+        if is_sealed {
             segment.finish_time_index();
         }
         Ok(segment)
