@@ -22,6 +22,10 @@ mod pool;
 
 pub(crate) use pool::SyncPool;
 
+/// When more directories than this have new names, one sync of the file system takes the place of all others. Fewer makes
+/// a round wait for what others wrote to a shared file system; more makes the first records of many new partitions slow.
+const DIRECTORY_SYNCS_MAX: usize = 16;
+
 /// When a round starts: at once after idleness, otherwise when enough waits or enough time has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlushWindow {
@@ -181,7 +185,8 @@ fn sync_all<D: Disk>(
     pool: Option<&SyncPool>,
 ) -> Result<Vec<FlushWork<D>>, DiskError> {
     let file_count: usize = works.iter().map(|work| work.segments.len()).sum();
-    if shared.is_own_file_system && file_count > 1 {
+    let directory_count = works.iter().filter(|work| work.dirty_directory.is_some()).count();
+    if shared.is_own_file_system && file_count > 1 || directory_count > DIRECTORY_SYNCS_MAX {
         sync_file_system(shared, &works)?;
         return Ok(works);
     }

@@ -23,14 +23,11 @@ impl<D: Disk> Recovery<D> {
         let len = self.disk.open(&path, Access::Read)?.len()?;
         let ((offsets, offsets_are_sound), (times, times_are_sound)) =
             self.read_indexes(base_offset, |_| true)?;
-        let last = offsets.last().map_or(0, |entry| u64::from(entry.position));
-        if last > 0 && last + HEADER_LEN as u64 > len {
-            let text = format!("has {len} bytes, though a batch was flushed at byte {last}");
-            progress.damage.push((path.clone(), text));
-        } else if !offsets_are_sound || !times_are_sound {
+        let is_within = offsets.last().is_none_or(|last| u64::from(last.position) + HEADER_LEN as u64 <= len);
+        if !is_within || !offsets_are_sound || !times_are_sound {
             let indexes = <(SparseIndex<OffsetEntry>, SparseIndex<TimeEntry>)>::default();
             let segment = Segment::new(Arc::clone(&self.directory), base_offset, next_base, len, indexes);
-            return self.rebuild_indexes(Arc::new(segment));
+            return self.rebuild_indexes(Arc::new(segment), progress);
         }
         let indexes = (offsets, times);
         Ok(Arc::new(Segment::new(Arc::clone(&self.directory), base_offset, next_base, len, indexes)))
@@ -102,8 +99,8 @@ impl<D: Disk> Recovery<D> {
         Ok(None)
     }
 
-    /// Takes from the batches up to `end` what they say of producers and epochs. Damage ends it: it is found and reported
-    /// by who reads the segment.
+    /// Takes from the batches up to `end` what they say of producers and epochs. Damage ends it: who reads the segment
+    /// finds it.
     pub(super) fn replay(
         &self,
         segment: &Arc<Segment<D>>,
@@ -113,40 +110,59 @@ impl<D: Disk> Recovery<D> {
         self.for_each_batch(segment, end, |_, header, batch| {
             progress.apply(segment.base_offset, header, batch);
         })
+        .map(drop)
     }
 
-    fn rebuild_indexes(&self, segment: Arc<Segment<D>>) -> Result<Arc<Segment<D>>, DiskError> {
+    /// Reads a whole segment for the sake of its indexes, and reports what else that finds.
+    fn rebuild_indexes(
+        &self,
+        segment: Arc<Segment<D>>,
+        progress: &mut Progress,
+    ) -> Result<Arc<Segment<D>>, DiskError> {
         let offsets = segment.path(FileKind::OffsetIndex);
         let times = segment.path(FileKind::TimeIndex);
         tracing::warn!(path = %offsets.display(), "an index is missing or damaged: it is rebuilt from its segment");
         let interval = u64::try_from(self.config.index_interval_bytes).unwrap_or(0);
         let mut since = 0;
-        self.for_each_batch(&segment, segment.end(), |position, header, _| {
+        let mut found_end = segment.base_offset;
+        let problem = self.for_each_batch(&segment, segment.end(), |position, header, _| {
             since = segment.note_batch(header, position, since, interval);
+            found_end = header.next_offset();
         })?;
+        let gap = (found_end < segment.next_offset() && !self.config.cleanup_policy.compact).then(|| {
+            format!("ends at offset {found_end}, and the next segment starts at {}", segment.next_offset())
+        });
+        if let Some(problem) = problem.or(gap) {
+            progress.damage.push((segment.path(FileKind::Log), problem));
+        }
         segment.finish_time_index();
         segment.offsets.write(&self.disk, &offsets)?;
         segment.times.write(&self.disk, &times)?;
         Ok(segment)
     }
 
+    /// Calls `action` with each batch and its position, up to `end` or the first damage, which it answers in words.
     fn for_each_batch(
         &self,
         segment: &Segment<D>,
         end: u64,
         mut action: impl FnMut(u64, &BatchHeader, &[u8]),
-    ) -> Result<(), DiskError> {
+    ) -> Result<Option<String>, DiskError> {
         let file = self.disk.open(&segment.path(FileKind::Log), Access::Read)?;
         let region = file.map_sealed(end)?;
         let len = usize::try_from(end).unwrap_or(usize::MAX);
         let bytes = region.view(0, len).unwrap_or_default();
         let mut walked = Walked { position: 0 };
-        while let Ok(Some((position, header))) = walk(&bytes, 0, &mut walked) {
+        loop {
+            let (position, header) = match walk(&bytes, 0, &mut walked) {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(None),
+                Err((position, error)) => return Ok(Some(format!("is damaged at byte {position}: {error}"))),
+            };
             let start = usize::try_from(position).unwrap_or(usize::MAX);
             let batch = bytes.get(start..start.saturating_add(header.size_in_bytes())).unwrap_or(&[]);
             action(position, &header, batch);
         }
-        Ok(())
     }
 
     #[expect(clippy::type_complexity, reason = "two indexes, each with whether it is sound")]

@@ -146,7 +146,7 @@ impl World {
                 }
                 // A snapshot holds the last batch of a producer only: older retries are refused, not appended twice.
                 Err(AppendError::Producer(_)) => {
-                    assert!(i64::from(sequence) + 2 < end.0, "a new batch was refused")
+                    assert!(i64::from(sequence) + 2 < end.0, "a new batch was refused");
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -154,9 +154,9 @@ impl World {
     }
 }
 
-fn start(
-    disk: &SimulatedDisk,
-) -> Result<(LogDir<SimulatedDisk>, Vec<Arc<Log<SimulatedDisk>>>), crate::error::OpenError> {
+type Started = (LogDir<SimulatedDisk>, Vec<Arc<Log<SimulatedDisk>>>);
+
+fn start(disk: &SimulatedDisk) -> Result<Started, crate::error::OpenError> {
     let (dir, loaded) = load(disk, &root(), PARTITIONS, &topic())?;
     assert_eq!(loaded.damage, [], "a crash is no damage");
     assert!(loaded.strays.is_empty());
@@ -167,7 +167,7 @@ fn start(
 fn run_until(seed: u64, sync_point: u64) -> (World, SimulatedDisk, u64) {
     let disk = SimulatedDisk::new(seed, 1 << 30);
     disk.halt_at(sync_point);
-    disk.set_own_file_system(seed % 3 == 0);
+    disk.set_own_file_system(seed.is_multiple_of(3));
     let mut world = World::default();
     let mut random = Random(seed);
     if let Ok((dir, _)) = start(&disk) {
