@@ -32,6 +32,8 @@ pub(crate) trait Entry: Copy + PartialOrd + std::fmt::Debug {
     fn encode(self, target: &mut Vec<u8>);
     /// The entry at the start of `bytes`, or `None` where they are too few.
     fn decode(bytes: &[u8]) -> Option<Self>;
+    /// Whether all of its bytes are zero, which no entry of a batch has.
+    fn is_zero(self) -> bool;
     /// Whether `next` may follow this entry.
     fn grows_to(self, next: Self) -> bool;
 }
@@ -67,6 +69,10 @@ impl Entry for OffsetEntry {
         Some(Self { relative_offset: i32::from_be_bytes(*offset), position: u32::from_be_bytes(*position) })
     }
 
+    fn is_zero(self) -> bool {
+        self.relative_offset == 0 && self.position == 0
+    }
+
     fn grows_to(self, next: Self) -> bool {
         self.relative_offset < next.relative_offset && self.position < next.position
     }
@@ -84,6 +90,10 @@ impl Entry for TimeEntry {
         let (timestamp, rest) = bytes.split_first_chunk()?;
         let (offset, _) = rest.split_first_chunk()?;
         Some(Self { timestamp: i64::from_be_bytes(*timestamp), relative_offset: i32::from_be_bytes(*offset) })
+    }
+
+    fn is_zero(self) -> bool {
+        self.timestamp == 0 && self.relative_offset == 0
     }
 
     fn grows_to(self, next: Self) -> bool {
@@ -128,27 +138,26 @@ impl<E: Entry> SparseIndex<E> {
         let len = file.len()?;
         let size = E::SIZE as u64;
         let mut is_sound = len % size == 0;
-        let mut count = len / size;
-        let first_checked = count.saturating_sub(CHECKED_TAIL_BYTES / size);
-        let mut tail = read_entries::<E>(&file, first_checked, count)?;
-        // From the end of the sound part on, everything goes: an index holds no gap.
-        let sound = 1 + tail.windows(2).take_while(|pair| matches!(pair, [a, b] if a.grows_to(*b))).count();
-        if sound < tail.len() {
-            is_sound = false;
+        let mut end = len / size;
+        let (mut first, mut tail) = (end, Vec::new());
+        while tail.is_empty() && end > 0 {
+            first = end.saturating_sub(CHECKED_TAIL_BYTES / size);
+            tail = read_entries::<E>(&file, first, end)?;
+            // Zeros are the unused part of a file that Kafka preallocated and did not get to cut.
+            while tail.last().is_some_and(|last| last.is_zero()) {
+                tail.pop();
+            }
+            // From the end of the sound part on, everything goes: an index holds no gap.
+            let grows = |pair: &[E]| matches!(pair, [a, b] if a.grows_to(*b));
+            let sound = 1 + tail.windows(2).take_while(|pair| grows(pair)).count();
+            is_sound &= sound >= tail.len();
             tail.truncate(sound);
-        }
-        while tail.last().is_some_and(|last| !is_kept(*last)) {
-            tail.pop();
-        }
-        count = first_checked + tail.len() as u64;
-        while tail.is_empty() && count > 0 {
-            let first = count.saturating_sub(CHECKED_TAIL_BYTES / size);
-            tail = read_entries::<E>(&file, first, count)?;
             while tail.last().is_some_and(|last| !is_kept(*last)) {
                 tail.pop();
             }
-            count = first + tail.len() as u64;
+            end = first;
         }
+        let count = first + tail.len() as u64;
         let kept_from = tail.len().saturating_sub(1);
         let memory = tail.split_off(kept_from);
         let first_in_memory = count - memory.len() as u64;

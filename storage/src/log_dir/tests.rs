@@ -3,4 +3,5 @@
 mod basics;
 mod crash;
 mod faults;
+mod layout;
 mod support;
