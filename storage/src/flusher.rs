@@ -125,6 +125,11 @@ impl<D: Disk> Flusher<D> {
         action()
     }
 
+    /// Forgets what waits, when nobody will flush any more. Logs know their flusher: the queue would keep both alive.
+    pub(crate) fn clear(&self) {
+        self.queue.lock().logs.clear();
+    }
+
     /// Ends the thread's loop after the round that runs.
     pub(crate) fn stop(&self) {
         self.queue.lock().is_stopped = true;

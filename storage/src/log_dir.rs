@@ -266,7 +266,9 @@ impl<D: Disk> LogDir<D> {
 
 impl<D: Disk> Drop for LogDir<D> {
     fn drop(&mut self) {
+        self.shared.close();
         self.stop_flusher();
+        self.shared.flusher.clear();
     }
 }
 

@@ -222,7 +222,7 @@ impl<D: Disk> Segment<D> {
     /// Where to start a scan for the batch that holds `target`: the start of a batch that does not lie behind it.
     pub(crate) fn scan_start(&self, disk: &D, target: Offset) -> Result<u64, DiskError> {
         let is_low = |entry: OffsetEntry| self.base_offset.plus(i64::from(entry.relative_offset)) <= target;
-        let entry = self.offsets.last_where(disk, &self.path(FileKind::OffsetIndex), is_low)?;
+        let entry = self.offsets.last_where(disk, || self.path(FileKind::OffsetIndex), is_low)?;
         Ok(entry.map_or(0, |entry| u64::from(entry.position)))
     }
 
@@ -237,7 +237,7 @@ impl<D: Disk> Segment<D> {
             u64::from(entry.position) <= position
                 && self.base_offset.plus(i64::from(entry.relative_offset)) < upper_bound
         };
-        let entry = self.offsets.last_where(disk, &self.path(FileKind::OffsetIndex), is_low)?;
+        let entry = self.offsets.last_where(disk, || self.path(FileKind::OffsetIndex), is_low)?;
         Ok(entry.map(|entry| u64::from(entry.position)))
     }
 

@@ -42,8 +42,8 @@ impl<D: Disk> Log<D> {
                 continue;
             }
             let is_low = |entry: TimeEntry| entry.timestamp < target.0;
-            let path = segment.path(FileKind::TimeIndex);
-            let below = segment.times.last_where(&self.shared.disk, &path, is_low)?;
+            let below =
+                segment.times.last_where(&self.shared.disk, || segment.path(FileKind::TimeIndex), is_low)?;
             let start_offset = below.map_or(segment.base_offset, |entry| {
                 segment.base_offset.plus(i64::from(entry.relative_offset))
             });

@@ -71,12 +71,13 @@ impl std::fmt::Debug for LogDirSettings {
     }
 }
 
-/// Who is told what happens to the logs of a directory, on the thread of the flusher. It must not wait.
+/// Who is told what happens to the logs of a directory. It must not wait.
 pub trait LogDirEvents<D: Disk>: Send + Sync {
-    /// The flushed ends of these logs have moved.
+    /// The flushed ends of these logs have moved. Called on the thread that ran the round, after all ends are set.
     fn flushed(&self, logs: &[Arc<Log<D>>]);
 
-    /// The log directory is offline: nothing is flushed from now on, and appends fail. Called once.
+    /// The log directory is offline: nothing is flushed from now on, and appends fail. Called once, on the thread that
+    /// found out: the flusher's, or an appending one that has its log locked. It must not use the logs.
     fn failed(&self, failure: &LogDirFailure);
 }
 
