@@ -44,7 +44,8 @@ fn clean_stop_leaves_a_marker_that_a_crash_does_not() -> Result<()> {
     let mut node = Node::start(&[])?;
     let marker = node.data_dir().join(CLEAN_SHUTDOWN);
     let mut connection = Connection::open(node.bootstrap())?;
-    ensure!(wire::create_topic(&mut connection, "stopped", 1, &[])? == 0, "the topic was not created");
+    let settings = [("retention.ms", "-1")];
+    ensure!(wire::create_topic(&mut connection, "stopped", 1, &settings)? == 0, "the topic was not created");
     let mut writer = Writer::new(&mut connection, "stopped")?;
     writer.write(&mut connection, 20, 1000)?;
     node.stop()?;

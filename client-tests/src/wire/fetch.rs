@@ -84,6 +84,7 @@ impl Writer {
     /// When the broker gives no producer id.
     pub fn new(connection: &mut Connection, topic: &str) -> Result<Writer> {
         let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
             .with_transaction_timeout_ms(60_000)
             .with_producer_id(ProducerId(-1));
         let response = connection.call(4, &request.with_producer_epoch(-1))?;
@@ -100,13 +101,14 @@ impl Writer {
     pub fn write(&mut self, connection: &mut Connection, count: usize, size: usize) -> Result<()> {
         for _ in 0..count {
             let number = i32::try_from(self.batches.len())?;
-            let value = format!("{number:>size$}").into_bytes().into();
+            let mut value = number.to_string().into_bytes();
+            value.resize(size, b'.');
             let record = Record {
                 producer_id: self.producer_id.0,
                 producer_epoch: self.producer_epoch,
                 sequence: number,
                 timestamp: FIRST_TIMESTAMP + i64::from(number) * TIMESTAMP_STEP,
-                ..batch::record(0, Some("key".into()), value)
+                ..batch::record(0, Some("key".into()), value.into())
             };
             self.batches.push(batch::encode(&[record])?);
             ensure!(
