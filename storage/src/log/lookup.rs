@@ -107,7 +107,8 @@ impl<D: Disk> Log<D> {
         target: TimestampMs,
     ) -> Result<Option<TimestampedOffset>, ReadError> {
         let open = segment.open(&self.shared.disk, &self.shared.open_segments)?;
-        let start = segment.scan_start(&self.shared.disk, start_offset)?;
+        let hint = segment.scan_start(&self.shared.disk, start_offset)?;
+        let start = Self::checked_start(segment, &open, hint, segment.end())?;
         let bytes = view(segment, &open, start, segment.end())?;
         let log_start_offset = self.log_start_offset();
         let mut walked = Walked { position: start };

@@ -147,7 +147,7 @@ impl<D: Disk> Log<D> {
     }
 
     /// `position` where a batch starts there, and otherwise 0: an index is only a hint.
-    fn checked_start(
+    pub(super) fn checked_start(
         segment: &Segment<D>,
         open: &OpenSegment<D>,
         position: u64,
