@@ -1,5 +1,7 @@
 //! Look-ups by timestamp, down to the single record.
 
+use std::sync::Arc;
+
 use crate::batch::BatchHeader;
 use crate::batch::DECOMPRESSED_BYTES_MAX;
 use crate::disk::Disk;
@@ -7,7 +9,7 @@ use crate::error::ReadError;
 use crate::ids::{LeaderEpoch, Offset, TimestampMs};
 use crate::index::TimeEntry;
 use crate::records::records_of;
-use crate::segment::{FileKind, Segment};
+use crate::segment::{FileKind, OpenSegment, Segment};
 
 use super::Log;
 use super::read::{Walked, corrupt, view, walk};
@@ -78,13 +80,18 @@ impl<D: Disk> Log<D> {
         if best == TimestampMs::NONE { Ok(None) } else { self.offset_for_timestamp(best, upper_bound) }
     }
 
+    /// The open segment, or `None` where retention took it since the list of segments was looked at.
+    fn open_unless_gone(&self, segment: &Arc<Segment<D>>) -> Result<Option<Arc<OpenSegment<D>>>, ReadError> {
+        match segment.open(&self.shared.disk, &self.shared.open_segments) {
+            Ok(open) => Ok(Some(open)),
+            Err(error) if error.is_not_found() && segment.base_offset < self.log_start_offset() => Ok(None),
+            Err(error) => Err(ReadError::Disk(error)),
+        }
+    }
+
     /// The largest timestamp of a segment's batches below the bound.
-    fn largest_below(
-        &self,
-        segment: &std::sync::Arc<Segment<D>>,
-        bound: Offset,
-    ) -> Result<TimestampMs, ReadError> {
-        let open = segment.open(&self.shared.disk, &self.shared.open_segments)?;
+    fn largest_below(&self, segment: &Arc<Segment<D>>, bound: Offset) -> Result<TimestampMs, ReadError> {
+        let Some(open) = self.open_unless_gone(segment)? else { return Ok(TimestampMs::NONE) };
         let bytes = view(segment, &open, 0, segment.end())?;
         let mut walked = Walked { position: 0 };
         let mut largest = TimestampMs::NONE;
@@ -100,13 +107,13 @@ impl<D: Disk> Log<D> {
     /// The first record of a wanted batch from `start_offset` on that has a timestamp of at least `target`.
     fn first_record(
         &self,
-        segment: &std::sync::Arc<Segment<D>>,
+        segment: &Arc<Segment<D>>,
         start_offset: Offset,
         upper_bound: Offset,
         wanted: impl Fn(&BatchHeader) -> bool,
         target: TimestampMs,
     ) -> Result<Option<TimestampedOffset>, ReadError> {
-        let open = segment.open(&self.shared.disk, &self.shared.open_segments)?;
+        let Some(open) = self.open_unless_gone(segment)? else { return Ok(None) };
         let hint = segment.scan_start(&self.shared.disk, start_offset)?;
         let start = Self::checked_start(segment, &open, hint, segment.end())?;
         let bytes = view(segment, &open, start, segment.end())?;

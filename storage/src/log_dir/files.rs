@@ -54,7 +54,12 @@ impl Unsynced {
             disk.sync_file_system(root)?;
         } else {
             for path in &self.files {
-                disk.open(path, Access::ReadWrite)?.sync_data()?;
+                match disk.open(path, Access::ReadWrite) {
+                    Ok(file) => file.sync_data()?,
+                    // Retention took the segment of an index meanwhile.
+                    Err(error) if error.is_not_found() => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         for (from, to) in &self.renames {
