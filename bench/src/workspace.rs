@@ -26,8 +26,9 @@ pub(crate) fn ottla_binary() -> Result<PathBuf> {
         return Ok(PathBuf::from(path));
     }
     let manifest = bench_dir().parent().unwrap_or(bench_dir()).join("Cargo.toml");
-    run(Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "ottla", "--bin", "ottla", "--manifest-path"])
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    run(Command::new(cargo)
+        .args(["build", "--quiet", "--release", "--package", "ottla", "--bin", "ottla", "--manifest-path"])
         .arg(manifest))?;
     let target = target_dir();
     Ok(target.parent().unwrap_or(&target).join("release/ottla"))
