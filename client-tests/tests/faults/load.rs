@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use client_tests::ledger::{Ledger, ReadBack, number_of, payload};
 use client_tests::wait::wait_until;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -18,6 +18,8 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 /// The longest to wait for a client to come back to a restarted node.
 const LIMIT: Duration = Duration::from_secs(60);
+/// The longest to wait for a record that is there.
+const READ_LIMIT: Duration = Duration::from_secs(20);
 /// How many records may be under way. More make a cycle longer, fewer leave a crash less to lose.
 const QUEUE: &str = "400";
 
@@ -171,7 +173,14 @@ fn read_to_ends(bootstrap: &str, topic: &str, ends: &[i64]) -> Result<Vec<ReadBa
     consumer.assign(&places)?;
     let mut read: Vec<ReadBack> = ends.iter().map(|_| ReadBack::default()).collect();
     while read.iter().zip(ends).any(|(read, end)| read.end() < *end) {
-        let message = consumer.poll(LIMIT).with_context(|| format!("read {read:?} of {ends:?} only"))??;
+        let Some(message) = consumer.poll(READ_LIMIT) else {
+            let ranges: Vec<_> = (0..)
+                .zip(ends)
+                .map(|(partition, _)| consumer.fetch_watermarks(topic, partition, READ_LIMIT))
+                .collect();
+            bail!("read {read:?} of {ends:?} only; the broker has {ranges:?}");
+        };
+        let message = message?;
         let partition = usize::try_from(message.partition())?;
         let read = read.get_mut(partition).context("a partition that the topic does not have")?;
         read.add(message.offset(), message.payload().context("no payload")?)
