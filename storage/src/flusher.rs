@@ -104,14 +104,15 @@ impl<D: Disk> Flusher<D> {
     /// Notes that `log` has `bytes` more to flush.
     pub(crate) fn mark_dirty(&self, log: &Arc<Log<D>>, bytes: u64) {
         let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let is_new = log.enter_flush_queue();
         let is_enough = before < self.window.bytes && before + bytes >= self.window.bytes;
-        if !is_new && !is_enough {
+        if log.is_in_flush_queue() && !is_enough {
             return;
         }
         let mut queue = self.queue.lock();
         let was_empty = queue.logs.is_empty();
-        if is_new {
+        // Under the queue's lock: who finds the log marked must find it in the queue, or in a round that has yet to look
+        // at its end. A checkpoint relies on that.
+        if log.enter_flush_queue() {
             queue.logs.push(Arc::clone(log));
         }
         if was_empty || is_enough {

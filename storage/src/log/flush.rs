@@ -127,7 +127,13 @@ impl<D: Disk> FlushWork<D> {
 }
 
 impl<D: Disk> Log<D> {
-    /// Whether this call put the log into the queue of the flusher: it was not there.
+    /// Whether the log is marked as waiting. It writes what it read, so that the round that takes the mark away sees what
+    /// the caller appended before.
+    pub(crate) fn is_in_flush_queue(&self) -> bool {
+        self.is_queued.compare_exchange(true, true, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether this call marks the log as waiting: it was not. The caller holds the flusher's queue and puts it there.
     pub(crate) fn enter_flush_queue(&self) -> bool {
         !self.is_queued.swap(true, Ordering::AcqRel)
     }
