@@ -79,7 +79,8 @@ fn remove_deleted_files(broker: &Broker) {
 }
 
 fn expire_producers(broker: &Broker) {
+    let expiration_ms = i64::from(broker.settings.load().broker.producer_id_expiration_ms);
     for partition in broker.partitions.all() {
-        partition.log.expire_producers(clock::now());
+        partition.log.expire_producers(clock::now(), expiration_ms);
     }
 }

@@ -284,7 +284,6 @@ fn log_dir_settings(config: &BrokerConfig) -> LogDirSettings {
     let mut settings = LogDirSettings::new(clock::monotonic);
     settings.free_space_floor_bytes = count(config.free_space_floor_bytes);
     settings.recovery_threads = usize::try_from(config.num_recovery_threads_per_data_dir).unwrap_or(1).max(1);
-    settings.producer_id_expiration_ms = i64::from(config.producer_id_expiration_ms);
     settings.flush_window = FlushWindow {
         interval: Duration::from_millis(count(config.flush_window_ms)),
         bytes: count(config.flush_window_bytes),

@@ -270,9 +270,10 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Forgets producers that wrote nothing for longer than producer ids live and have no open transaction.
-    pub fn expire_producers(&self, now: TimestampMs) {
-        self.append.lock().producers.remove_expired(now, self.shared.settings.producer_id_expiration_ms);
+    /// Forgets producers that wrote nothing for `expiration_ms` (`producer.id.expiration.ms`, which may change while
+    /// the node runs) and have no open transaction.
+    pub fn expire_producers(&self, now: TimestampMs, expiration_ms: i64) {
+        self.append.lock().producers.remove_expired(now, expiration_ms);
     }
 
     fn publish_first_unstable_offset(&self, appender: &Appender<D>) {

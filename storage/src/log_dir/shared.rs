@@ -35,8 +35,6 @@ pub struct LogDirSettings {
     pub free_space_floor_bytes: u64,
     /// How many partitions are opened at the same time (`num.recovery.threads.per.data.dir`).
     pub recovery_threads: usize,
-    /// Producers that wrote nothing for so long are unknown (`producer.id.expiration.ms`).
-    pub producer_id_expiration_ms: i64,
     /// How many segments are open for reading. Each takes a descriptor and a mapping, of which Linux gives a process
     /// 65,530; fewer means more opening on reads of old data.
     pub open_segments_max: usize,
@@ -52,7 +50,6 @@ impl LogDirSettings {
             flush_driver: FlushDriver::Thread { sync_threads: 4 },
             free_space_floor_bytes: 256 * 1024 * 1024,
             recovery_threads: 2,
-            producer_id_expiration_ms: 86_400_000,
             open_segments_max: 4096,
             now: Arc::new(now),
         }
