@@ -15,6 +15,13 @@ const EVICTABLE_AFTER: Duration = Duration::from_secs(120);
 /// falls back to full requests.
 const PARTITIONS_PER_SESSION_MAX: usize = 100_000;
 
+/// Partitions in all sessions together, each below a kilobyte. Larger: sessions take more memory. Smaller: consumers
+/// of very many partitions have no session and name all of them in each request.
+const PARTITIONS_MAX: usize = 500_000;
+
+/// The longest name that a session remembers; no topic has a longer one. Source: `Topic.MAX_NAME_LENGTH`.
+const NAME_BYTES_MAX: usize = 249;
+
 /// The epoch of a request that wants no session. Source: `FetchMetadata.FINAL_EPOCH`.
 const FINAL_EPOCH: i32 = -1;
 /// The epoch of a request that begins a session. Source: `FetchMetadata.INITIAL_EPOCH`.
@@ -115,6 +122,8 @@ struct Entry {
 #[derive(Debug)]
 pub struct FetchSessions {
     sessions_max: usize,
+    /// The partitions of all sessions together.
+    partitions: usize,
     by_id: BTreeMap<i32, Session>,
 }
 
@@ -122,7 +131,7 @@ impl FetchSessions {
     /// Room for `sessions_max` sessions (`max.incremental.fetch.session.cache.slots`).
     #[must_use]
     pub fn new(sessions_max: usize) -> Self {
-        Self { sessions_max, by_id: BTreeMap::new() }
+        Self { sessions_max, partitions: 0, by_id: BTreeMap::new() }
     }
 
     /// How many sessions there are.
@@ -151,7 +160,7 @@ impl FetchSessions {
     ) -> Result<Resolved, SessionError> {
         match request.epoch {
             FINAL_EPOCH | INITIAL_EPOCH => {
-                self.by_id.remove(&request.session_id);
+                self.remove(request.session_id);
                 let session_id = match request.epoch {
                     INITIAL_EPOCH => self.create(request.uses_topic_ids, &wanted, now, random),
                     _ => 0,
@@ -175,7 +184,10 @@ impl FetchSessions {
         now: Duration,
         mut random: impl FnMut() -> i32,
     ) -> i32 {
-        if wanted.is_empty() || wanted.len() > PARTITIONS_PER_SESSION_MAX || !self.make_room(now) {
+        if wanted.is_empty() || !wanted.iter().all(|(key, _)| is_rememberable(key)) || !self.make_room(now) {
+            return 0;
+        }
+        if wanted.len() > PARTITIONS_PER_SESSION_MAX.min(PARTITIONS_MAX.saturating_sub(self.partitions)) {
             return 0;
         }
         let mut session = Session {
@@ -195,6 +207,7 @@ impl FetchSessions {
                 break id;
             }
         };
+        self.partitions += session.entries.len();
         self.by_id.insert(id, session);
         id
     }
@@ -208,7 +221,13 @@ impl FetchSessions {
         let evictable = oldest
             .filter(|(_, session)| now.saturating_sub(session.last_used) > EVICTABLE_AFTER)
             .map(|(id, _)| *id);
-        evictable.is_some_and(|id| self.by_id.remove(&id).is_some())
+        evictable.is_some_and(|id| self.remove(id))
+    }
+
+    fn remove(&mut self, id: i32) -> bool {
+        let Some(session) = self.by_id.remove(&id) else { return false };
+        self.partitions -= session.entries.len();
+        true
     }
 
     fn resume(
@@ -225,21 +244,42 @@ impl FetchSessions {
         if session.uses_topic_ids != request.uses_topic_ids {
             return Err(SessionError::TopicIdUse);
         }
+        // What was asked for and not remembered would never be read: the client shall begin another session, which a
+        // limit may refuse it.
+        let room = PARTITIONS_PER_SESSION_MAX
+            .saturating_sub(session.entries.len())
+            .min(PARTITIONS_MAX.saturating_sub(self.partitions));
+        let is_new = |key: &PartitionKey| !session.places.contains_key(key);
+        if wanted.iter().filter(|(key, _)| is_new(key)).count() > room
+            || !wanted.iter().all(|(key, _)| is_rememberable(key))
+        {
+            self.remove(request.session_id);
+            return Err(SessionError::NotFound);
+        }
         session.epoch = if session.epoch == i32::MAX { 1 } else { session.epoch + 1 };
         session.last_used = now;
+        self.partitions -= session.entries.len();
         for key in forgotten {
             session.forget(key);
         }
         for (key, wanted) in wanted {
             session.want(key, wanted);
         }
+        self.partitions += session.entries.len();
         let wanted =
             session.entries.values().map(|entry| (entry.key.clone(), entry.wanted.clone())).collect();
         if session.entries.is_empty() {
-            self.by_id.remove(&request.session_id);
+            self.remove(request.session_id);
             return Ok(Resolved { session_id: 0, is_full: false, wanted });
         }
         Ok(Resolved { session_id: request.session_id, is_full: false, wanted })
+    }
+}
+
+fn is_rememberable((topic, _): &PartitionKey) -> bool {
+    match topic {
+        TopicKey::Name(name) => name.len() <= NAME_BYTES_MAX,
+        TopicKey::Id(_) => true,
     }
 }
 
@@ -247,9 +287,6 @@ impl Session {
     fn want(&mut self, key: PartitionKey, wanted: Wanted) {
         if let Some(entry) = self.places.get(&key).and_then(|place| self.entries.get_mut(place)) {
             entry.wanted = wanted;
-            return;
-        }
-        if self.entries.len() >= PARTITIONS_PER_SESSION_MAX {
             return;
         }
         let place = self.next_place;

@@ -113,3 +113,35 @@ fn a_session_that_wants_nothing_more_ends() {
     assert_eq!(last.session_id, 0);
     assert!(sessions.is_empty());
 }
+
+#[test]
+fn a_session_never_forgets_silently_what_it_was_asked_for() {
+    let mut sessions = FetchSessions::new(10);
+    begin(&mut sessions, 7, NOW);
+    let many = (0..100_001).map(|partition| wanted(partition, 0)).collect();
+    assert_eq!(sessions.resolve(request(7, 1), many, &[], NOW, || 0), Err(SessionError::NotFound));
+    assert!(sessions.is_empty(), "the client begins again, without a session");
+}
+
+#[test]
+fn the_partitions_of_all_sessions_are_bounded_together() {
+    let mut sessions = FetchSessions::new(10);
+    let many = || (0..100_000).map(|partition| wanted(partition, 0)).collect::<Vec<_>>();
+    for id in 1..=5 {
+        let resolved = sessions.resolve(request(0, 0), many(), &[], NOW, || id).expect("a new session");
+        assert_eq!(resolved.session_id, id);
+    }
+    assert_eq!(begin(&mut sessions, 6, NOW).session_id, 0, "full");
+    let ended = sessions.resolve(request(3, -1), Vec::new(), &[], NOW, || 0).expect("it ends");
+    assert_eq!(ended.session_id, 0);
+    assert_eq!(begin(&mut sessions, 6, NOW).session_id, 6, "there is room again");
+}
+
+#[test]
+fn names_that_no_topic_can_have_are_not_remembered() {
+    let mut sessions = FetchSessions::new(10);
+    let (_, ask) = wanted(0, 0);
+    let long = vec![((TopicKey::Name("x".repeat(250)), PartitionIndex(0)), ask)];
+    let resolved = sessions.resolve(request(0, 0), long, &[], NOW, || 7).expect("answered without a session");
+    assert_eq!(resolved.session_id, 0);
+}
