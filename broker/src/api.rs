@@ -5,7 +5,10 @@
 //! switches compression off otherwise (KAFKA-18659), and served from 3.
 
 use crate::broker::Broker;
+use crate::limits;
+use crate::stopping::Stopping;
 use crate::wire::api_versions_request::ApiVersionsRequest;
+use crate::wire::bounded_buffer::BoundedBuffer;
 use crate::wire::request_header::RequestPrefix;
 use crate::wire::response::{EncodeError, FrameBuilder, ResponseFrame};
 use bytes::Bytes;
@@ -50,6 +53,8 @@ pub struct RequestContext {
     pub client_id: String,
     /// The version of the request.
     pub version: i16,
+    /// The word that no more requests come over the connection: who waits for records answers now.
+    pub ending: Stopping,
 }
 
 /// What becomes of a request once it was handled.
@@ -74,7 +79,7 @@ impl<M: Encodable + HeaderVersion> Reply for M {
         let is_flexible = M::header_version(schema_version) >= 1;
         let mut frame = FrameBuilder::new(prefix.correlation_id, is_flexible);
         frame.put_message(&self, schema_version)?;
-        Ok(Outcome::Send(frame.finish()))
+        frame.finish(schema_version).map(Outcome::Send)
     }
 }
 
@@ -118,17 +123,21 @@ macro_rules! apis {
         pub(crate) fn decode_request(
             api: &'static Api,
             version: i16,
-            mut body: Bytes,
+            body: Bytes,
         ) -> Result<Request, MalformedBody> {
             let schema_version = version.min(api.schema_max);
-            let malformed = |reason: String| MalformedBody { api: api.name, version, reason };
-            match api.key {
-                $($key => match $request::decode(&mut body, schema_version) {
-                    Ok(request) => Ok(Request::$name(request)),
-                    Err(error) => Err(malformed(error.to_string())),
-                },)*
-                _ => Err(malformed("no such API".to_owned())),
-            }
+            let mut body = BoundedBuffer::new(body, limits::reads_max(api.key));
+            let decoded = match api.key {
+                $($key => $request::decode(&mut body, schema_version).map(Request::$name),)*
+                _ => Err(anyhow::anyhow!("no such API")),
+            };
+            decoded.map_err(|error| {
+                let reason = match body.is_exhausted() {
+                    true => "it has more elements than this node decodes".to_owned(),
+                    false => error.to_string(),
+                };
+                MalformedBody { api: api.name, version, reason }
+            })
         }
 
         /// Hands a request to its handler. What must happen in the order of the connection's requests (an append)
@@ -176,3 +185,6 @@ pub const API_VERSIONS_KEY: i16 = 18;
 pub fn find(key: i16) -> Option<&'static Api> {
     APIS.iter().find(|api| api.key == key)
 }
+
+#[cfg(test)]
+mod tests;

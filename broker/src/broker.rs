@@ -11,6 +11,7 @@ use crate::producer_ids::ProducerIds;
 use crate::quorum::{ProposeError, Quorum};
 use crate::server::Seats;
 use crate::settings::{CurrentSettings, Settings};
+use crate::topics;
 use arc_swap::ArcSwap;
 use config::broker::{Durability, Endpoint};
 use kafka_protocol::messages::TopicName;
@@ -25,6 +26,7 @@ use storage::disk::os::OsDisk;
 use storage::ids::{BrokerId, TopicId};
 use storage::log_dir::LogDir;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 /// Fetches that read from the disk at the same time. Larger: they push one another's pages out. Smaller: one slow
 /// disk read holds up the others.
@@ -74,6 +76,8 @@ pub(crate) struct Parts {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicLookup {
     pub(crate) topic_id: TopicId,
+    /// Whether only the broker itself writes to it.
+    pub(crate) is_internal: bool,
 }
 
 impl Broker {
@@ -115,20 +119,27 @@ impl Broker {
     }
 
     /// Waits until requests see what stands at `offset` of the metadata log, so that who made a topic finds it.
-    pub(crate) async fn wait_for_image(&self, offset: i64) {
+    async fn wait_for_image(&self, offset: i64) {
         let mut published = self.image_offset.subscribe();
         // The sender lives as long as the node, so this cannot fail.
         let _seen = published.wait_for(|published| *published >= offset).await;
     }
 
-    /// Has the controller decide `request`, and waits until requests see what it decided.
+    /// Has the controller decide `request`, and waits until requests see what it decided; for `patience` at most.
     ///
     /// # Errors
     /// When the metadata quorum does not answer; whether the decision was made is unknown then.
-    pub(crate) async fn propose(&self, request: ControllerRequest) -> Result<ControllerReply, ProposeError> {
-        let reply = self.quorum.propose(request).await?;
-        self.wait_for_image(self.quorum.image().offset()).await;
-        Ok(reply)
+    pub(crate) async fn propose(
+        &self,
+        request: ControllerRequest,
+        patience: Duration,
+    ) -> Result<ControllerReply, ProposeError> {
+        let decided = async {
+            let reply = self.quorum.propose(request).await?;
+            self.wait_for_image(self.quorum.image().offset()).await;
+            Ok(reply)
+        };
+        timeout(patience, decided).await.unwrap_or(Err(ProposeError::TimedOut))
     }
 
     pub(crate) fn node_id(&self) -> BrokerId {
@@ -150,7 +161,7 @@ impl Broker {
             true => image.topic_by_name(name),
             false => image.topic_by_id(TopicId(topic_id)),
         };
-        topic.map(|topic| TopicLookup { topic_id: topic.id })
+        topic.map(|topic| TopicLookup { topic_id: topic.id, is_internal: topics::is_internal(&topic.name) })
     }
 
     pub(crate) fn topic_id_of(&self, name: &str) -> Option<TopicId> {

@@ -4,13 +4,15 @@
 //! the pending outcome into a bounded queue. The writer drives all outcomes in the queue together and sends them as
 //! they become the oldest. So a slow `acks=all` does not keep later requests from being read, and a client that does
 //! not read its answers fills the queue, which stops the reader: that bound is the backpressure.
+//!
+//! Once the reader has ended, because the client left or the node stops, fetches that wait for records answer with what
+//! there is: nothing of a connection outlives it by more than the flush that its last records wait for.
 
 use crate::api::{self, Outcome, PendingOutcome, RequestContext, api_versions};
 use crate::broker::Broker;
-
 use crate::limits;
 use crate::panics;
-use crate::stopping::Stopping;
+use crate::stopping::{StopSwitch, Stopping};
 use crate::wire::frame::{FrameError, FrameReader};
 use crate::wire::request_header::{MalformedHeader, RequestPrefix, split_client_id};
 use crate::wire::response::{EncodeError, ResponseFrame};
@@ -21,10 +23,10 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// After this long without a request, the read buffer is given back. Longer: idle connections hold the memory of
@@ -74,63 +76,123 @@ pub(crate) async fn serve(
 ) {
     let Ok(local_address) = stream.local_addr() else { return };
     let (read_half, write_half) = stream.into_split();
+    serve_halves(
+        broker,
+        (read_half, write_half),
+        Addresses { local: local_address, peer: peer_address },
+        stopping,
+    )
+    .await;
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy)]
+struct Addresses {
+    local: SocketAddr,
+    peer: SocketAddr,
+}
+
+async fn serve_halves<R, W>(broker: Arc<Broker>, halves: (R, W), addresses: Addresses, stopping: Stopping)
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let Addresses { local, peer } = addresses;
+    let (stream, write_half) = halves;
     let (queue, outcomes) = mpsc::channel(limits::REQUESTS_IN_FLIGHT_PER_CONNECTION);
-    let writer = tokio::spawn(write_outcomes(write_half, outcomes));
-    let mut reader =
-        Reader { broker, stream: read_half, frames: FrameReader::default(), local_address, queue, stopping };
-    let ending = reader.run().await;
-    match &ending {
+    // A set of one, so that the writer ends with this future, also where a stop cuts it off.
+    let mut writer = JoinSet::new();
+    writer.spawn(write_outcomes(write_half, outcomes, broker.idle_max()));
+    let (reader_ended, ending) = StopSwitch::new();
+    let mut reader = Reader {
+        broker,
+        stream,
+        frames: FrameReader::default(),
+        local_address: local,
+        queue,
+        stopping,
+        reader_ended,
+        ending,
+    };
+    let end = reader.run().await;
+    reader.reader_ended.stop();
+    match &end {
         Ending::PeerClosed | Ending::Stopping | Ending::Idle | Ending::Broken => {
-            tracing::debug!(%peer_address, "connection closed: {ending}");
+            tracing::debug!(peer_address = %peer, "connection closed: {end}");
         }
         _ => {
             reader.broker.metrics.connections_refused_input.increment(1);
-            tracing::warn!(%peer_address, "connection closed: {ending}");
+            tracing::warn!(peer_address = %peer, "connection closed: {end}");
         }
     }
-    drop(reader);
-    if writer.await.is_err() {
-        tracing::error!(%peer_address, "the writer of a connection ended in a panic");
+    drop(reader.queue);
+    if let Some(Err(_panic)) = writer.join_next().await {
+        tracing::error!(peer_address = %peer, "the writer of a connection ended in a panic");
     }
 }
 
-struct Reader {
+struct Reader<R> {
     broker: Arc<Broker>,
-    stream: OwnedReadHalf,
+    stream: R,
     frames: FrameReader,
     local_address: SocketAddr,
     queue: mpsc::Sender<PendingOutcome>,
+    /// The word that the node stops.
     stopping: Stopping,
+    /// Told to this connection's requests when no more will be read.
+    reader_ended: StopSwitch,
+    /// How they hear it.
+    ending: Stopping,
 }
 
-impl Reader {
+impl<R: AsyncRead + Unpin> Reader<R> {
     async fn run(&mut self) -> Ending {
         loop {
             if let Err(ending) = self.wait_for_request().await {
                 return ending;
             }
-            match timeout(FRAME_DEADLINE, self.read_frame()).await {
-                Err(_elapsed) => return Ending::FrameTooSlow,
-                Ok(Err(ending)) => return ending,
-                Ok(Ok((frame, memory))) => {
-                    let handled = self.handle(&frame);
-                    drop(frame);
-                    match handled {
-                        Err(ending) => return ending,
-                        Ok(outcome) => {
-                            let outcome: PendingOutcome = Box::pin(async move {
-                                let outcome = outcome.await;
-                                drop(memory);
-                                outcome
-                            });
-                            if self.queue.send(outcome).await.is_err() {
-                                return Ending::Broken;
-                            }
-                        }
-                    }
-                }
+            let (frame, memory) = match self.read_frame_in_time().await {
+                Ok(read) => read,
+                Err(ending) => return ending,
+            };
+            let outcome = match self.handle(&frame) {
+                Ok(outcome) => outcome,
+                Err(ending) => return ending,
+            };
+            drop(frame);
+            let outcome: PendingOutcome = Box::pin(async move {
+                let outcome = outcome.await;
+                drop(memory);
+                outcome
+            });
+            if let Err(ending) = self.enqueue(outcome).await {
+                return ending;
             }
         }
+    }
+
+    /// Reads a frame that has begun. A stop does not wait for the rest of it: what was not read is not answered.
+    async fn read_frame_in_time(&mut self) -> Result<(Bytes, limits::RequestMemory), Ending> {
+        let mut stopping = self.stopping.clone();
+        tokio::select! {
+            read = timeout(FRAME_DEADLINE, self.read_frame()) => read.map_err(|_elapsed| Ending::FrameTooSlow)?,
+            () = stopping.requested() => Err(Ending::Stopping),
+        }
+    }
+
+    /// Puts an outcome behind the earlier ones. Where the queue is full and the node stops, the fetches in it are told
+    /// to answer, which makes room.
+    async fn enqueue(&mut self, outcome: PendingOutcome) -> Result<(), Ending> {
+        let place = tokio::select! {
+            biased;
+            place = self.queue.reserve() => place,
+            () = self.stopping.requested() => {
+                self.reader_ended.stop();
+                self.queue.reserve().await
+            }
+        };
+        place.map_err(|_closed| Ending::Broken)?.send(outcome);
+        Ok(())
     }
 
     /// Waits for the first bytes of a request; gives memory back on the way.
@@ -162,14 +224,12 @@ impl Reader {
         let Some(size) = self.frames.announcement(&mut self.stream, limit).await? else {
             return Err(Ending::PeerClosed);
         };
-        if size > limits::OTHER_FRAME_BYTES_MAX {
-            let head = self.frames.peek(&mut self.stream, 8).await?;
-            let is_produce = RequestPrefix::read(head)?.api_key == api::PRODUCE_KEY;
-            if !is_produce {
-                return Err(Ending::FrameTooLarge { size, limit: limits::OTHER_FRAME_BYTES_MAX });
-            }
+        let head = self.frames.peek(&mut self.stream, size.min(8)).await?;
+        let api_key = RequestPrefix::read(head)?.api_key;
+        if size > limits::OTHER_FRAME_BYTES_MAX && api_key != api::PRODUCE_KEY {
+            return Err(Ending::FrameTooLarge { size, limit: limits::OTHER_FRAME_BYTES_MAX });
         }
-        let memory = self.broker.limits.request_memory(size).await;
+        let memory = self.broker.limits.request_memory(size, api_key).await;
         Ok((self.frames.body(&mut self.stream, size).await?, memory))
     }
 
@@ -191,6 +251,7 @@ impl Reader {
             local_address: self.local_address,
             client_id,
             version,
+            ending: self.ending.clone(),
         };
         match panics::contained(|| api::decode_request(api, version, body)) {
             Some(request) => Ok(api::dispatch(request?, prefix, context)),
@@ -202,8 +263,13 @@ impl Reader {
     }
 }
 
-/// Sends outcomes in the order in which their requests came, until the reader has ended and all are sent.
-async fn write_outcomes(mut stream: OwnedWriteHalf, mut queue: mpsc::Receiver<PendingOutcome>) {
+/// Sends outcomes in the order in which their requests came, until the reader has ended and all are sent. A client
+/// that takes nothing for `patience` has left.
+async fn write_outcomes<W: AsyncWrite + Unpin>(
+    mut stream: W,
+    mut queue: mpsc::Receiver<PendingOutcome>,
+    patience: Duration,
+) {
     let mut pending = FuturesOrdered::<PendingOutcome>::new();
     let mut is_open = true;
     while is_open || !pending.is_empty() {
@@ -215,7 +281,7 @@ async fn write_outcomes(mut stream: OwnedWriteHalf, mut queue: mpsc::Receiver<Pe
                 }
             }
             Some(outcome) = pending.next(), if !pending.is_empty() => {
-                if !send(&mut stream, outcome).await {
+                if !send(&mut stream, outcome, patience).await {
                     return;
                 }
             }
@@ -224,11 +290,15 @@ async fn write_outcomes(mut stream: OwnedWriteHalf, mut queue: mpsc::Receiver<Pe
 }
 
 /// Sends one outcome. Returns whether the connection goes on.
-async fn send(stream: &mut OwnedWriteHalf, outcome: Result<Outcome, EncodeError>) -> bool {
+async fn send<W: AsyncWrite + Unpin>(
+    stream: &mut W,
+    outcome: Result<Outcome, EncodeError>,
+    patience: Duration,
+) -> bool {
     match outcome {
         Ok(Outcome::Silence) => true,
         Ok(Outcome::Close) => false,
-        Ok(Outcome::Send(frame)) => write_all_vectored(stream, frame).await.is_ok(),
+        Ok(Outcome::Send(frame)) => write_all_vectored(stream, frame, patience).await.is_ok(),
         Err(error) => {
             tracing::error!("{error}; this is a defect, please report it");
             false
@@ -236,7 +306,11 @@ async fn send(stream: &mut OwnedWriteHalf, outcome: Result<Outcome, EncodeError>
     }
 }
 
-async fn write_all_vectored<W: AsyncWrite + Unpin>(stream: &mut W, frame: ResponseFrame) -> io::Result<()> {
+async fn write_all_vectored<W: AsyncWrite + Unpin>(
+    stream: &mut W,
+    frame: ResponseFrame,
+    patience: Duration,
+) -> io::Result<()> {
     let mut pieces = frame.pieces;
     let mut first = 0;
     while first < pieces.len() {
@@ -247,7 +321,8 @@ async fn write_all_vectored<W: AsyncWrite + Unpin>(stream: &mut W, frame: Respon
                 *slice = IoSlice::new(piece);
                 count += 1;
             }
-            stream.write_vectored(slices.get(..count).unwrap_or_default()).await?
+            let writing = stream.write_vectored(slices.get(..count).unwrap_or_default());
+            timeout(patience, writing).await.map_err(|_elapsed| io::ErrorKind::TimedOut)??
         };
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
@@ -263,3 +338,6 @@ async fn write_all_vectored<W: AsyncWrite + Unpin>(stream: &mut W, frame: Respon
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

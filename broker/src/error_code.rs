@@ -20,7 +20,7 @@ use storage::producer_state::ProducerStateError;
 pub(crate) fn of_produce(error: &ProduceError) -> ResponseError {
     match error {
         ProduceError::RequiredAcks => ResponseError::InvalidRequiredAcks,
-        ProduceError::UnknownTopic => ResponseError::UnknownTopicOrPartition,
+        ProduceError::UnknownTopic | ProduceError::Deleted => ResponseError::UnknownTopicOrPartition,
         ProduceError::UnknownTopicId => ResponseError::UnknownTopicId,
         ProduceError::InternalTopic => ResponseError::InvalidTopicException,
         ProduceError::Transactional => ResponseError::InvalidTxnState,
@@ -154,7 +154,8 @@ pub(crate) fn of_create_on_first_use(error: &CreateOnFirstUseError) -> ResponseE
             ResponseError::InvalidTopicException => ResponseError::InvalidTopicException,
             _ => ResponseError::UnknownTopicOrPartition,
         },
-        CreateOnFirstUseError::Propose(error) => of_propose(error),
+        // The codes of a controller mean nothing to who asks for metadata; this one every client waits for.
+        CreateOnFirstUseError::Propose(_) => ResponseError::LeaderNotAvailable,
         CreateOnFirstUseError::TooMany => ResponseError::UnknownTopicOrPartition,
     }
 }
@@ -201,6 +202,7 @@ pub(crate) fn of_propose(error: &ProposeError) -> ResponseError {
     match error {
         ProposeError::NotController => ResponseError::NotController,
         ProposeError::Busy => ResponseError::ThrottlingQuotaExceeded,
+        ProposeError::TimedOut => ResponseError::RequestTimedOut,
         ProposeError::Stopped => ResponseError::BrokerNotAvailable,
     }
 }

@@ -1,6 +1,8 @@
 //! What may grow, and how far. At a limit a request is refused or waits; nothing queues without bound.
 
+use crate::api;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests of one connection that are read and not yet answered. Larger: one client holds more memory and waiters.
@@ -8,19 +10,68 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// 1,000,000).
 pub(crate) const REQUESTS_IN_FLIGHT_PER_CONNECTION: usize = 64;
 
-/// The largest frame of an API other than Produce. Decoded, a request takes up to 35 times the memory of its frame,
-/// since its smallest elements take one byte on the wire. Larger: one request may take more than that. Smaller: a
+/// The largest frame of an API other than Produce. Larger: one client holds more of the request memory. Smaller: a
 /// request over tens of thousands of partitions is refused.
 pub(crate) const OTHER_FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// All frames that are read and not yet answered, in KiB. Larger: a node with many producers takes more memory.
+/// How often the bytes of a Produce request are read while it is decoded, six times or more for each partition.
+/// Larger: decoded, a request that is all elements and no records takes more memory. Smaller: a producer that fills
+/// more than 30,000 partitions at once is refused.
+const PRODUCE_READS_MAX: usize = 200_000;
+
+/// The same of the other APIs. A fetch session of 100,000 partitions takes 700,000 reads to name, a Metadata request
+/// over as many topics 400,000.
+const OTHER_READS_MAX: usize = 1_000_000;
+
+/// The memory that one read makes at most: the smallest elements take three reads and about a hundred bytes.
+const DECODED_BYTES_PER_READ: usize = 35;
+
+/// How much larger a request is decoded than on the wire, at most: its smallest elements take three bytes there.
+const DECODED_BYTES_PER_WIRE_BYTE: usize = 35;
+
+/// Up to this size, frames have room of their own and count as they are on the wire. Larger: fetches that wait for
+/// records, whose requests are small, hold more memory than is counted. Smaller: more clients are held up by a few that
+/// announce large frames and do not send them.
+const SMALL_FRAME_BYTES: usize = 64 * 1024;
+
+/// All requests of small frames that are read and not yet answered, in KiB. Larger: a node with very many connections
+/// takes more memory. Smaller: fewer consumers can wait at the same time; a waiting fetch takes 1 KiB or little more.
+const SMALL_REQUEST_MEMORY_KIB: u32 = 64 * 1024;
+
+/// All other requests that are read and not yet answered, decoded, in KiB. Larger: a node with many producers takes more memory.
 /// Smaller than the largest frame (`socket.request.max.bytes`): that frame would never be read.
 const REQUEST_MEMORY_KIB: u32 = 256 * 1024;
+
+/// How long a request that names no timeout waits for the metadata quorum. Longer: a disk that hangs holds requests.
+/// Shorter: a slow disk fails what would have come to pass. Source: `request.timeout.ms`.
+pub(crate) const METADATA_CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a request that names `timeout_ms` waits for the metadata quorum. Clients write 0 for "do not wait for the
+/// brokers", which with the answer of a quorum would mean that every request fails; so a second is the least.
+pub(crate) fn metadata_change_timeout(timeout_ms: i32) -> Duration {
+    let asked = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+    asked.clamp(Duration::from_secs(1), 4 * METADATA_CHANGE_TIMEOUT)
+}
 
 /// The node's shared bounds.
 #[derive(Debug)]
 pub(crate) struct Limits {
+    small_request_memory: Arc<Semaphore>,
     request_memory: Arc<Semaphore>,
+}
+
+/// How often the bytes of a request to this API are read while it is decoded, before it is refused.
+pub(crate) fn reads_max(api_key: i16) -> usize {
+    if api_key == api::PRODUCE_KEY { PRODUCE_READS_MAX } else { OTHER_READS_MAX }
+}
+
+/// The memory that a frame takes, decoded. The records of a Produce request stay where they were read.
+fn decoded_bytes_max(frame_bytes: usize, api_key: i16) -> usize {
+    if frame_bytes <= SMALL_FRAME_BYTES || api_key == api::PRODUCE_KEY {
+        return frame_bytes;
+    }
+    let by_reads = reads_max(api_key) * DECODED_BYTES_PER_READ;
+    frame_bytes + frame_bytes.saturating_mul(DECODED_BYTES_PER_WIRE_BYTE).min(by_reads)
 }
 
 /// A share of the request memory, given back on drop.
@@ -31,13 +82,55 @@ pub(crate) struct RequestMemory {
 
 impl Limits {
     pub(crate) fn new() -> Self {
-        Self { request_memory: Arc::new(Semaphore::new(REQUEST_MEMORY_KIB as usize)) }
+        Self {
+            small_request_memory: Arc::new(Semaphore::new(SMALL_REQUEST_MEMORY_KIB as usize)),
+            request_memory: Arc::new(Semaphore::new(REQUEST_MEMORY_KIB as usize)),
+        }
     }
 
-    /// Waits until a frame of `bytes` may be read.
-    pub(crate) async fn request_memory(&self, bytes: usize) -> RequestMemory {
+    /// Waits until a frame of `frame_bytes` may be read and decoded.
+    pub(crate) async fn request_memory(&self, frame_bytes: usize, api_key: i16) -> RequestMemory {
+        let bytes = decoded_bytes_max(frame_bytes, api_key);
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(REQUEST_MEMORY_KIB);
-        let permit = Arc::clone(&self.request_memory).acquire_many_owned(kib).await;
+        let memory =
+            if frame_bytes <= SMALL_FRAME_BYTES { &self.small_request_memory } else { &self.request_memory };
+        let permit = Arc::clone(memory).acquire_many_owned(kib).await;
         RequestMemory { _permit: permit.ok() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Limits, REQUEST_MEMORY_KIB, decoded_bytes_max, metadata_change_timeout};
+    use crate::api::PRODUCE_KEY;
+    use std::time::Duration;
+
+    const METADATA_KEY: i16 = 3;
+
+    #[test]
+    fn a_frame_of_elements_counts_as_what_it_becomes() {
+        assert_eq!(decoded_bytes_max(1000, METADATA_KEY), 1000);
+        assert_eq!(decoded_bytes_max(100_000, METADATA_KEY), 3_600_000);
+        assert_eq!(decoded_bytes_max(8_000_000, METADATA_KEY), 43_000_000);
+        assert_eq!(decoded_bytes_max(8_000_000, PRODUCE_KEY), 8_000_000);
+    }
+
+    #[tokio::test]
+    async fn large_frames_are_bounded_and_leave_room_for_small_ones() {
+        let limits = Limits::new();
+        let all = limits.request_memory(usize::MAX, PRODUCE_KEY).await;
+        assert_eq!(limits.request_memory.available_permits(), 0, "a frame of any size can be read, alone");
+        let small = limits.request_memory(1, METADATA_KEY).await;
+        drop(all);
+        assert_eq!(limits.request_memory.available_permits(), REQUEST_MEMORY_KIB as usize);
+        drop(small);
+    }
+
+    #[test]
+    fn a_timeout_of_zero_leaves_the_quorum_time_to_answer() {
+        assert_eq!(metadata_change_timeout(-1), Duration::from_secs(1));
+        assert_eq!(metadata_change_timeout(0), Duration::from_secs(1));
+        assert_eq!(metadata_change_timeout(5000), Duration::from_secs(5));
+        assert_eq!(metadata_change_timeout(i32::MAX), Duration::from_secs(120));
     }
 }

@@ -38,14 +38,17 @@ pub(crate) fn follow(broker: &Broker, image: Arc<MetadataImage>) {
     if delta.broker_configs {
         follow_broker_configs(broker, &image);
     }
+    // First what goes, then what comes: a topic that was made again under its name has new logs in the old place.
     let removed: BTreeSet<TopicId> = delta.removed.iter().map(|partition| partition.topic_id).collect();
-    let added = delta.leads.iter().filter_map(|partition| lead(broker, &image, partition)).collect();
-    broker.partitions.change(added, &removed.iter().copied().collect::<Vec<_>>());
+    broker.partitions.remove(&removed);
     for partition in &delta.removed {
         if let Err(error) = broker.log_dir.delete_log(&partition.topic_partition) {
             tracing::error!("the files of {} were not moved away: {error}", partition.topic_partition);
         }
     }
+    broker
+        .partitions
+        .add(delta.leads.iter().filter_map(|partition| lead(broker, &image, partition)).collect());
     for topic in &delta.topic_configs {
         follow_topic_configs(broker, &image, topic);
     }

@@ -44,6 +44,10 @@ const QUORUM_DIRECTORY: &str = "metadata";
 /// The number of the security protocol PLAINTEXT. Source: `SecurityProtocol.java`.
 const PLAINTEXT: i16 = 0;
 
+/// How long a stop waits for HTTP requests that are under way. Longer: a client that sends half a request delays the
+/// stop. Shorter: a scrape is cut off.
+const HTTP_DRAIN_DEADLINE: Duration = Duration::from_secs(1);
+
 /// A node could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -90,7 +94,9 @@ pub struct Node {
     pub http_address: Option<SocketAddr>,
     /// How long the start took.
     pub start_duration: Duration,
-    stop_switch: StopSwitch,
+    serving_switch: StopSwitch,
+    /// Said later than the other: a request that is under way may wait for what the background does.
+    background_switch: StopSwitch,
     failed: watch::Receiver<Option<Failure>>,
     serving: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
@@ -153,14 +159,15 @@ impl Node {
         let broker =
             tokio::task::spawn_blocking(move || open(settings, partitions, has_failed, events)).await??;
         let broker = Arc::new(broker);
-        let (stop_switch, stopped) = StopSwitch::new();
+        let (serving_switch, stopped) = StopSwitch::new();
+        let (background_switch, background_stopped) = StopSwitch::new();
         let background = vec![
             tokio::spawn(metadata_follower::run(
                 Arc::clone(&broker),
                 broker.quorum.subscribe(),
-                stopped.clone(),
+                background_stopped.clone(),
             )),
-            tokio::spawn(housekeeping::run(Arc::clone(&broker), stopped.clone())),
+            tokio::spawn(housekeeping::run(Arc::clone(&broker), background_stopped)),
         ];
         let kafka_addresses = sockets.iter().map(|socket| socket.address).collect();
         let http_address = http.as_ref().and_then(|socket| socket.local_addr().ok());
@@ -178,7 +185,8 @@ impl Node {
             kafka_addresses,
             http_address,
             start_duration,
-            stop_switch,
+            serving_switch,
+            background_switch,
             failed,
             serving,
             background,
@@ -216,8 +224,12 @@ impl Node {
     /// # Errors
     /// When the logs cannot be flushed or the marker cannot be written; the next start then recovers.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.stop_switch.stop();
-        for task in self.serving.into_iter().chain(self.background) {
+        self.serving_switch.stop();
+        for task in self.serving {
+            task.await?;
+        }
+        self.background_switch.stop();
+        for task in self.background {
             task.await?;
         }
         let broker = Arc::clone(&self.broker);
@@ -335,9 +347,20 @@ async fn serve_http(
     prometheus: PrometheusHandle,
     mut stopping: Stopping,
 ) {
+    let mut stopped = stopping.clone();
     let stop = async move { stopping.requested().await };
-    let served = axum::serve(socket, http::routes(broker, prometheus)).with_graceful_shutdown(stop).await;
-    if let Err(error) = served {
-        tracing::error!("the HTTP listener ended: {error}");
+    let serve = axum::serve(socket, http::routes(broker, prometheus)).with_graceful_shutdown(stop);
+    let deadline = async move {
+        stopped.requested().await;
+        tokio::time::sleep(HTTP_DRAIN_DEADLINE).await;
+    };
+    tokio::select! {
+        served = serve.into_future() => if let Err(error) = served {
+            tracing::error!("the HTTP listener ended: {error}");
+        },
+        () = deadline => tracing::debug!("an HTTP client did not finish its request in time"),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -6,9 +6,9 @@
 use arc_swap::ArcSwap;
 use config::broker::Durability;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use storage::disk::os::OsDisk;
 use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 use storage::log::Log;
@@ -26,18 +26,19 @@ pub struct Partition {
     pub log: Arc<NodeLog>,
     leader_epoch: AtomicI32,
     durability: Durability,
+    is_closed: AtomicBool,
     waiters: Mutex<Waiters>,
 }
 
 #[derive(Debug, Default)]
 struct Waiters {
     next_ticket: u64,
-    waiting: Vec<Waiter>,
+    /// By ticket, so that one of very many leaves without a search.
+    waiting: BTreeMap<u64, Waiter>,
 }
 
 #[derive(Debug)]
 struct Waiter {
-    ticket: u64,
     until: Offset,
     wake: Arc<Notify>,
 }
@@ -47,7 +48,13 @@ impl Partition {
     #[must_use]
     pub fn new(log: Arc<NodeLog>, leader_epoch: LeaderEpoch, durability: Durability) -> Self {
         log.begin_leader_epoch(leader_epoch);
-        Self { log, leader_epoch: AtomicI32::new(leader_epoch.0), durability, waiters: Mutex::default() }
+        Self {
+            log,
+            leader_epoch: AtomicI32::new(leader_epoch.0),
+            durability,
+            is_closed: AtomicBool::new(false),
+            waiters: Mutex::default(),
+        }
     }
 
     /// The epoch in which this node leads the partition.
@@ -77,7 +84,12 @@ impl Partition {
     /// The end, exclusive, of what a `read_committed` consumer may read. Source: KIP-98.
     #[must_use]
     pub fn last_stable_offset(&self) -> Offset {
-        let high_watermark = self.high_watermark();
+        self.last_stable_offset_below(self.high_watermark())
+    }
+
+    /// The last stable offset, exclusive, for a reader who took `high_watermark` before: never beyond it.
+    #[must_use]
+    pub fn last_stable_offset_below(&self, high_watermark: Offset) -> Offset {
         self.log.first_unstable_offset().map_or(high_watermark, |unstable| unstable.min(high_watermark))
     }
 
@@ -87,7 +99,7 @@ impl Partition {
         let mut waiters = self.waiters.lock();
         let ticket = waiters.next_ticket;
         waiters.next_ticket += 1;
-        waiters.waiting.push(Waiter { ticket, until, wake: Arc::clone(wake) });
+        waiters.waiting.insert(ticket, Waiter { until, wake: Arc::clone(wake) });
         Registration { partition: Arc::clone(self), ticket }
     }
 
@@ -95,7 +107,7 @@ impl Partition {
     pub fn high_watermark_moved(&self) {
         let high_watermark = self.high_watermark();
         self.log.advance_high_watermark(high_watermark);
-        self.waiters.lock().waiting.retain(|waiter| {
+        self.waiters.lock().waiting.retain(|_, waiter| {
             let is_reached = waiter.until <= high_watermark;
             if is_reached {
                 waiter.wake.notify_one();
@@ -106,9 +118,28 @@ impl Partition {
 
     /// Wakes everybody, since the partition is gone or its disk has failed.
     pub fn wake_all(&self) {
-        for waiter in self.waiters.lock().waiting.drain(..) {
+        let waiting = std::mem::take(&mut self.waiters.lock().waiting);
+        for waiter in waiting.into_values() {
             waiter.wake.notify_one();
         }
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiters.lock().waiting.len()
+    }
+
+    /// Says that the partition is served no more, and wakes everybody: its high watermark moves no further.
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    /// Whether this node has stopped serving the partition, since its topic was deleted.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
     }
 }
 
@@ -121,10 +152,7 @@ pub struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut waiters = self.partition.waiters.lock();
-        if let Some(place) = waiters.waiting.iter().position(|waiter| waiter.ticket == self.ticket) {
-            waiters.waiting.swap_remove(place);
-        }
+        self.partition.waiters.lock().waiting.remove(&self.ticket);
     }
 }
 
@@ -150,19 +178,33 @@ impl Partitions {
         self.by_topic.load().values().flat_map(|topic| topic.values().cloned()).collect()
     }
 
-    /// Changes the set in one step: readers see all of `added` and none of `removed`, or nothing of the change.
-    /// Only the task that follows the metadata calls it.
-    pub fn change(&self, added: Vec<(TopicId, PartitionIndex, Arc<Partition>)>, removed: &[TopicId]) {
-        let mut by_topic = HashMap::clone(&self.by_topic.load());
-        for topic_id in removed {
-            for partition in by_topic.remove(topic_id).iter().flat_map(|topic| topic.values()) {
-                partition.wake_all();
-            }
+    /// Adds partitions in one step: readers see all of them or none. Only the task that follows the metadata calls it.
+    pub fn add(&self, added: Vec<(TopicId, PartitionIndex, Arc<Partition>)>) {
+        if added.is_empty() {
+            return;
         }
+        let mut by_topic = HashMap::clone(&self.by_topic.load());
         for (topic_id, index, partition) in added {
             let topic = by_topic.entry(topic_id).or_default();
             Arc::make_mut(topic).insert(index, partition);
         }
         self.by_topic.store(Arc::new(by_topic));
     }
+
+    /// Removes topics, and tells whoever waits for one of their partitions, in this order: who is woken and looks
+    /// again finds them gone. Only the task that follows the metadata calls it.
+    pub fn remove(&self, removed: &BTreeSet<TopicId>) {
+        if removed.is_empty() {
+            return;
+        }
+        let mut by_topic = HashMap::clone(&self.by_topic.load());
+        let gone: Vec<_> = removed.iter().filter_map(|topic_id| by_topic.remove(topic_id)).collect();
+        self.by_topic.store(Arc::new(by_topic));
+        for partition in gone.iter().flat_map(|topic| topic.values()) {
+            partition.close();
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

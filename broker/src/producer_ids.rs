@@ -4,6 +4,7 @@
 //! and what is left of it when the node stops is never given.
 
 use crate::broker::Broker;
+use crate::limits;
 use crate::quorum::ProposeError;
 use replication::controller::producer_ids::{AllocateProducerIds, AllocateProducerIdsError};
 use replication::controller::{ControllerReply, ControllerRequest};
@@ -45,7 +46,8 @@ impl ProducerIds {
 async fn allocate(broker: &Broker) -> Result<Range<i64>, ProducerIdsError> {
     let request =
         AllocateProducerIds { broker_id: broker.node_id(), broker_epoch: broker.quorum.broker_epoch() };
-    match broker.propose(ControllerRequest::AllocateProducerIds(request)).await? {
+    let allocate = ControllerRequest::AllocateProducerIds(request);
+    match broker.propose(allocate, limits::METADATA_CHANGE_TIMEOUT).await? {
         ControllerReply::AllocateProducerIds(block) => {
             let block = block?;
             Ok(block.first.0..block.first.0.saturating_add(block.count))

@@ -115,6 +115,9 @@ pub enum ProposeError {
     /// Too many requests wait.
     #[error("the controller has too many requests waiting")]
     Busy,
+    /// The quorum did not answer within the time that the caller gave it.
+    #[error("the metadata quorum did not answer in time; what was asked for may still come to pass")]
+    TimedOut,
     /// The quorum has stopped.
     #[error("the metadata quorum has stopped")]
     Stopped,

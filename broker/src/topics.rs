@@ -2,6 +2,7 @@
 //! which their settings are judged.
 
 use crate::broker::Broker;
+use crate::limits;
 use crate::quorum::ProposeError;
 use config::alter::validate_dynamic;
 use config::broker::BrokerConfig;
@@ -15,6 +16,7 @@ use replication::controller::topics::{
 use replication::controller::{ControllerReply, ControllerRequest};
 use replication::metadata::record::ConfigResource;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Topics that Kafka itself writes to; clients may not. Source: `org.apache.kafka.common.internals.Topic`.
 const INTERNAL: &[&str] = &["__consumer_offsets", "__transaction_state", "__share_group_state"];
@@ -31,9 +33,9 @@ pub(crate) fn is_internal(name: &str) -> bool {
     INTERNAL.contains(&name)
 }
 
-/// Whether this client may write to the topic. Source: `KafkaApis.handleProduceRequest`.
-pub(crate) fn may_write(name: &str, client_id: &str) -> bool {
-    !is_internal(name) || client_id == ADMIN_CLIENT_ID
+/// Whether this client may write to internal topics. Source: `KafkaApis.handleProduceRequest`.
+pub(crate) fn may_write_internal(client_id: &str) -> bool {
+    client_id == ADMIN_CLIENT_ID
 }
 
 pub(crate) fn is_valid_name(name: &str) -> bool {
@@ -58,8 +60,9 @@ pub(crate) enum CreateOnFirstUseError {
 pub(crate) async fn create(
     broker: &Broker,
     request: CreateTopics,
+    patience: Duration,
 ) -> Result<Vec<TopicCreation>, ProposeError> {
-    let reply = broker.propose(ControllerRequest::CreateTopics(request)).await?;
+    let reply = broker.propose(ControllerRequest::CreateTopics(request), patience).await?;
     match reply {
         ControllerReply::CreateTopics(creations) => Ok(creations),
         other => unreachable!("the controller answered topics with {other:?}"),
@@ -75,7 +78,8 @@ pub(crate) async fn create_on_first_use(
         return names.into_iter().map(|name| (name, Err(CreateOnFirstUseError::TooMany))).collect();
     }
     let topics = names.iter().map(|name| NewTopic { name: name.clone(), ..NewTopic::default() }).collect();
-    match create(broker, with_defaults(broker, topics, false)).await {
+    let request = with_defaults(broker, topics, false);
+    match create(broker, request, limits::METADATA_CHANGE_TIMEOUT).await {
         Ok(creations) => creations
             .into_iter()
             .map(|creation| match creation.result {

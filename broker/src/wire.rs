@@ -4,6 +4,7 @@
 //! abuse, is here. Nothing in this module knows what a request means.
 
 pub mod api_versions_request;
+pub mod bounded_buffer;
 pub mod fetch_response;
 pub mod frame;
 pub mod request_header;

@@ -6,6 +6,7 @@
 
 use super::RequestContext;
 use crate::error_code;
+use crate::limits;
 use crate::topics;
 use config::describe::{self, ConfigSource, DescribedConfig};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -30,7 +31,8 @@ pub(crate) async fn handle(context: RequestContext, request: CreateTopicsRequest
     let names: Vec<String> = new_topics.iter().map(|topic| topic.name.clone()).collect();
     let overrides = overrides(&new_topics);
     let create = topics::with_defaults(&context.broker, new_topics, request.validate_only);
-    let results = match topics::create(&context.broker, create).await {
+    let patience = limits::metadata_change_timeout(request.timeout_ms);
+    let results = match topics::create(&context.broker, create, patience).await {
         Ok(creations) => creations
             .into_iter()
             .map(|creation| match creation.result {
@@ -112,8 +114,9 @@ fn failed(context: &RequestContext, name: &str, code: i16, message: String) -> C
 }
 
 fn named(context: &RequestContext, name: &str) -> CreatableTopicResult {
-    let result =
-        CreatableTopicResult::default().with_name(TopicName(StrBytes::from_string(name.to_owned())));
+    let result = CreatableTopicResult::default()
+        .with_name(TopicName(StrBytes::from_string(name.to_owned())))
+        .with_error_message(None);
     // Kafka's tools iterate the settings also of a topic that was refused: empty, never null.
     if context.version >= DETAILS_SINCE { result.with_configs(Some(Vec::new())) } else { result }
 }

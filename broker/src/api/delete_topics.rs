@@ -5,6 +5,7 @@
 
 use super::RequestContext;
 use crate::error_code;
+use crate::limits;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
@@ -15,6 +16,8 @@ use storage::ids::TopicId;
 
 /// The first version that may name topics by id.
 const TOPIC_IDS_SINCE: i16 = 6;
+/// The first version whose clients know TOPIC_DELETION_DISABLED.
+const DELETION_DISABLED_SINCE: i16 = 3;
 /// The first version that explains errors.
 const ERROR_MESSAGES_SINCE: i16 = 5;
 
@@ -24,10 +27,14 @@ pub(crate) async fn handle(context: RequestContext, request: DeleteTopicsRequest
         Err(error) => return all_failed(&context, &request, error),
     };
     if !context.broker.deletes_topics() {
-        return all_failed(&context, &request, ResponseError::TopicDeletionDisabled);
+        let error = match context.version {
+            DELETION_DISABLED_SINCE.. => ResponseError::TopicDeletionDisabled,
+            _ => ResponseError::InvalidRequest,
+        };
+        return all_failed(&context, &request, error);
     }
     let delete = ControllerRequest::DeleteTopics(DeleteTopics { topics: selectors });
-    match context.broker.propose(delete).await {
+    match context.broker.propose(delete, limits::metadata_change_timeout(request.timeout_ms)).await {
         Ok(ControllerReply::DeleteTopics(deletions)) => DeleteTopicsResponse::default()
             .with_responses(deletions.into_iter().map(|deletion| result(&context, deletion)).collect()),
         Ok(other) => unreachable!("the controller answered a deletion with {other:?}"),

@@ -15,6 +15,7 @@ use kafka_protocol::messages::describe_configs_response::{
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 use replication::metadata::record::ConfigResource;
+use std::collections::HashSet;
 
 /// The kinds of resources on the wire. Source: `ConfigResource.Type`.
 const TOPIC: i8 = 2;
@@ -32,7 +33,14 @@ pub(crate) async fn handle(
     context: RequestContext,
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
-    let results = request.resources.iter().map(|resource| describe_resource(&context, &request, resource)).collect();
+    // Each resource once: a short request that repeats one would else have an answer without bound.
+    let mut seen = HashSet::new();
+    let results = request
+        .resources
+        .iter()
+        .filter(|resource| seen.insert((resource.resource_type, &resource.resource_name)))
+        .map(|resource| describe_resource(&context, &request, resource))
+        .collect();
     DescribeConfigsResponse::default().with_results(results)
 }
 
@@ -43,7 +51,8 @@ fn describe_resource(
 ) -> DescribeConfigsResult {
     let result = DescribeConfigsResult::default()
         .with_resource_type(resource.resource_type)
-        .with_resource_name(resource.resource_name.clone());
+        .with_resource_name(resource.resource_name.clone())
+        .with_error_message(None);
     match described(context, resource) {
         Ok(configs) => result.with_configs(
             configs
@@ -111,7 +120,8 @@ fn answer(config: DescribedConfig, request: &DescribeConfigsRequest, version: i1
         .with_value(shown(config.value))
         .with_read_only(config.read_only)
         .with_config_source(config.source.wire_number())
-        .with_is_sensitive(config.is_sensitive);
+        .with_is_sensitive(config.is_sensitive)
+        .with_documentation(None);
     if request.include_synonyms {
         result.synonyms = config
             .synonyms

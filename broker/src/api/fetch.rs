@@ -16,6 +16,7 @@ use crate::fetch_sessions::{
     PartitionKey, Resolved, SessionError, SessionRequest, Told, TopicKey, Wanted,
 };
 use crate::partitions::{Partition, Registration};
+use crate::stopping::Stopping;
 use crate::wire::fetch_response::put_fetch_response;
 use crate::wire::request_header::RequestPrefix;
 use crate::wire::response::{EncodeError, FrameBuilder};
@@ -26,6 +27,7 @@ use kafka_protocol::messages::fetch_response::{
 };
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId, TopicName};
 use kafka_protocol::protocol::{HeaderVersion, StrBytes};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
@@ -33,7 +35,7 @@ use storage::error::ReadError;
 use storage::leader_epochs::EpochEnd;
 use storage::log::LogRead;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 /// The first version that names topics by their ids.
 const TOPIC_IDS_SINCE: i16 = 13;
@@ -61,7 +63,7 @@ impl Reply for FetchReply {
         let is_flexible = FetchResponse::header_version(schema_version) >= 1;
         let mut frame = FrameBuilder::new(prefix.correlation_id, is_flexible);
         put_fetch_response(&mut frame, self.0, schema_version)?;
-        Ok(Outcome::Send(frame.finish()))
+        frame.finish(schema_version).map(Outcome::Send)
     }
 }
 
@@ -91,6 +93,15 @@ struct Terms {
     is_read_committed: bool,
 }
 
+/// How long a request waits for records.
+struct Patience {
+    deadline: Instant,
+    /// The word that the connection ends.
+    ending: Stopping,
+    /// Whether the next pass is the last.
+    is_over: bool,
+}
+
 pub(crate) async fn handle(context: RequestContext, request: FetchRequest) -> FetchReply {
     if request.replica_id.0 >= 0 || request.replica_state.replica_id.0 >= 0 {
         // A client can never act as a replica.
@@ -98,17 +109,20 @@ pub(crate) async fn handle(context: RequestContext, request: FetchRequest) -> Fe
     }
     let broker = &context.broker;
     let deadline = Instant::now() + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
     let terms = Terms {
         bytes_max: usize::try_from(request.max_bytes).unwrap_or(0).min(broker.fetch_bytes_max()),
         is_read_committed: request.isolation_level == 1,
     };
+    // More than the answer may hold never comes together. Source: `KafkaApis.handleFetchRequest`.
+    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(terms.bytes_max);
     let resolved = match resolve(&context, &request) {
         Ok(resolved) => resolved,
         Err(error) => return refuse(error_code::of_fetch_session(error), context.version),
     };
     let resolved = Arc::new(resolved);
-    let pass = read_until_enough(broker, &resolved, terms, min_bytes, deadline).await;
+    let is_over = request.max_wait_ms <= 0;
+    let patience = Patience { deadline, ending: context.ending.clone(), is_over };
+    let pass = read_until_enough(broker, &resolved, terms, min_bytes, patience).await;
     answer(&context, &resolved, pass)
 }
 
@@ -142,6 +156,7 @@ fn resolve(context: &RequestContext, request: &FetchRequest) -> Result<Resolved,
             })
         })
         .collect();
+    let wanted = each_once(wanted);
     let forgotten: Vec<_> = request
         .forgotten_topics_data
         .iter()
@@ -157,24 +172,44 @@ fn resolve(context: &RequestContext, request: &FetchRequest) -> Result<Resolved,
     context.broker.fetch_sessions.lock().resolve(session, wanted, &forgotten, clock::monotonic(), random)
 }
 
+/// Each partition once, in the place where it was first named, with what was said of it last, as Kafka's maps keep it.
+fn each_once(wanted: Vec<(PartitionKey, Wanted)>) -> Vec<(PartitionKey, Wanted)> {
+    let mut places = HashMap::with_capacity(wanted.len());
+    let mut once: Vec<(PartitionKey, Wanted)> = Vec::with_capacity(wanted.len());
+    for (key, wanted) in wanted {
+        match places.get(&key).and_then(|place: &usize| once.get_mut(*place)) {
+            Some((_, named_before)) => *named_before = wanted,
+            None => {
+                places.insert(key.clone(), once.len());
+                once.push((key, wanted));
+            }
+        }
+    }
+    once
+}
+
 async fn read_until_enough(
     broker: &Arc<Broker>,
     resolved: &Arc<Resolved>,
     terms: Terms,
     min_bytes: usize,
-    deadline: Instant,
+    mut patience: Patience,
 ) -> Pass {
     let wake = Arc::new(Notify::new());
     loop {
         let registrations = register(broker, resolved, &wake);
         let pass = read_once(broker, resolved, terms).await;
         let is_enough = pass.bytes >= min_bytes || pass.must_answer || resolved.wanted.is_empty();
-        if is_enough || Instant::now() >= deadline {
+        if is_enough || patience.is_over {
             return pass;
         }
         drop(pass);
-        // Whether woken or timed out, the next pass decides.
-        let _woken = timeout_at(deadline, wake.notified()).await;
+        // However the wait ended, the next pass decides.
+        tokio::select! {
+            () = wake.notified() => {}
+            () = sleep_until(patience.deadline) => patience.is_over = true,
+            () = patience.ending.requested() => patience.is_over = true,
+        }
         drop(registrations);
     }
 }
@@ -256,7 +291,7 @@ fn read(
     check_leader_epoch(partition, wanted.current_leader_epoch)?;
     let log = &partition.log;
     let high_watermark = partition.high_watermark();
-    let last_stable_offset = partition.last_stable_offset();
+    let last_stable_offset = partition.last_stable_offset_below(high_watermark);
     let mut found = Found {
         high_watermark,
         last_stable_offset,
@@ -394,3 +429,6 @@ fn partition_data(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

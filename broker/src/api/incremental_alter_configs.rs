@@ -4,6 +4,7 @@
 
 use super::RequestContext;
 use crate::error_code;
+use crate::limits;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
@@ -27,7 +28,8 @@ pub(crate) async fn handle(
     let read: Vec<_> = request.resources.iter().map(|resource| (resource, read_resource(resource))).collect();
     let resources = read.iter().filter_map(|(_, read)| read.as_ref().ok()).cloned().collect();
     let alter = AlterConfigs { resources, validate_only: request.validate_only };
-    let altered = context.broker.propose(ControllerRequest::AlterConfigs(alter)).await;
+    let alter = ControllerRequest::AlterConfigs(alter);
+    let altered = context.broker.propose(alter, limits::METADATA_CHANGE_TIMEOUT).await;
     let responses = match altered {
         Ok(ControllerReply::AlterConfigs(alterations)) => read
             .iter()
@@ -86,7 +88,8 @@ fn outcome(read: &Result<AlterResource, Refusal>, alterations: &[ConfigAlteratio
 fn respond(resource: &AlterConfigsResource, outcome: Result<(), Refusal>) -> AlterConfigsResourceResponse {
     let response = AlterConfigsResourceResponse::default()
         .with_resource_type(resource.resource_type)
-        .with_resource_name(resource.resource_name.clone());
+        .with_resource_name(resource.resource_name.clone())
+        .with_error_message(None);
     match outcome {
         Ok(()) => response,
         Err(refusal) => response

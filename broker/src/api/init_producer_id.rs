@@ -20,7 +20,7 @@ pub(crate) async fn handle(context: RequestContext, request: InitProducerIdReque
     match context.broker.producer_ids.next(&context.broker).await {
         Ok(id) => InitProducerIdResponse::default().with_producer_id(ProducerId(id.0)).with_producer_epoch(0),
         Err(error) => {
-            tracing::warn!("no producer ids: {error}");
+            tracing::debug!("no producer ids: {error}");
             refuse(error_code::of_producer_ids(&error))
         }
     }

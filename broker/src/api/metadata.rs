@@ -18,7 +18,7 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use replication::metadata::image::{MetadataImage, PartitionImage, TopicImage};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use storage::ids::TopicId;
 
@@ -30,6 +30,8 @@ const LEADER_EPOCH_SINCE: i16 = 7;
 const CLUSTER_OPERATIONS: std::ops::RangeInclusive<i16> = 8..=10;
 /// The first version whose answers name topic ids.
 const TOPIC_ID_SINCE: i16 = 10;
+/// The first version that may ask by topic id, without a name.
+const ASKED_BY_ID_SINCE: i16 = 12;
 /// The operations of a topic that nobody restricts, as bits: READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE,
 /// DESCRIBE_CONFIGS, ALTER_CONFIGS. Source: `AclOperation`, `AclEntry.supportedOperations`.
 pub(crate) const TOPIC_OPERATIONS: i32 = (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 11);
@@ -80,6 +82,12 @@ async fn named_topics(
     wanted: Vec<MetadataRequestTopic>,
     wishes_creation: bool,
 ) -> Vec<MetadataResponseTopic> {
+    let is_misnamed = |topic: &MetadataRequestTopic| topic.name.is_none() || !topic.topic_id.is_nil();
+    if context.version < ASKED_BY_ID_SINCE && wanted.iter().any(is_misnamed) {
+        let refused = |topic| failed(context, topic, ResponseError::InvalidRequest);
+        return wanted.into_iter().map(refused).collect();
+    }
+    let wanted = each_once(wanted);
     let mut made = BTreeMap::new();
     if wishes_creation && context.broker.creates_topics() {
         let missing = missing(&context.broker.image(), &wanted);
@@ -101,13 +109,22 @@ async fn named_topics(
         .collect()
 }
 
-/// The names that are asked for and not there, each once.
+/// What is asked for, without repetitions: a short request that names one large topic very often would else have an
+/// answer without bound.
+fn each_once(mut wanted: Vec<MetadataRequestTopic>) -> Vec<MetadataRequestTopic> {
+    let mut seen = HashSet::with_capacity(wanted.len());
+    wanted.retain(|topic| seen.insert((topic.name.clone(), topic.topic_id)));
+    wanted
+}
+
+/// The names that are asked for and may be made, each once. Internal topics have settings of their own, with which
+/// whoever needs them makes them.
 fn missing(image: &MetadataImage, wanted: &[MetadataRequestTopic]) -> BTreeSet<String> {
     wanted
         .iter()
         .filter(|wanted| wanted.topic_id.is_nil())
         .filter_map(|wanted| wanted.name.as_ref())
-        .filter(|name| image.topic_by_name(name).is_none())
+        .filter(|name| image.topic_by_name(name).is_none() && !topics::is_internal(name))
         .map(|name| name.to_string())
         .collect()
 }

@@ -39,6 +39,9 @@ const LOG_START_OFFSET_SINCE: i16 = 5;
 /// The first version whose response can explain errors.
 const ERROR_MESSAGES_SINCE: i16 = 8;
 
+/// The first version that names topics by their ids.
+const TOPIC_IDS_SINCE: i16 = 13;
+
 /// Why a partition's batch was not appended, or not confirmed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProduceError {
@@ -58,6 +61,8 @@ pub(crate) enum ProduceError {
     Append(#[from] AppendError),
     #[error("the records were appended, and not confirmed as durable within the request's timeout")]
     TimedOut,
+    #[error("the topic was deleted before the records were known to be durable")]
+    Deleted,
     #[error("the log directory failed before the records were known to be durable")]
     LogDirectoryFailed,
 }
@@ -134,10 +139,10 @@ fn append_to_topic(
         if is_transactional {
             return Err(ProduceError::Transactional);
         }
-        if !topics::may_write(&topic.name, &context.client_id) {
+        if lookup.is_some_and(|topic| topic.is_internal) && !topics::may_write_internal(&context.client_id) {
             return Err(ProduceError::InternalTopic);
         }
-        append(context, lookup.as_ref(), topic, index, records.unwrap_or_default())
+        append(context, lookup.as_ref(), index, records.unwrap_or_default())
     };
     batches.into_iter().map(|batch| (batch.index, append(batch.index, batch.records))).collect()
 }
@@ -145,12 +150,14 @@ fn append_to_topic(
 fn append(
     context: &RequestContext,
     lookup: Option<&TopicLookup>,
-    topic: &TopicProduceData,
     index: i32,
     records: Bytes,
 ) -> Result<Pending, ProduceError> {
     let Some(lookup) = lookup else {
-        return Err(if topic.topic_id.is_nil() { ProduceError::UnknownTopic } else { ProduceError::UnknownTopicId });
+        return Err(match context.version {
+            TOPIC_IDS_SINCE.. => ProduceError::UnknownTopicId,
+            _ => ProduceError::UnknownTopic,
+        });
     };
     let broker = &context.broker;
     let partition =
@@ -173,8 +180,8 @@ fn append(
     Ok(Pending { partition, appended })
 }
 
-/// Waits until every pending batch is below its partition's high watermark, the log directory has failed, or the
-/// deadline has passed. Who is not done by then is seen by [`Pending::is_durable`].
+/// Waits until every pending batch is below its partition's high watermark or its topic is deleted, the log directory
+/// has failed, or the deadline has passed. Who is not done by then is seen by [`Pending::is_durable`].
 async fn wait_until_durable(broker: &Broker, topics: &[TopicOutcome], deadline: Instant) {
     let wake = Arc::new(Notify::new());
     // Register before the first look at the high watermark, so that a flush in between is not missed.
@@ -183,7 +190,7 @@ async fn wait_until_durable(broker: &Broker, topics: &[TopicOutcome], deadline: 
             .iter()
             .flat_map(|topic| &topic.partitions)
             .filter_map(|(_, result)| result.as_ref().ok())
-            .filter(|pending| !pending.is_durable())
+            .filter(|pending| !pending.is_durable() && !pending.partition.is_closed())
     };
     let _registrations: Vec<_> =
         pending().map(|pending| pending.partition.register(pending.appended.end_offset, &wake)).collect();
@@ -208,6 +215,7 @@ fn answer_topic(outcome: TopicOutcome, has_failed: bool, version: i16) -> TopicP
             .map(|(index, result)| {
                 let result = result.and_then(|pending| match pending.is_durable() {
                     true => Ok(pending.appended),
+                    false if pending.partition.is_closed() => Err(ProduceError::Deleted),
                     false if has_failed => Err(ProduceError::LogDirectoryFailed),
                     false => Err(ProduceError::TimedOut),
                 });

@@ -191,7 +191,7 @@ mod tests {
                 response.encode(&mut flat, version).expect("the fields exist in this version");
                 let mut frame = FrameBuilder::new(9, version >= 12);
                 put_fetch_response(&mut frame, response, version).expect("the fields exist in this version");
-                let frame = frame.finish();
+                let frame = frame.finish(version).expect("small");
                 let sent = frame.pieces.concat();
                 let header = if version >= 12 { 9 } else { 8 };
                 assert_eq!(sent[..4], u32::try_from(sent.len() - 4).expect("small").to_be_bytes());
@@ -207,6 +207,8 @@ mod tests {
         let mut frame = FrameBuilder::new(1, true);
         put_fetch_response(&mut frame, FetchResponse::default().with_responses(vec![topic]), 17)
             .expect("the fields exist in this version");
-        assert!(frame.finish().pieces.iter().any(|piece| piece.as_ptr() == records.as_ptr()));
+        assert!(
+            frame.finish(17).expect("small").pieces.iter().any(|piece| piece.as_ptr() == records.as_ptr())
+        );
     }
 }

@@ -79,11 +79,13 @@ impl FrameBuilder {
     }
 
     /// The frame, its size filled in.
-    #[must_use]
-    pub fn finish(mut self) -> ResponseFrame {
+    ///
+    /// # Errors
+    /// When it is longer than a frame can be (2 GiB).
+    pub fn finish(mut self, version: i16) -> Result<ResponseFrame, EncodeError> {
         let total: usize = self.pieces.iter().map(Bytes::len).sum::<usize>() + self.tail.len();
-        let size =
-            i32::try_from(total - 4).expect("a response is bounded by fetch.max.bytes and request limits");
+        let size = i32::try_from(total.saturating_sub(4))
+            .map_err(|_| EncodeError { version, reason: format!("it has {total} bytes") })?;
         if !self.tail.is_empty() {
             self.pieces.push(self.tail.freeze());
         }
@@ -94,6 +96,6 @@ impl FrameBuilder {
             }
             *first = head.freeze();
         }
-        ResponseFrame { pieces: self.pieces }
+        Ok(ResponseFrame { pieces: self.pieces })
     }
 }

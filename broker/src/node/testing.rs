@@ -1,0 +1,150 @@
+//! A node for tests: the real parts on a directory of its own, without ports.
+
+use super::{Events, open};
+use crate::api::{self, Outcome, RequestContext};
+use crate::broker::Broker;
+use crate::metadata_follower;
+use crate::metrics::Metrics;
+use crate::partitions::Partitions;
+use crate::settings::Settings;
+use crate::stopping::{StopSwitch, Stopping};
+use crate::wire::request_header::RequestPrefix;
+use bytes::{Bytes, BytesMut};
+use config::parse::{self, Sources};
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicName};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use storage::batch_builder::{BatchBuilder, BatchSpec};
+use storage::ids::TimestampMs;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// A node whose requests are handed to it one by one.
+pub(crate) struct TestNode {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) connection_ends: StopSwitch,
+    ending: Stopping,
+    background_switch: StopSwitch,
+    follower: JoinHandle<()>,
+    _directory: TempDir,
+}
+
+impl TestNode {
+    /// A node with these settings (`key=value`) beside its directory.
+    pub(crate) async fn start(set: &[&str]) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let mut set: Vec<String> = set.iter().map(|&setting| setting.to_owned()).collect();
+        set.push(format!("log.dirs={}", directory.path().display()));
+        set.push("ottla.free.space.floor.bytes=0".to_owned());
+        let loaded =
+            parse::load(&Sources { file: None, environment: Vec::new(), set }).expect("valid settings");
+        let settings = Settings { layers: loaded.layers(), broker: loaded.broker };
+        let partitions = Arc::new(Partitions::default());
+        let has_failed = Arc::new(AtomicBool::new(false));
+        let events = Events {
+            partitions: Arc::clone(&partitions),
+            has_failed: Arc::clone(&has_failed),
+            failed: watch::channel(None).0,
+            metrics: Arc::new(Metrics::register()),
+        };
+        let opened =
+            tokio::task::spawn_blocking(move || open(settings, partitions, has_failed, events)).await;
+        let broker = Arc::new(opened.expect("no panic").expect("an empty directory can be used"));
+        let (background_switch, stopping) = StopSwitch::new();
+        let images = broker.quorum.subscribe();
+        let follower = tokio::spawn(metadata_follower::run(Arc::clone(&broker), images, stopping));
+        let (connection_ends, ending) = StopSwitch::new();
+        Self { broker, connection_ends, ending, background_switch, follower, _directory: directory }
+    }
+
+    /// Ends the task that follows the metadata.
+    pub(crate) async fn stop_following(&mut self) {
+        self.background_switch.stop();
+        (&mut self.follower).await.expect("no panic");
+    }
+
+    /// Stops cleanly.
+    pub(crate) async fn stop(mut self) {
+        self.stop_following().await;
+        let broker = self.broker;
+        tokio::task::spawn_blocking(move || {
+            broker.log_dir.clean_stop(broker.quorum.broker_epoch()).expect("the disk works");
+            broker.quorum.shutdown();
+        })
+        .await
+        .expect("no panic");
+    }
+
+    pub(crate) fn context(&self, version: i16) -> RequestContext {
+        RequestContext {
+            broker: Arc::clone(&self.broker),
+            local_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
+            client_id: "test".to_owned(),
+            version,
+            ending: self.ending.clone(),
+        }
+    }
+
+    /// Takes `request` through the encoding, the table of APIs and the handler.
+    pub(crate) async fn outcome<Q: Encodable>(&self, key: i16, version: i16, request: &Q) -> Outcome {
+        let mut body = BytesMut::new();
+        request.encode(&mut body, version).expect("the request fits its version");
+        self.outcome_of_bytes(key, version, body.freeze()).await
+    }
+
+    pub(crate) async fn outcome_of_bytes(&self, key: i16, version: i16, body: Bytes) -> Outcome {
+        let api = api::find(key).expect("the API is served");
+        let request = api::decode_request(api, version, body).expect("the request can be read");
+        let prefix = RequestPrefix { api_key: key, api_version: version, correlation_id: 7 };
+        let outcome = api::dispatch(request, prefix, self.context(version)).await;
+        outcome.unwrap_or_else(|error| panic!("{} in version {version}: {error}", api.name))
+    }
+
+    /// The response to `request`, read back with the decoder of the crate; nothing of it may be left over.
+    pub(crate) async fn ask<Q, A>(&self, key: i16, version: i16, request: &Q) -> A
+    where
+        Q: Encodable,
+        A: Decodable + HeaderVersion,
+    {
+        response(self.outcome(key, version, request).await, version)
+    }
+
+    /// Creates a topic, which must succeed.
+    pub(crate) async fn create_topic(&self, name: &str, partitions: i32) {
+        let request = CreateTopicsRequest::default().with_timeout_ms(30_000).with_topics(vec![
+            CreatableTopic::default()
+                .with_name(topic_name(name))
+                .with_num_partitions(partitions)
+                .with_replication_factor(-1),
+        ]);
+        let created: CreateTopicsResponse = self.ask(19, 7, &request).await;
+        assert!(created.topics.iter().all(|topic| topic.error_code == 0), "{created:?}");
+    }
+}
+
+/// The response in `outcome`.
+pub(crate) fn response<A: Decodable + HeaderVersion>(outcome: Outcome, version: i16) -> A {
+    let Outcome::Send(frame) = outcome else { panic!("no response, but {outcome:?}") };
+    let header = if A::header_version(version) >= 1 { 9 } else { 8 };
+    let mut body = Bytes::from(frame.pieces.concat()).slice(header..);
+    let decoded = A::decode(&mut body, version).expect("the response can be read");
+    assert!(body.is_empty(), "{} bytes are left over in version {version}", body.len());
+    decoded
+}
+
+pub(crate) fn topic_name(name: &str) -> TopicName {
+    TopicName(StrBytes::from_string(name.to_owned()))
+}
+
+/// A batch with a record of each timestamp.
+pub(crate) fn batch(timestamps: &[i64]) -> Bytes {
+    let mut builder = BatchBuilder::new(BatchSpec::default());
+    for &timestamp in timestamps {
+        builder.push(TimestampMs(timestamp), None, Some(b"value"), &[]);
+    }
+    builder.build().expect("a small batch").into()
+}

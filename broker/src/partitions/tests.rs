@@ -1,0 +1,96 @@
+//! Who is woken, and when.
+
+use super::{Partition, Partitions};
+use crate::node::testing::{TestNode, batch};
+use futures_util::FutureExt;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use storage::batch::{self, AppendOrigin, AppendRules};
+use storage::ids::{Offset, PartitionIndex, TimestampMs};
+use tokio::sync::Notify;
+
+async fn node_with_partition() -> (TestNode, Arc<Partition>) {
+    let node = TestNode::start(&["ottla.durability=replicated"]).await;
+    node.create_topic("orders", 1).await;
+    let partition = node.broker.partitions.all().pop().expect("one partition");
+    (node, partition)
+}
+
+/// Appends two records.
+fn append(partition: &Partition) {
+    let now = TimestampMs(1);
+    let rules = AppendRules::of_topic(&partition.log.config(), AppendOrigin::Client, 9);
+    let batch = batch::validate(batch(&[1, 1]), &rules, now).expect("a valid batch");
+    partition.log.append_as_leader(batch, partition.leader_epoch(), now).expect("there is room");
+}
+
+fn is_woken(wake: &Notify) -> bool {
+    wake.notified().now_or_never().is_some()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiter_is_woken_once_its_offset_is_reached_and_no_earlier() {
+    let (_node, partition) = node_with_partition().await;
+    let [near, far] = [2, 3].map(|until| (Offset(until), Arc::new(Notify::new())));
+    let _registrations = [&near, &far].map(|(until, wake)| partition.register(*until, wake));
+    partition.high_watermark_moved();
+    assert!(!is_woken(&near.1));
+    append(&partition);
+    partition.high_watermark_moved();
+    assert!(is_woken(&near.1));
+    assert!(!is_woken(&far.1));
+    append(&partition);
+    partition.high_watermark_moved();
+    assert!(!is_woken(&near.1), "once");
+    assert!(is_woken(&far.1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wake_up_before_the_wait_is_kept() {
+    let (_node, partition) = node_with_partition().await;
+    let wake = Arc::new(Notify::new());
+    let _registration = partition.register(Offset(1), &wake);
+    append(&partition);
+    partition.high_watermark_moved();
+    wake.notified().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_that_is_dropped_leaves_nothing_behind() {
+    let (_node, partition) = node_with_partition().await;
+    let wake = Arc::new(Notify::new());
+    let registrations: Vec<_> = (0..3).map(|_| partition.register(Offset(9), &wake)).collect();
+    assert_eq!(partition.waiting(), 3);
+    drop(registrations);
+    assert_eq!(partition.waiting(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_removed_partition_is_woken_and_finds_it_gone() {
+    let (node, partition) = node_with_partition().await;
+    let topic_id = partition.log.topic_id();
+    let wake = Arc::new(Notify::new());
+    let _registration = partition.register(Offset(9), &wake);
+    node.broker.partitions.remove(&BTreeSet::from([topic_id]));
+    assert!(is_woken(&wake));
+    assert!(partition.is_closed());
+    assert!(node.broker.partitions.find(topic_id, PartitionIndex(0)).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_earlier_leader_epoch_changes_nothing() {
+    let (_node, partition) = node_with_partition().await;
+    let epoch = partition.leader_epoch();
+    partition.lead(storage::ids::LeaderEpoch(epoch.0 - 1));
+    assert_eq!(partition.leader_epoch(), epoch);
+    partition.lead(storage::ids::LeaderEpoch(epoch.0 + 1));
+    assert_eq!(partition.leader_epoch().0, epoch.0 + 1);
+    assert_eq!(partition.log.latest_epoch(), Some(partition.leader_epoch()));
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is_served() {
+    let partitions = Partitions::default();
+    assert!(partitions.find(storage::ids::TopicId::ZERO, PartitionIndex(0)).is_none());
+    assert!(partitions.all().is_empty());
+}
