@@ -5,6 +5,7 @@
 
 use crate::fetch_sessions::FetchSessions;
 use crate::limits::Limits;
+use crate::log_budget::LogBudget;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
@@ -28,7 +29,7 @@ use storage::log_dir::LogDir;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-/// Fetches that read from the disk at the same time. Larger: they push one another's pages out. Smaller: one slow
+/// Requests that read from the disk at the same time. Larger: they push one another's pages out. Smaller: one slow
 /// disk read holds up the others.
 const COLD_READS_AT_ONCE: usize = 16;
 
@@ -54,7 +55,9 @@ pub struct Broker {
     pub(crate) limits: Limits,
     /// Room for connections.
     pub(crate) seats: Seats,
-    /// Room for fetches that read from the disk.
+    /// Lines of the log about connections that were closed for what came over them.
+    pub(crate) refusal_lines: Mutex<LogBudget>,
+    /// Room for requests that read from the disk.
     pub(crate) cold_reads: Semaphore,
     /// Set once, when the log directory fails.
     pub(crate) failure: Arc<AtomicBool>,
@@ -98,6 +101,7 @@ impl Broker {
             producer_ids: ProducerIds::default(),
             metrics,
             limits: Limits::new(),
+            refusal_lines: Mutex::default(),
             cold_reads: Semaphore::new(COLD_READS_AT_ONCE),
             image: ArcSwap::default(),
             image_offset: watch::Sender::new(-1),

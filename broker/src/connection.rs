@@ -10,6 +10,7 @@
 
 use crate::api::{self, Outcome, PendingOutcome, RequestContext, api_versions};
 use crate::broker::Broker;
+use crate::clock;
 use crate::limits;
 use crate::panics;
 use crate::stopping::{StopSwitch, Stopping};
@@ -122,7 +123,13 @@ where
         }
         _ => {
             reader.broker.metrics.connections_refused_input.increment(1);
-            tracing::warn!(peer_address = %peer, "connection closed: {end}");
+            match reader.broker.refusal_lines.lock().take_line(clock::monotonic()) {
+                Some(0) => tracing::warn!(peer_address = %peer, "connection closed: {end}"),
+                Some(left_out) => {
+                    tracing::warn!(peer_address = %peer, left_out, "connection closed: {end}");
+                }
+                None => {}
+            }
         }
     }
     drop(reader.queue);

@@ -17,6 +17,7 @@ pub mod fetch_sessions;
 mod housekeeping;
 pub mod http;
 mod limits;
+mod log_budget;
 mod metadata_follower;
 pub mod metrics;
 pub mod node;
