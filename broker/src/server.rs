@@ -203,11 +203,11 @@ impl Seats {
         if taken.values().sum::<usize>() >= in_total_max {
             return None;
         }
-        let of_address = taken.entry(address).or_default();
-        if *of_address >= per_address_max {
+        let of_address = taken.get(&address).copied().unwrap_or(0);
+        if of_address >= per_address_max {
             return None;
         }
-        *of_address += 1;
+        taken.insert(address, of_address + 1);
         Some(Seat { seats: self.clone(), address })
     }
 
@@ -247,6 +247,8 @@ mod tests {
         let third = take(2);
         assert!(third.is_some());
         assert!(take(3).is_none(), "three in total");
+        assert!(seats.take(address(4), 9, 0).is_none());
+        assert_eq!(seats.taken.lock().len(), 2, "who has no seat is not remembered");
         drop((first, second));
         assert!(take(3).is_some());
         assert_eq!(seats.taken(), 1);
