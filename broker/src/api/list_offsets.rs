@@ -55,9 +55,19 @@ pub(crate) async fn handle(context: RequestContext, request: ListOffsetsRequest)
         // A client can never act as a replica.
         return refuse(request, ResponseError::ClusterAuthorizationFailed, version);
     }
-    // A look-up by timestamp reads index and log files.
+    if !request.topics.iter().flat_map(|topic| &topic.partitions).any(|partition| reads_files(partition.timestamp)) {
+        return look_up_all(&context, request);
+    }
+    let broker = Arc::clone(&context.broker);
+    let permit = broker.cold_reads.acquire().await;
     let looked_up = tokio::task::spawn_blocking(move || look_up_all(&context, request)).await;
+    drop(permit);
     looked_up.unwrap_or_default()
+}
+
+/// Whether the look-up reads index and log files.
+fn reads_files(timestamp: i64) -> bool {
+    timestamp >= 0 || timestamp == MAX_TIMESTAMP
 }
 
 fn look_up_all(context: &RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse {
