@@ -128,3 +128,80 @@ fn describe(partition: &PartitionImage) -> DescribeTopicPartitionsResponsePartit
         .with_last_known_elr(Some(ids(&partition.last_known_eligible_leader_replicas)))
         .with_error_code(partition.leader.map_or(ResponseError::LeaderNotAvailable.code(), |_| 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::node::testing::{TestNode, topic_name};
+    use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
+    use kafka_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
+
+    const KEY: i16 = 75;
+
+    fn named(names: &[&str], limit: i32) -> DescribeTopicPartitionsRequest {
+        let topic = |name: &&str| TopicRequest::default().with_name(topic_name(name));
+        DescribeTopicPartitionsRequest::default()
+            .with_topics(names.iter().map(topic).collect())
+            .with_response_partition_limit(limit)
+            .with_cursor(None)
+    }
+
+    fn shown(response: &DescribeTopicPartitionsResponse) -> Vec<(String, i16, Vec<i32>)> {
+        response
+            .topics
+            .iter()
+            .map(|topic| {
+                let name = topic.name.as_ref().map(|name| name.to_string()).unwrap_or_default();
+                let partitions = topic.partitions.iter().map(|partition| partition.partition_index).collect();
+                (name, topic.error_code, partitions)
+            })
+            .collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn pages_follow_one_another_through_all_topics_without_a_gap() {
+        let node = TestNode::start(&[]).await;
+        for (name, partitions) in [("b", 3), ("a", 2), ("c", 1)] {
+            node.create_topic(name, partitions).await;
+        }
+        let mut cursor = None;
+        let mut seen = Vec::new();
+        for _page in 0..3 {
+            let mut request = named(&[], 2);
+            request.cursor = cursor.take();
+            let response: DescribeTopicPartitionsResponse = node.ask(KEY, 0, &request).await;
+            seen.extend(shown(&response).into_iter().flat_map(|(name, _, partitions)| {
+                partitions.into_iter().map(move |partition| format!("{name}-{partition}"))
+            }));
+            cursor = response.next_cursor.map(|next| {
+                Cursor::default().with_topic_name(next.topic_name).with_partition_index(next.partition_index)
+            });
+        }
+        assert_eq!(seen, ["a-0", "a-1", "b-0", "b-1", "b-2", "c-0"]);
+        assert_eq!(cursor, None, "the last page names no other");
+        node.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn names_come_once_in_their_order_and_unknown_ones_with_an_error() {
+        let node = TestNode::start(&[]).await;
+        node.create_topic("a", 1).await;
+        let request = named(&["missing", "a", "a", "bad/name"], 2000);
+        let response: DescribeTopicPartitionsResponse = node.ask(KEY, 0, &request).await;
+        let expected =
+            [("a", 0, vec![0]), ("bad/name", 17, Vec::new()), ("missing", 3, Vec::new())];
+        assert_eq!(shown(&response), expected.map(|(name, code, ids)| (name.to_owned(), code, ids)));
+        assert_eq!(response.next_cursor, None);
+        node.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_cursor_at_a_negative_partition_is_refused() {
+        let node = TestNode::start(&[]).await;
+        let mut request = named(&["a"], 2000);
+        request.cursor =
+            Some(Cursor::default().with_topic_name(topic_name("a")).with_partition_index(-1));
+        let response: DescribeTopicPartitionsResponse = node.ask(KEY, 0, &request).await;
+        assert_eq!(shown(&response), [("a".to_owned(), 42, Vec::new())]);
+        node.stop().await;
+    }
+}
