@@ -2,9 +2,10 @@
 
 use super::ServeArguments;
 use crate::node::Node;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use config::parse::{self, Loaded, Sources};
 use std::fmt::Write;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,7 +45,16 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     match failure {
         None => {
             tracing::info!("stopping");
-            node.stop().await?;
+            let told_again = async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            };
+            tokio::select! {
+                stopped = node.stop() => stopped?,
+                () = told_again => bail!("told to stop a second time, and stopped at once; the next start recovers"),
+            }
             tracing::info!("stopped");
             Ok(())
         }
@@ -75,6 +85,7 @@ fn log_to_standard_error() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .try_init()
         .map_err(|error| anyhow::anyhow!("the log cannot be set up: {error}"))
