@@ -118,7 +118,12 @@ where
     let end = reader.run().await;
     reader.reader_ended.stop();
     match &end {
-        Ending::PeerClosed | Ending::Stopping | Ending::Idle | Ending::Broken => {
+        // A client that dies leaves half a frame or a reset behind: nothing that an operator could act on.
+        Ending::PeerClosed
+        | Ending::Stopping
+        | Ending::Idle
+        | Ending::Broken
+        | Ending::Frame(FrameError::Io(_) | FrameError::CutOff { .. }) => {
             tracing::debug!(peer_address = %peer, "connection closed: {end}");
         }
         _ => {
@@ -182,6 +187,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     async fn read_frame_in_time(&mut self) -> Result<(Bytes, limits::RequestMemory), Ending> {
         let mut stopping = self.stopping.clone();
         tokio::select! {
+            biased;
             read = timeout(FRAME_DEADLINE, self.read_frame()) => read.map_err(|_elapsed| Ending::FrameTooSlow)?,
             () = stopping.requested() => Err(Ending::Stopping),
         }
