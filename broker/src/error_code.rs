@@ -206,3 +206,54 @@ pub(crate) fn of_propose(error: &ProposeError) -> ResponseError {
         ProposeError::Stopped => ResponseError::BrokerNotAvailable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{of_fetch, of_list_offsets, of_produce, of_propose};
+    use crate::api::fetch::FetchError;
+    use crate::api::list_offsets::ListOffsetsError;
+    use crate::api::produce::ProduceError;
+    use crate::quorum::ProposeError;
+    use kafka_protocol::ResponseError;
+    use storage::error::ReadError;
+    use storage::ids::{LeaderEpoch, Offset};
+
+    /// What a client does about an error rests on this property of its code. Source: `Errors.java`, where the exception
+    /// of each extends `RetriableException` or does not.
+    #[test]
+    fn what_may_pass_is_retriable_and_what_is_lost_is_not() {
+        let retriable = [
+            of_produce(&ProduceError::TimedOut),
+            of_produce(&ProduceError::LogDirectoryFailed),
+            of_produce(&ProduceError::UnknownTopicId),
+            of_propose(&ProposeError::NotController),
+            of_propose(&ProposeError::TimedOut),
+            of_propose(&ProposeError::Busy),
+            of_fetch(&FetchError::UnknownTopic),
+        ];
+        for error in retriable {
+            assert!(error.is_retriable(), "{error:?}");
+        }
+        let final_ones = [of_produce(&ProduceError::RequiredAcks), of_produce(&ProduceError::InternalTopic)];
+        for error in final_ones {
+            assert!(!error.is_retriable(), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn reads_outside_the_log_and_epochs_of_other_leaders_have_their_own_codes() {
+        let out_of_range =
+            ReadError::OutOfRange { from: Offset(9), log_start_offset: Offset(0), log_end_offset: Offset(5) };
+        assert_eq!(of_fetch(&FetchError::Read(out_of_range)), ResponseError::OffsetOutOfRange);
+        let [asked, current] = [1, 2].map(LeaderEpoch);
+        assert_eq!(
+            of_fetch(&FetchError::FencedLeaderEpoch { asked, current }),
+            ResponseError::FencedLeaderEpoch
+        );
+        let unknown = FetchError::UnknownLeaderEpoch { asked: current, current: asked };
+        assert_eq!(
+            of_list_offsets(&ListOffsetsError::LeaderEpoch(unknown)),
+            ResponseError::UnknownLeaderEpoch
+        );
+    }
+}
