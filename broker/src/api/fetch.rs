@@ -174,6 +174,9 @@ fn resolve(context: &RequestContext, request: &FetchRequest) -> Result<Resolved,
 
 /// Each partition once, in the place where it was first named, with what was said of it last, as Kafka's maps keep it.
 fn each_once(wanted: Vec<(PartitionKey, Wanted)>) -> Vec<(PartitionKey, Wanted)> {
+    if wanted.len() < 2 {
+        return wanted;
+    }
     let mut places = HashMap::with_capacity(wanted.len());
     let mut once: Vec<(PartitionKey, Wanted)> = Vec::with_capacity(wanted.len());
     for (key, wanted) in wanted {
