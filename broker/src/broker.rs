@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::{ProposeError, Quorum};
-use crate::server::Seats;
+use crate::seats::Seats;
 use crate::settings::{CurrentSettings, Settings};
 use crate::topics;
 use arc_swap::ArcSwap;

@@ -25,6 +25,7 @@ pub mod panics;
 pub mod partitions;
 mod producer_ids;
 pub mod quorum;
+pub mod seats;
 pub mod server;
 pub mod settings;
 pub mod stopping;

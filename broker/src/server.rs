@@ -5,11 +5,11 @@
 
 use crate::broker::Broker;
 use crate::connection;
+use crate::seats::Seat;
 use crate::stopping::Stopping;
 use config::broker::Listener;
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
@@ -180,77 +180,4 @@ fn admit(broker: &Arc<Broker>, stream: &TcpStream, peer: SocketAddr) -> Option<S
         tracing::debug!("an option of a connection: {error}");
     }
     seat
-}
-
-/// Who is connected, counted against `max.connections` and `max.connections.per.ip`.
-#[derive(Clone, Debug, Default)]
-pub struct Seats {
-    taken: Arc<parking_lot::Mutex<HashMap<IpAddr, usize>>>,
-}
-
-/// One connection's seat, given back on drop.
-#[derive(Debug)]
-pub struct Seat {
-    seats: Seats,
-    address: IpAddr,
-}
-
-impl Seats {
-    /// A seat, or `None` where `in_total_max` are taken, or `per_address_max` by `address`.
-    #[must_use]
-    pub fn take(&self, address: IpAddr, in_total_max: usize, per_address_max: usize) -> Option<Seat> {
-        let mut taken = self.taken.lock();
-        if taken.values().sum::<usize>() >= in_total_max {
-            return None;
-        }
-        let of_address = taken.get(&address).copied().unwrap_or(0);
-        if of_address >= per_address_max {
-            return None;
-        }
-        taken.insert(address, of_address + 1);
-        Some(Seat { seats: self.clone(), address })
-    }
-
-    /// How many are taken.
-    #[must_use]
-    pub fn taken(&self) -> usize {
-        self.taken.lock().values().sum()
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.seats.taken.lock();
-        if let Some(of_address) = taken.get_mut(&self.address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                taken.remove(&self.address);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Seats;
-    use std::net::{IpAddr, Ipv4Addr};
-
-    #[test]
-    fn seats_are_bounded_in_total_and_for_each_address_and_come_back() {
-        let address = |last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
-        let seats = Seats::default();
-        let take = |last| seats.take(address(last), 3, 2);
-        let first = take(1);
-        let second = take(1);
-        assert!(first.is_some() && second.is_some());
-        assert!(take(1).is_none(), "two for each address");
-        let third = take(2);
-        assert!(third.is_some());
-        assert!(take(3).is_none(), "three in total");
-        assert!(seats.take(address(4), 9, 0).is_none());
-        assert_eq!(seats.taken.lock().len(), 2, "who has no seat is not remembered");
-        drop((first, second));
-        assert!(take(3).is_some());
-        assert_eq!(seats.taken(), 1);
-    }
 }

@@ -146,18 +146,6 @@ fn timestamp_too_far_ahead_is_an_invalid_timestamp() -> Result<()> {
 }
 
 #[test]
-fn record_without_a_key_is_refused_by_a_compacted_topic() -> Result<()> {
-    let mut fixture = Fixture::with_topic(&[("cleanup.policy", "compact")])?;
-    let records = [batch::record(0, Some("k".into()), "v".into()), batch::record(1, None, "v".into())];
-    let request = produce_request(&fixture.topic, 0, -1, batch::encode(&records)?);
-    let answer = produce(&mut fixture.connection, BY_NAME, &request)?;
-    ensure!(answer.error_code == ResponseError::InvalidRecord.code(), "{answer:?}");
-    let named: Vec<i32> = answer.record_errors.iter().map(|error| error.batch_index).collect();
-    ensure!(named == [1], "the second record is at fault, the answer names {named:?}");
-    fixture.expect_good_batch_at_zero()
-}
-
-#[test]
 fn topic_or_partition_that_does_not_exist_is_unknown() -> Result<()> {
     let mut fixture = Fixture::with_topic(&[])?;
     let unknown = ResponseError::UnknownTopicOrPartition.code();
