@@ -1,6 +1,6 @@
 //! An idempotent producer that never gives up, and the full read-back of what it sent.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,13 +21,15 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The longest to wait for a record that is there.
 const READ_LIMIT: Duration = Duration::from_secs(20);
 /// How many records may be under way. More make a cycle longer, fewer leave a crash less to lose.
-const QUEUE: &str = "400";
+const QUEUE: usize = 400;
 
 /// A running load.
 pub(crate) struct Load {
     partitions: usize,
     topic: String,
     ledger: Arc<Mutex<Ledger>>,
+    /// How many records may be sent in all. Without it a fast node would make every read-back longer than the last.
+    allowed: Arc<AtomicUsize>,
     finish: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<()>>>,
 }
@@ -70,7 +72,7 @@ impl Load {
         let producer: BaseProducer<Acknowledgements> = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("enable.idempotence", "true")
-            .set("queue.buffering.max.messages", QUEUE)
+            .set("queue.buffering.max.messages", QUEUE.to_string())
             .set("linger.ms", "1")
             .set("message.timeout.ms", "0")
             .set("reconnect.backoff.ms", "5")
@@ -78,14 +80,16 @@ impl Load {
             .set("retry.backoff.ms", "10")
             .set("retry.backoff.max.ms", "20")
             .create_with_context(Acknowledgements(Arc::clone(&ledger)))?;
-        let (to, until) = (topic.to_owned(), Arc::clone(&finish));
-        let thread = std::thread::spawn(move || send_until(&producer, &to, partitions, &until));
-        Ok(Load { partitions, topic: topic.to_owned(), ledger, finish, thread: Some(thread) })
+        let allowed = Arc::new(AtomicUsize::new(QUEUE));
+        let (to, limit, until) = (topic.to_owned(), Arc::clone(&allowed), Arc::clone(&finish));
+        let thread = std::thread::spawn(move || send_until(&producer, &to, partitions, &limit, &until));
+        Ok(Load { partitions, topic: topic.to_owned(), ledger, allowed, finish, thread: Some(thread) })
     }
 
-    /// Waits until `more` further records have been acknowledged.
+    /// Waits until `more` further records have been acknowledged, while others are under way.
     pub(crate) fn wait_for_acknowledgements(&self, more: i64) -> Result<()> {
         let goal = self.acknowledged() + more;
+        self.allowed.fetch_max(usize::try_from(goal)? + QUEUE, Ordering::Relaxed);
         wait_until(LIMIT, &format!("{more} more records are acknowledged"), || {
             lock(&self.ledger).check()?;
             Ok(self.acknowledged() >= goal)
@@ -130,14 +134,23 @@ impl Drop for Load {
     }
 }
 
-/// Sends records to each partition in turn until told to finish, then until all are acknowledged.
+/// Sends records to each partition in turn, as many as allowed, until told to finish; then waits for all of them.
 fn send_until(
     producer: &BaseProducer<Acknowledgements>,
     topic: &str,
     partitions: usize,
+    allowed: &AtomicUsize,
     finish: &AtomicBool,
 ) -> Result<()> {
+    let mut sent = 0;
     'sending: for number in 0.. {
+        while sent >= allowed.load(Ordering::Relaxed) {
+            if finish.load(Ordering::Relaxed) {
+                break 'sending;
+            }
+            producer.poll(Duration::from_millis(5));
+        }
+        sent += partitions;
         let value = payload(number);
         for partition in 0..partitions {
             let partition = i32::try_from(partition)?;
