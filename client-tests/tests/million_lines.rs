@@ -20,8 +20,8 @@ use tempfile::TempDir;
 
 const LINES: u64 = 1_000_000;
 const PARTITIONS: i32 = 6;
-/// Small enough that each partition has several sealed segments.
-const SEGMENT_BYTES: &str = "8388608";
+/// Small enough that each partition has sealed segments, however unevenly a client spreads the lines.
+const SEGMENT_BYTES: &str = "4194304";
 const LEADER_LIMIT: Duration = Duration::from_secs(10);
 const DUMP: &str = "org.apache.kafka.tools.DumpLogSegments";
 
@@ -147,7 +147,7 @@ fn expect_directory_accepted(
 ) -> Result<()> {
     let list = |extension| -> Result<String> {
         let files = files(directory, extension)?;
-        ensure!(files.len() > 2, "{} has {} .{extension} files", directory.display(), files.len());
+        ensure!(files.len() > 1, "{} has {} .{extension} files", directory.display(), files.len());
         Ok(files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(","))
     };
     let out = scratch.join("dump");
