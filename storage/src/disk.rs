@@ -214,6 +214,18 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Stores `bytes` into the mapping of this file; see [`RegionWriter`] for where this is allowed.
     fn store(&self, writer: &mut RegionWriter, position: u64, bytes: &[u8]);
 
+    /// Writes `parts` one behind the other where [`Self::store`] may store, by one system call instead of through the
+    /// mapping, which shows them all the same.
+    ///
+    /// # Errors
+    /// The disk failed; part of the bytes may have been written.
+    fn write_parts(
+        &self,
+        writer: &mut RegionWriter,
+        position: u64,
+        parts: [&[u8]; 2],
+    ) -> Result<(), DiskError>;
+
     /// Writes a range of the mapping of this file to the disk and waits (`msync`), with the file's length.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The disk of the operating system: a shell of system calls, each with its path in the error.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -204,6 +204,32 @@ impl DiskFile for OsFile {
     fn store(&self, writer: &mut RegionWriter, position: u64, bytes: &[u8]) {
         let position = usize::try_from(position).expect("a position in a mapping fits the address space");
         writer.store(position, bytes);
+    }
+
+    fn write_parts(
+        &self,
+        writer: &mut RegionWriter,
+        position: u64,
+        parts: [&[u8]; 2],
+    ) -> Result<(), DiskError> {
+        let len: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let is_allocated = usize::try_from(position + len).is_ok_and(|end| end <= writer.writable_end());
+        assert!(is_allocated, "a write beyond the allocated file");
+        let written = match rustix::io::pwritev(&self.file, &parts.map(IoSlice::new), position) {
+            Ok(written) => written,
+            Err(rustix::io::Errno::INTR) => 0,
+            Err(error) => return Err(self.error("write", error)),
+        };
+        // What a short write left over, if anything.
+        let mut skipped = written;
+        let mut position = position;
+        for part in parts {
+            let rest = part.get(skipped..).unwrap_or_default();
+            self.write_at(position + (part.len() - rest.len()) as u64, rest)?;
+            skipped = skipped.saturating_sub(part.len());
+            position += part.len() as u64;
+        }
+        Ok(())
     }
 
     fn sync_mapped(&self, region: &Region, range: Range<u64>) -> Result<(), DiskError> {

@@ -275,6 +275,25 @@ impl DiskFile for SimulatedFile {
         state.write(self.node, position, bytes).expect("a store within the file needs no space");
     }
 
+    fn write_parts(
+        &self,
+        writer: &mut RegionWriter,
+        position: u64,
+        parts: [&[u8]; 2],
+    ) -> Result<(), DiskError> {
+        let mut position = position;
+        for part in parts {
+            self.write_at(position, part)?;
+            // The mapping shows what the file holds.
+            writer.store(
+                usize::try_from(position).expect("a position in a mapping fits the address space"),
+                part,
+            );
+            position += part.len() as u64;
+        }
+        Ok(())
+    }
+
     fn sync_mapped(&self, _region: &Region, range: Range<u64>) -> Result<(), DiskError> {
         self.run("sync", |state, node| state.sync_file(node, range))
     }
