@@ -24,7 +24,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -37,6 +37,10 @@ const QUIET_AFTER: Duration = Duration::from_secs(1);
 /// A frame that has begun must be complete after this long. Longer: half-sent frames hold a connection. Shorter: a
 /// thin line cannot carry a large request.
 const FRAME_DEADLINE: Duration = Duration::from_secs(120);
+
+/// How long a connection that we end waits for the client to close its side. Longer: a stop takes longer for clients
+/// that do not close. Shorter: a client on a slow line loses its last answers.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// How many pieces go into one vectored write; the kernel takes 1,024 at most.
 const PIECES_PER_WRITE: usize = 64;
@@ -141,6 +145,18 @@ where
     if let Some(Err(_panic)) = writer.join_next().await {
         tracing::error!(peer_address = %peer, "the writer of a connection ended in a panic");
     }
+    if !matches!(end, Ending::PeerClosed | Ending::Broken | Ending::Frame(_)) {
+        linger(reader.stream).await;
+    }
+}
+
+/// Takes what the client still sends, until it closes too: a socket that is closed with bytes unread resets the
+/// connection, and the reset overtakes answers that the client has not read yet.
+async fn linger<R: AsyncRead + Unpin>(mut stream: R) {
+    let mut discarded = [0; 4096];
+    let emptied = async { while matches!(stream.read(&mut discarded).await, Ok(count) if count > 0) {} };
+    // Whether the client closed or was too slow, this is the end.
+    let _closed = timeout(LINGER, emptied).await.is_ok();
 }
 
 struct Reader<R> {
