@@ -36,8 +36,9 @@ fn power_cut_loses_and_doubles_nothing() -> Result<()> {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let more = if cut == 0 { 1 } else { 1 + (random >> 16) % 3000 };
         load.wait_for_acknowledgements(i64::from(more)).with_context(context)?;
-        // A machine stops with its disk. A process that runs on would acknowledge what the kernel's msync, overtaken by
-        // the shutdown of the file system, reports as written.
+        // A machine stops with its disk; this process would run on. Left running, it was seen to acknowledge records
+        // after the shutdown of the file system had begun, and those were lost: most likely an msync that the shutdown
+        // overtakes still reports success, which nobody has proven in the kernel.
         node.freeze()?;
         disk.cut_power()?;
         node.kill()?;
