@@ -1,0 +1,1 @@
+//! Groups: the classic protocol, the consumer protocol, and what turns one into the other.
