@@ -39,11 +39,12 @@ pub enum Record {
         /// Its epoch, or `None` where it is deleted.
         value: Option<ConsumerGroupValue>,
     },
-    /// What Kafka 4.0 kept of the topics of a consumer group; nobody writes it any more, and only its removal is
-    /// written. Key type 4.
+    /// What Kafka 4.0 kept of the topics of a consumer group; only its removal is written any more. Key type 4.
     ConsumerGroupPartitionMetadata {
         /// The group.
         group_id: GroupId,
+        /// That there is such a record, or `None` where it is removed.
+        value: Option<PartitionMetadataValue>,
     },
     /// What a member of a consumer group said of itself. Key type 5.
     ConsumerMember {
@@ -153,6 +154,11 @@ pub struct ConsumerGroupValue {
     /// A hash of the topics that it is subscribed to, 0 where unknown: a change of it bumps the epoch.
     pub metadata_hash: i64,
 }
+
+/// That a record of the topics of a consumer group is there: it has to be removed with the group. What Kafka 4.0 said
+/// in it is not kept. Source: ConsumerGroupPartitionMetadataValue.json.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionMetadataValue;
 
 /// What a member of a consumer group said of itself. Source: ConsumerGroupMemberMetadataValue.json.
 #[derive(Clone, Debug, PartialEq, Eq)]
