@@ -20,6 +20,8 @@ pub mod environment;
 pub mod error;
 pub mod group;
 pub mod ids;
+mod offsets;
 pub mod output;
 pub mod record;
 pub mod request;
+pub mod shard;

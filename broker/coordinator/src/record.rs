@@ -91,6 +91,24 @@ pub enum Record {
     },
 }
 
+impl Record {
+    /// The group that it is of.
+    #[must_use]
+    pub fn group_id(&self) -> &GroupId {
+        match self {
+            Self::OffsetCommit { group_id, .. }
+            | Self::ClassicGroup { group_id, .. }
+            | Self::ConsumerGroup { group_id, .. }
+            | Self::ConsumerGroupPartitionMetadata { group_id, .. }
+            | Self::ConsumerMember { group_id, .. }
+            | Self::TargetAssignmentMetadata { group_id, .. }
+            | Self::TargetAssignmentMember { group_id, .. }
+            | Self::CurrentAssignment { group_id, .. }
+            | Self::RegularExpression { group_id, .. } => group_id,
+        }
+    }
+}
+
 /// A committed offset. Source: OffsetCommitValue.json.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OffsetCommitValue {

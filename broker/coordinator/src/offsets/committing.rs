@@ -1,0 +1,55 @@
+//! OffsetCommit: the records of a commit that its group has let in. Source: OffsetMetadataManager.java.
+
+use storage::ids::TimestampMs;
+
+use crate::environment::Environment;
+use crate::error::GroupError;
+use crate::record::{OffsetCommitValue, Record};
+use crate::request::{CommittingOffset, OffsetCommit};
+
+/// What becomes of each partition of the request, in its order, with the records of those that are good.
+///
+/// `admits` is the group's word on a single partition; the first that it refuses refuses the whole request.
+pub(crate) fn commit(
+    request: &OffsetCommit,
+    env: &Environment<'_>,
+    mut admits: impl FnMut(&CommittingOffset) -> Result<(), GroupError>,
+) -> Result<(Vec<Record>, Vec<Result<(), GroupError>>), GroupError> {
+    let mut records = Vec::with_capacity(request.offsets.len());
+    let mut results = Vec::with_capacity(request.offsets.len());
+    for committing in &request.offsets {
+        if is_too_large(&committing.metadata, env) {
+            results.push(Err(GroupError::OffsetMetadataTooLarge));
+            continue;
+        }
+        admits(committing)?;
+        records.push(record(request, committing, env.now));
+        results.push(Ok(()));
+    }
+    Ok((records, results))
+}
+
+/// Kafka counts as Java does: in UTF-16 units.
+fn is_too_large(metadata: &str, env: &Environment<'_>) -> bool {
+    let longest = usize::try_from(env.settings.offset_metadata_max_bytes).unwrap_or(0);
+    metadata.len() > longest && metadata.encode_utf16().count() > longest
+}
+
+fn record(request: &OffsetCommit, committing: &CommittingOffset, now: TimestampMs) -> Record {
+    let retention_ms =
+        request.retention.map(|retention| i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
+    Record::OffsetCommit {
+        group_id: request.group_id.clone(),
+        topic: committing.topic.clone(),
+        partition: committing.partition,
+        value: Some(OffsetCommitValue {
+            offset: committing.offset,
+            leader_epoch: committing.leader_epoch,
+            metadata: committing.metadata.clone(),
+            commit_timestamp: now,
+            expire_timestamp: retention_ms
+                .map(|retention_ms| TimestampMs(now.0.saturating_add(retention_ms))),
+            topic_id: committing.topic_id,
+        }),
+    }
+}

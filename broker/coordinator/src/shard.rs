@@ -1,0 +1,267 @@
+//! The groups of one partition of `__consumer_offsets`, with their offsets: where requests, records and time come in.
+//!
+//! What persists is changed by [`GroupShard::apply`] alone. What does not (who waits for an answer, who has joined, when
+//! a session ends) changes with every call. So a record that was refused by the disk was never true, and a shard that is
+//! loaded from its records knows everything but who was waiting.
+//!
+//! Absent here: how a group behaves (`group`), and which offset a read sees (`offsets`).
+
+mod housekeeping;
+mod reads;
+
+use std::time::Duration;
+
+use storage::ids::Offset;
+
+use crate::environment::Environment;
+use crate::error::GroupError;
+use crate::group::table::Groups;
+use crate::group::{Group, classic, consumer};
+use crate::ids::GroupId;
+use crate::offsets::{self, Offsets};
+use crate::output::{Output, ReplyTo};
+use crate::record::Record;
+use crate::request::{Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, Reply, Request, SyncGroup};
+
+/// How many groups one call of [`GroupShard::on_deadline`] serves. More would hold up the requests that wait
+/// meanwhile, and make one append of very many records; fewer would cost an append for each few.
+const GROUPS_PER_DEADLINE: usize = 100;
+
+/// The groups of one partition of `__consumer_offsets`.
+#[derive(Debug, Default)]
+pub struct GroupShard {
+    groups: Groups,
+    offsets: Offsets,
+}
+
+impl GroupShard {
+    /// A shard without groups, to be filled by [`Self::apply`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decides what a request leads to. Whoever has to wait is answered by a later call.
+    pub fn handle(
+        &mut self,
+        request: Request,
+        reply_to: ReplyTo,
+        env: &Environment<'_>,
+        output: &mut Output,
+    ) {
+        let group_id = group_id_of(&request).clone();
+        match request {
+            Request::JoinGroup(request) => self.join_group(request, reply_to, env, output),
+            Request::SyncGroup(request) => self.sync_group(request, reply_to, env, output),
+            Request::Heartbeat(request) => self.heartbeat(request, reply_to, env, output),
+            Request::LeaveGroup(request) => self.leave_group(request, reply_to, env, output),
+            Request::ConsumerGroupHeartbeat(request) => {
+                consumer::heartbeat(&mut self.groups, request, reply_to, env, output);
+            }
+            Request::OffsetCommit(request) => {
+                let reply = self.commit(&request, env, output);
+                output.reply(reply_to, Reply::OffsetCommit(reply));
+            }
+            Request::OffsetDelete(request) => {
+                let reply = self.delete_offsets(&request, output);
+                output.reply(reply_to, Reply::OffsetDelete(reply));
+            }
+            Request::DeleteGroup(group_id) => {
+                let reply = self.delete_group(&group_id, output);
+                output.reply(reply_to, Reply::DeleteGroup(reply));
+            }
+        }
+        self.groups.schedule(&group_id);
+    }
+
+    /// Makes a record true that is at `offset` of the log; on load as in life, in the order of the log.
+    pub fn apply(&mut self, record: &Record, offset: Offset) {
+        match record {
+            Record::OffsetCommit { group_id, topic, partition, value } => {
+                if value.is_some() && self.groups.get(group_id).is_none() {
+                    self.groups.insert(group_id, Group::Classic(classic::ClassicGroup::default()));
+                }
+                if value.is_some() && !self.groups.is_recorded(group_id) {
+                    self.groups.recorded(group_id, offset);
+                }
+                self.offsets.apply(group_id, topic, *partition, value.clone(), offset);
+            }
+            Record::ClassicGroup { group_id, value } => {
+                classic::apply(&mut self.groups, group_id, value.as_ref(), offset);
+            }
+            Record::ConsumerGroup { .. }
+            | Record::ConsumerGroupPartitionMetadata { .. }
+            | Record::ConsumerMember { .. }
+            | Record::TargetAssignmentMetadata { .. }
+            | Record::TargetAssignmentMember { .. }
+            | Record::CurrentAssignment { .. }
+            | Record::RegularExpression { .. } => consumer::apply(&mut self.groups, record, offset),
+        }
+        self.groups.schedule(record.group_id());
+    }
+
+    /// Everything in the log is applied, and this node leads it: the sessions of all members begin anew.
+    pub fn loaded(&mut self, env: &Environment<'_>, output: &mut Output) {
+        for (group_id, group) in self.groups.iter_mut() {
+            group.loaded(group_id, env, output);
+        }
+        self.groups.schedule_all();
+    }
+
+    /// Every record before `high_watermark` (exclusive) is held by every in-sync replica, so reads may see it.
+    pub fn committed(&mut self, high_watermark: Offset) {
+        self.offsets.committed(high_watermark);
+        self.groups.committed(high_watermark);
+    }
+
+    /// When [`Self::on_deadline`] is to be called, on [`Environment::monotonic`]. It may be too early, never too late.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.groups.next_deadline().map(|(deadline, _)| deadline)
+    }
+
+    /// Does what is due. Where much is due at once it does a part, and [`Self::next_deadline`] is still in the past.
+    pub fn on_deadline(&mut self, env: &Environment<'_>, output: &mut Output) {
+        for _ in 0..GROUPS_PER_DEADLINE {
+            let Some((deadline, group_id)) = self.groups.next_deadline() else { return };
+            if deadline > env.monotonic {
+                return;
+            }
+            let group_id = group_id.clone();
+            if let Some(group) = self.groups.get_mut(&group_id) {
+                group.on_deadline(&group_id, env, output);
+            }
+            self.groups.schedule(&group_id);
+        }
+    }
+
+    /// This node leads the partition no longer: whoever waits is told to look for the coordinator again. The shard is
+    /// to be dropped afterwards.
+    pub fn unload(&mut self, output: &mut Output) {
+        for (_, group) in self.groups.iter_mut() {
+            group.unload(output);
+        }
+    }
+
+    fn join_group(
+        &mut self,
+        request: JoinGroup,
+        reply_to: ReplyTo,
+        env: &Environment<'_>,
+        output: &mut Output,
+    ) {
+        match self.groups.get(&request.group_id) {
+            Some(Group::Consumer(group)) if !group.is_empty() => {
+                consumer::join_classic(&mut self.groups, request, reply_to, env, output);
+            }
+            Some(Group::Classic(_) | Group::Consumer(_)) | None => {
+                classic::join(&mut self.groups, request, reply_to, env, output);
+            }
+        }
+    }
+
+    fn sync_group(
+        &mut self,
+        request: SyncGroup,
+        reply_to: ReplyTo,
+        env: &Environment<'_>,
+        output: &mut Output,
+    ) {
+        match self.groups.get_mut(&request.group_id) {
+            Some(group) if group.is_empty() => {
+                output.reply(reply_to, Reply::SyncGroup(Err(unknown_group(&request.group_id))));
+            }
+            Some(Group::Classic(group)) => group.sync(request, reply_to, env, output),
+            Some(Group::Consumer(_)) => {
+                consumer::sync_classic(&mut self.groups, request, reply_to, env, output);
+            }
+            None => output.reply(reply_to, Reply::SyncGroup(Err(unknown_group(&request.group_id)))),
+        }
+    }
+
+    fn heartbeat(
+        &mut self,
+        request: Heartbeat,
+        reply_to: ReplyTo,
+        env: &Environment<'_>,
+        output: &mut Output,
+    ) {
+        match self.groups.get_mut(&request.group_id) {
+            Some(Group::Classic(group)) => {
+                let reply = group.heartbeat(&request, env);
+                output.reply(reply_to, Reply::Heartbeat(reply));
+            }
+            Some(Group::Consumer(_)) => {
+                consumer::heartbeat_classic(&mut self.groups, request, reply_to, env, output);
+            }
+            None => output.reply(reply_to, Reply::Heartbeat(Err(unknown_group(&request.group_id)))),
+        }
+    }
+
+    fn leave_group(
+        &mut self,
+        request: LeaveGroup,
+        reply_to: ReplyTo,
+        env: &Environment<'_>,
+        output: &mut Output,
+    ) {
+        match self.groups.get_mut(&request.group_id) {
+            Some(Group::Classic(group)) => {
+                let results = group.leave(request, env, output);
+                output.reply(reply_to, Reply::LeaveGroup(Ok(results)));
+            }
+            Some(Group::Consumer(_)) => {
+                consumer::leave_classic(&mut self.groups, request, reply_to, env, output);
+            }
+            None => {
+                let unknown = |_| Err(unknown_group(&request.group_id));
+                let results = request.members.iter().map(unknown).collect();
+                output.reply(reply_to, Reply::LeaveGroup(Ok(results)));
+            }
+        }
+    }
+
+    fn commit(
+        &mut self,
+        request: &OffsetCommit,
+        env: &Environment<'_>,
+        output: &mut Output,
+    ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
+        let (records, results) = match self.groups.get_mut(&request.group_id) {
+            // Whoever commits without being a member makes a group that only keeps offsets.
+            None if request.generation_id_or_member_epoch < 0 => offsets::commit(request, env, |_| Ok(()))?,
+            None if request.supports_consumer_protocol => {
+                return Err(GroupError::GroupIdNotFound(format!("Group {} not found.", request.group_id)));
+            }
+            None => return Err(GroupError::IllegalGeneration),
+            Some(Group::Classic(group)) => {
+                group.check_commit(request, env)?;
+                offsets::commit(request, env, |_| Ok(()))?
+            }
+            Some(Group::Consumer(group)) => {
+                group.check_commit(request, env)?;
+                offsets::commit(request, env, |offset| group.admits(request, offset))?
+            }
+        };
+        output.records.extend(records);
+        Ok(results)
+    }
+}
+
+fn group_id_of(request: &Request) -> &GroupId {
+    match request {
+        Request::JoinGroup(request) => &request.group_id,
+        Request::SyncGroup(request) => &request.group_id,
+        Request::Heartbeat(request) => &request.group_id,
+        Request::LeaveGroup(request) => &request.group_id,
+        Request::ConsumerGroupHeartbeat(request) => &request.group_id,
+        Request::OffsetCommit(request) => &request.group_id,
+        Request::OffsetDelete(request) => &request.group_id,
+        Request::DeleteGroup(group_id) => group_id,
+    }
+}
+
+/// Kafka answers a member of a group that is not there as it answers one that the group does not know.
+fn unknown_group(group_id: &GroupId) -> GroupError {
+    GroupError::UnknownMemberId(format!("Group {group_id} not found."))
+}
