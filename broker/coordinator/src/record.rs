@@ -11,6 +11,8 @@ use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicId};
 
 use crate::ids::{GenerationId, GroupEpoch, GroupId, InstanceId, MemberEpoch, MemberId};
 
+pub mod codec;
+
 /// One record: what it is about, and the value, `None` for a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
