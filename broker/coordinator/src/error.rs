@@ -68,4 +68,8 @@ pub enum GroupError {
     /// The group's state cannot be written, since it would be too large.
     #[error("the group has too many members or too much metadata")]
     RecordTooLarge,
+    /// The group is led by another node now, or what it was asked could not be written: whoever asked is to look for
+    /// the coordinator again.
+    #[error("the group is coordinated elsewhere")]
+    NotCoordinator,
 }

@@ -49,6 +49,7 @@ impl GroupShard {
         env: &Environment<'_>,
         output: &mut Output,
     ) {
+        self.forget_refused(output);
         let group_id = group_id_of(&request).clone();
         match request {
             Request::JoinGroup(request) => self.join_group(request, reply_to, env, output),
@@ -122,6 +123,7 @@ impl GroupShard {
 
     /// Does what is due. Where much is due at once it does a part, and [`Self::next_deadline`] is still in the past.
     pub fn on_deadline(&mut self, env: &Environment<'_>, output: &mut Output) {
+        self.forget_refused(output);
         for _ in 0..GROUPS_PER_DEADLINE {
             let Some((deadline, group_id)) = self.groups.next_deadline() else { return };
             if deadline > env.monotonic {
@@ -138,6 +140,7 @@ impl GroupShard {
     /// This node leads the partition no longer: whoever waits is told to look for the coordinator again. The shard is
     /// to be dropped afterwards.
     pub fn unload(&mut self, output: &mut Output) {
+        self.forget_refused(output);
         for (_, group) in self.groups.iter_mut() {
             group.unload(output);
         }
@@ -227,6 +230,9 @@ impl GroupShard {
         env: &Environment<'_>,
         output: &mut Output,
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
+        if self.groups.get(&request.group_id).is_none() && self.groups.is_full() {
+            return Err(GroupError::GroupMaxSizeReached("There are too many groups.".to_owned()));
+        }
         let (records, results) = match self.groups.get_mut(&request.group_id) {
             // Whoever commits without being a member makes a group that only keeps offsets.
             None if request.generation_id_or_member_epoch < 0 => offsets::commit(request, env, |_| Ok(()))?,

@@ -9,6 +9,10 @@ use storage::ids::Offset;
 use super::Group;
 use crate::ids::GroupId;
 
+/// The most groups of a shard. More would let whoever may name groups fill the memory with empty ones (each costs about
+/// a kilobyte); fewer would refuse what a large cluster has, which spreads over 50 shards.
+const GROUPS_MAX: usize = 100_000;
+
 /// The groups of a shard.
 ///
 /// Invariants: `deadlines` holds for each group at most one moment, the one in its entry; a group in `deleted` is there
@@ -21,6 +25,8 @@ pub(crate) struct Groups {
     /// The records that are not committed yet, and whose they are.
     uncommitted: VecDeque<(Offset, GroupId)>,
     deadlines: BTreeSet<(Duration, GroupId)>,
+    /// What groups are to become when the records of this call are applied, see [`Self::stage`].
+    staged: BTreeMap<GroupId, Group>,
     /// Everything before this is committed (exclusive).
     high_watermark: Offset,
 }
@@ -55,9 +61,14 @@ impl Groups {
         self.entries.iter_mut().map(|(group_id, entry)| (group_id, &mut entry.group))
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+    /// Whether there are as many groups as a shard may hold.
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() >= GROUPS_MAX
+    }
+
+    /// Whether a record at `offset` of the log is committed.
+    pub(crate) fn is_committed(&self, offset: Offset) -> bool {
+        offset < self.high_watermark
     }
 
     /// Whether the log speaks of the group.
@@ -74,6 +85,28 @@ impl Groups {
             .entry(group_id.clone())
             .or_insert(Entry { group, since: None, deadline: None })
             .group
+    }
+
+    /// Keeps what a group of another kind is to become once the records are applied that say so: its timers, and who
+    /// waits for an answer. [`Self::insert_staged`] takes it from here. Where the append fails, the next call finds it
+    /// with [`Self::unstage`].
+    pub(crate) fn stage(&mut self, group_id: &GroupId, group: Group) {
+        self.staged.insert(group_id.clone(), group);
+    }
+
+    /// As [`Self::insert`], of what was staged, or of `otherwise`.
+    pub(crate) fn insert_staged(
+        &mut self,
+        group_id: &GroupId,
+        otherwise: impl FnOnce() -> Group,
+    ) -> &mut Group {
+        let group = self.staged.remove(group_id).unwrap_or_else(otherwise);
+        self.insert(group_id, group)
+    }
+
+    /// What was staged although the records were never applied.
+    pub(crate) fn unstage(&mut self) -> BTreeMap<GroupId, Group> {
+        std::mem::take(&mut self.staged)
     }
 
     /// Forgets a group that the log does not speak of.
