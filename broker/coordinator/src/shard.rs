@@ -146,6 +146,13 @@ impl GroupShard {
         }
     }
 
+    /// Answers those who wait in what a group would have become, had its records been written.
+    fn forget_refused(&mut self, output: &mut Output) {
+        for mut group in self.groups.unstage().into_values() {
+            group.unload(output);
+        }
+    }
+
     fn join_group(
         &mut self,
         request: JoinGroup,
