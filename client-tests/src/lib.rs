@@ -6,6 +6,7 @@
 //! - [`node`] starts, kills, stops and restarts the broker's process; [`target`] is that node, or a broker that is
 //!   already running elsewhere.
 //! - [`driver`] talks to a client program over JSON lines; [`scenario`] is what every client must be able to do.
+//! - [`group`] runs consumer groups: processes of real clients that come, die, hang and leave.
 //! - [`tools`] finds or installs the clients' runtimes, once.
 //! - [`wire`] speaks raw frames, for requests that no well-behaved client would send.
 //! - [`ledger`] checks that nothing acknowledged was lost or doubled; [`access_log`] makes the million lines.
@@ -22,7 +23,7 @@
 
 pub mod access_log;
 pub mod driver;
-
+pub mod group;
 pub mod ledger;
 pub mod node;
 pub mod records;

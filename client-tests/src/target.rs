@@ -19,10 +19,19 @@ impl Target {
     /// # Errors
     /// When the node does not start.
     pub fn start() -> Result<Target> {
+        Target::start_with(&[])
+    }
+
+    /// Starts a node with these `key=value` settings, or takes the broker that `OTTLA_TEST_BOOTSTRAP` names, which must
+    /// have them already.
+    ///
+    /// # Errors
+    /// When the node does not start.
+    pub fn start_with(settings: &[&str]) -> Result<Target> {
         if let Ok(bootstrap) = std::env::var("OTTLA_TEST_BOOTSTRAP") {
             return Ok(Target { node: None, bootstrap });
         }
-        let node = Node::start(&[])?;
+        let node = Node::start(settings)?;
         let bootstrap = node.bootstrap().to_owned();
         Ok(Target { node: Some(node), bootstrap })
     }

@@ -4,8 +4,10 @@
 //! parallel test processes from installing at the same time. A runtime that cannot be had fails the test where `CI`
 //! is set, and elsewhere skips it with one line on standard error.
 
+pub mod go;
 pub mod java;
 pub mod kcat;
+pub mod node;
 pub mod python;
 
 use std::ffi::OsStr;

@@ -34,12 +34,23 @@ impl JavaProgram {
     }
 }
 
+/// The programs around the newest Java client, which share its jars.
+const CLIENT_PROGRAMS: [&str; 2] = ["ClientDriver", "GroupMember"];
+
 /// The program that drives the newest Java client.
 ///
 /// # Errors
 /// Where `CI` is set and it cannot be had.
 pub fn client_driver() -> Result<Option<JavaProgram>> {
-    prepare("client", "ClientDriver")
+    prepare("client", &CLIENT_PROGRAMS, "ClientDriver")
+}
+
+/// The newest Java client as a member of a group.
+///
+/// # Errors
+/// Where `CI` is set and it cannot be had.
+pub fn group_member() -> Result<Option<JavaProgram>> {
+    prepare("client", &CLIENT_PROGRAMS, "GroupMember")
 }
 
 /// The program that runs Kafka's command line tools, many in one process.
@@ -47,15 +58,27 @@ pub fn client_driver() -> Result<Option<JavaProgram>> {
 /// # Errors
 /// Where `CI` is set and it cannot be had.
 pub fn tool_runner() -> Result<Option<JavaProgram>> {
-    prepare("tools", "ToolRunner")
+    prepare("tools", &["ToolRunner"], "ToolRunner")
 }
 
-/// Fetches the jars that `programs/java/NAME/pom.xml` names and compiles the class beside it.
-fn prepare(name: &str, class: &'static str) -> Result<Option<JavaProgram>> {
+/// Kafka's own consumer for tests, in a process of its own, since it has to be stopped and killed.
+///
+/// # Errors
+/// Where `CI` is set and it cannot be had.
+pub fn verifiable_consumer() -> Result<Option<JavaProgram>> {
+    prepare("tools", &["ToolRunner"], "org.apache.kafka.tools.VerifiableConsumer")
+}
+
+/// Fetches the jars that `programs/java/NAME/pom.xml` names, compiles the programs beside it, and names the class to run.
+fn prepare(name: &str, programs: &[&str], class: &'static str) -> Result<Option<JavaProgram>> {
     let project = program("java").join(name);
     let pom = project.join("pom.xml");
-    let source = project.join(class).with_extension("java");
-    let contents = fs::read_to_string(&pom)? + &fs::read_to_string(&source)?;
+    let sources: Vec<_> =
+        programs.iter().map(|program| project.join(program).with_extension("java")).collect();
+    let mut contents = fs::read_to_string(&pom)?;
+    for source in &sources {
+        contents += &fs::read_to_string(source)?;
+    }
     let outcome = installed(&format!("java-{name}"), &contents, |directory| {
         let mut output = OsString::from("-DoutputDirectory=");
         output.push(directory);
@@ -63,15 +86,10 @@ fn prepare(name: &str, class: &'static str) -> Result<Option<JavaProgram>> {
         let goal = [pom.into(), "dependency:copy-dependencies".into(), output];
         run("mvn", fetch.into_iter().chain(goal)).context("the jars cannot be fetched")?;
         let jars = class_path(directory)?;
-        let compile: [OsString; 6] = [
-            "-Xlint:all,-processing".into(),
-            "-cp".into(),
-            jars,
-            "-d".into(),
-            directory.into(),
-            source.into(),
-        ];
-        run("javac", compile).context("the program cannot be compiled")?;
+        let compile: [OsString; 5] =
+            ["-Xlint:all,-processing".into(), "-cp".into(), jars, "-d".into(), directory.into()];
+        run("javac", compile.into_iter().chain(sources.into_iter().map(Into::into)))
+            .context("the programs cannot be compiled")?;
         Ok(())
     });
     match outcome {

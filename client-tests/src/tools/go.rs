@@ -1,0 +1,31 @@
+//! The clients in Go: their programs, built from a module whose sums are pinned.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{installed, missing, program, run};
+
+/// What the build is made of, by path below `programs/go/`.
+const SOURCES: [&str; 5] = ["go.mod", "go.sum", "member/member.go", "franz/main.go", "saramagroup/main.go"];
+
+/// The binary of the program in the directory `name` of `programs/go/`.
+///
+/// # Errors
+/// Where `CI` is set and it cannot be built.
+pub fn member(name: &str) -> Result<Option<PathBuf>> {
+    let module = program("go");
+    let contents: Vec<String> =
+        SOURCES.iter().map(|source| fs::read_to_string(module.join(source))).collect::<Result<_, _>>()?;
+    let outcome = installed("go-members", &contents.concat(), |directory| {
+        let directory = directory.as_os_str();
+        let arguments = ["build".as_ref(), "-C".as_ref(), module.as_os_str(), "-o".as_ref(), directory];
+        run("go", arguments.into_iter().chain(["./franz".as_ref(), "./saramagroup".as_ref()]))?;
+        Ok(())
+    });
+    match outcome {
+        Ok(directory) => Ok(Some(directory.join(name))),
+        Err(error) => missing("the clients in Go", &format!("{error:#}")),
+    }
+}
