@@ -9,6 +9,7 @@ mod resolve;
 
 use std::path::PathBuf;
 
+use crate::group::{GroupCoordinatorConfig, OffsetsTopicConfig};
 use crate::topic::TopicConfig;
 pub use layers::BrokerLayers;
 pub use listener::{AddressProblem, Endpoint, Listener};
@@ -41,6 +42,10 @@ pub struct BrokerConfig {
     pub delete_topic_enable: bool,
     /// The settings of a topic that overrides none.
     pub topic_defaults: TopicConfig,
+    /// What holds for groups.
+    pub groups: GroupCoordinatorConfig,
+    /// How the topic that keeps groups is made, written and read.
+    pub offsets_topic: OffsetsTopicConfig,
     /// The most that one Fetch answer carries, unless its first batch alone is larger.
     pub fetch_max_bytes: i32,
     /// The most fetch sessions that are kept.
@@ -108,6 +113,8 @@ impl Default for BrokerConfig {
             auto_create_topics_enable: true,
             delete_topic_enable: true,
             topic_defaults: TopicConfig::default(),
+            groups: GroupCoordinatorConfig::default(),
+            offsets_topic: OffsetsTopicConfig::default(),
             fetch_max_bytes: 57_671_680,
             max_incremental_fetch_session_cache_slots: 1000,
             max_request_partition_size_limit: 2000,

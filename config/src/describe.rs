@@ -128,16 +128,21 @@ pub fn cluster_default(layers: &BrokerLayers) -> Vec<DescribedConfig> {
 
 /// The settings of a group: every key.
 #[must_use]
-pub fn group(overrides: &BTreeMap<String, String>) -> Vec<DescribedConfig> {
+pub fn group(layers: &BrokerLayers, overrides: &BTreeMap<String, String>) -> Vec<DescribedConfig> {
     keys::of_group()
         .map(|key| {
-            let (text, source) = match overrides.get(key.name) {
-                Some(text) => (text.as_str(), ConfigSource::Group),
-                None => (key.default.unwrap_or_default(), ConfigSource::Default),
-            };
-            let value = printed(key, text);
-            let own = ConfigSynonym { name: key.name, value: Some(value.clone()), source };
-            described(key, Some(value), false, vec![own])
+            let text = overrides.get(key.name).cloned().unwrap_or_else(|| layers.topic_default(key));
+            let value = printed(key, &text);
+            let names: Vec<&'static str> = key.synonyms.iter().map(|synonym| synonym.name).collect();
+            let mut synonyms = broker_synonyms(layers, &names, names.first().copied());
+            let own = |source| ConfigSynonym { name: key.name, value: Some(value.clone()), source };
+            if names.is_empty() {
+                synonyms.push(own(ConfigSource::Default));
+            }
+            if overrides.contains_key(key.name) {
+                synonyms.insert(0, own(ConfigSource::Group));
+            }
+            described(key, Some(value), false, synonyms)
         })
         .collect()
 }

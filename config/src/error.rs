@@ -67,6 +67,19 @@ pub enum ConfigError {
         /// `max.compaction.lag.ms`.
         max_ms: i64,
     },
+    /// Two settings of groups that do not fit each other.
+    #[error("{name} must be {relation} {other}")]
+    Unfitting {
+        /// The key.
+        name: &'static str,
+        /// How it must stand to the other, in Kafka's words.
+        relation: &'static str,
+        /// The other key.
+        other: &'static str,
+    },
+    /// The classic protocol was switched off.
+    #[error("Disabling the 'classic' protocol is not supported.")]
+    NoClassicProtocol,
     /// A broker's default retention of zero would delete records as they come.
     #[error("log.retention.ms must be unlimited (-1) or, greater than or equal to 1")]
     RetentionOfNothing,
@@ -124,6 +137,8 @@ impl ConfigError {
             | Self::NotDynamic { name }
             | Self::NotAList { name, .. } => name,
             Self::InvalidAddress { name, .. } | Self::SeveralNodes { name, .. } => name,
+            Self::Unfitting { name, .. } => name,
+            Self::NoClassicProtocol => "group.coordinator.rebalance.protocols",
             Self::CompactionLags { .. } => "log.cleaner.min.compaction.lag.ms",
             Self::RetentionOfNothing => "log.retention.ms",
             Self::TwoNodeIds => "broker.id",

@@ -10,6 +10,7 @@
 mod coordinators;
 mod families;
 mod group;
+mod groups;
 mod log;
 mod node;
 mod ottla;
@@ -47,7 +48,7 @@ pub struct Key {
     pub scope: Scope,
     /// Values that are valid and that this broker does not take; of a list, entries.
     pub refused_values: &'static [RefusedValue],
-    /// The broker's keys that give a topic's key its default, the first that is set wins; empty for other keys.
+    /// The broker's keys that give a topic's or a group's key its default, the first that is set wins; empty for other keys.
     pub synonyms: &'static [Synonym],
     /// Whether this broker does what the key says.
     pub support: Support,
@@ -84,7 +85,7 @@ pub enum Scope {
     Group,
 }
 
-/// A key of the broker that stands for a topic's key.
+/// A key of the broker that stands for a topic's or a group's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Synonym {
     /// The broker's key.
@@ -126,6 +127,7 @@ static TABLES: &[&[Key]] = &[
     log::KEYS,
     topic::KEYS,
     group::KEYS,
+    groups::KEYS,
     coordinators::KEYS,
     quorum::KEYS,
     remote::KEYS,

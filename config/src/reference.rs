@@ -83,6 +83,7 @@ const SECTIONS: &[Section] = &[
         includes: |key| is_kafkas(key) && key.scope == Scope::BrokerDynamic,
     },
     Section { title: "Topics", includes: |key| key.scope == Scope::Topic },
+    Section { title: "Groups", includes: |key| key.scope == Scope::Group },
 ];
 
 fn is_kafkas(key: &Key) -> bool {

@@ -3,6 +3,7 @@
 //! Values are text everywhere but in the typed structs: on the wire, in files and in the metadata log. The messages for
 //! invalid ones are Apache Kafka's, since tools match on them. Source: ConfigDef.java.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use thiserror::Error;
@@ -43,8 +44,12 @@ pub enum Rule {
     BetweenOr(i64, i64, i64),
     /// One of these texts.
     OneOf(&'static [&'static str]),
+    /// One of these texts, in any case.
+    OneOfAnyCase(&'static [&'static str]),
     /// A list of these texts.
     ListOf(&'static [&'static str]),
+    /// A list of these texts with one entry or more, none of them twice.
+    SomeOf(&'static [&'static str]),
 }
 
 /// A value that was read.
@@ -83,9 +88,18 @@ pub enum InvalidReason {
     /// None of the valid texts.
     #[error("String must be one of: {}", .0.join(", "))]
     NotOneOf(&'static [&'static str]),
+    /// None of the valid texts, whose case does not matter.
+    #[error("String must be one of (case insensitive): {}", .0.join(", "))]
+    NotOneOfAnyCase(&'static [&'static str]),
     /// A list with nothing between two commas.
     #[error("List entries must not be empty")]
     EmptyEntry,
+    /// A list without an entry where one is needed.
+    #[error("List must not be empty. Valid values include: {}", .0.join(", "))]
+    NoEntry(&'static [&'static str]),
+    /// A list with an entry twice.
+    #[error("List values must not be duplicated.")]
+    RepeatedEntry,
 }
 
 /// A Rust type that a [`Value`] of the right type converts to and from.
@@ -144,7 +158,8 @@ impl fmt::Display for Rule {
             Self::Between(min, max) => write!(formatter, "{min} to {max}"),
             Self::BetweenOr(min, max, or) => write!(formatter, "{min} to {max}, or {or}"),
             Self::OneOf(texts) => formatter.write_str(&texts.join(", ")),
-            Self::ListOf(texts) => write!(formatter, "a list of {}", texts.join(", ")),
+            Self::OneOfAnyCase(texts) => formatter.write_str(&texts.join(", ").to_lowercase()),
+            Self::ListOf(texts) | Self::SomeOf(texts) => write!(formatter, "a list of {}", texts.join(", ")),
         }
     }
 }
@@ -213,15 +228,31 @@ fn check(value: &Value, rule: Rule) -> Result<(), InvalidReason> {
         (Rule::OneOf(texts), Value::Text(text)) if !texts.contains(&text.as_str()) => {
             Err(InvalidReason::NotOneOf(texts))
         }
-        (Rule::ListOf(texts), Value::List(entries)) => {
-            entries.iter().try_for_each(|entry| match entry.as_str() {
-                "" => Err(InvalidReason::EmptyEntry),
-                entry if texts.contains(&entry) => Ok(()),
-                _ => Err(InvalidReason::NotOneOf(texts)),
-            })
+        (Rule::OneOfAnyCase(texts), Value::Text(text))
+            if !texts.iter().any(|valid| valid.eq_ignore_ascii_case(text)) =>
+        {
+            Err(InvalidReason::NotOneOfAnyCase(texts))
         }
-        (Rule::Any | Rule::OneOf(_) | Rule::ListOf(_), _) => Ok(()),
+        (Rule::ListOf(texts), Value::List(entries)) => check_entries(entries, texts),
+        (Rule::SomeOf(texts), Value::List(entries)) => {
+            if entries.is_empty() {
+                return Err(InvalidReason::NoEntry(texts));
+            }
+            if entries.iter().collect::<BTreeSet<_>>().len() < entries.len() {
+                return Err(InvalidReason::RepeatedEntry);
+            }
+            check_entries(entries, texts)
+        }
+        (Rule::Any | Rule::OneOf(_) | Rule::OneOfAnyCase(_) | Rule::ListOf(_) | Rule::SomeOf(_), _) => Ok(()),
     }
+}
+
+fn check_entries(entries: &[String], valid: &'static [&'static str]) -> Result<(), InvalidReason> {
+    entries.iter().try_for_each(|entry| match entry.as_str() {
+        "" => Err(InvalidReason::EmptyEntry),
+        entry if valid.contains(&entry) => Ok(()),
+        _ => Err(InvalidReason::NotOneOf(valid)),
+    })
 }
 
 fn check_range(value: &Value, min: i64, max: i64) -> Result<(), InvalidReason> {
@@ -269,6 +300,19 @@ impl Typed for bool {
 
     fn value(&self) -> Value {
         Value::Boolean(*self)
+    }
+}
+
+impl Typed for Vec<String> {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::List(entries) => entries.clone(),
+            Value::Boolean(_) | Value::Integer(_) | Value::Double(_) | Value::Text(_) => mismatch(value),
+        }
+    }
+
+    fn value(&self) -> Value {
+        Value::List(self.clone())
     }
 }
 

@@ -1,5 +1,7 @@
 //! From settings as text to a [`BrokerConfig`].
 
+mod groups;
+
 use std::path::PathBuf;
 
 use super::listener::{self, Addresses};
@@ -41,6 +43,8 @@ pub(crate) fn resolve(layers: &BrokerLayers) -> (Resolved, Vec<ConfigError>) {
         auto_create_topics_enable: reader.typed("auto.create.topics.enable"),
         delete_topic_enable: reader.typed("delete.topic.enable"),
         topic_defaults: reader.topic_defaults(),
+        groups: reader.groups(),
+        offsets_topic: reader.offsets_topic(),
         fetch_max_bytes: reader.typed("fetch.max.bytes"),
         max_incremental_fetch_session_cache_slots: reader.typed("max.incremental.fetch.session.cache.slots"),
         max_request_partition_size_limit: reader.typed("max.request.partition.size.limit"),

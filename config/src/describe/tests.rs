@@ -132,16 +132,37 @@ fn cluster_is_described_by_what_clients_set_for_it() {
 }
 
 #[test]
-fn group_is_described_by_its_defaults() {
-    let configs = group(&BTreeMap::new());
-    assert_eq!(
-        line(&configs, "consumer.session.timeout.ms"),
-        "45000 | INT from 5 | 5:consumer.session.timeout.ms=45000"
-    );
+fn group_is_described_by_what_it_sets_and_by_what_the_broker_sets_for_all() {
+    let layers = BrokerLayers {
+        explicit: map(&[("group.consumer.heartbeat.interval.ms", "6000")]),
+        dynamic_default: map(&[("group.consumer.assignment.interval.ms", "7")]),
+        ..BrokerLayers::default()
+    };
+    let configs = group(&layers, &map(&[("consumer.session.timeout.ms", "50000")]));
+    for (name, expected) in [
+        (
+            "consumer.session.timeout.ms",
+            "50000 | INT from 8 | 8:consumer.session.timeout.ms=50000, 5:group.consumer.session.timeout.ms=45000",
+        ),
+        (
+            "consumer.heartbeat.interval.ms",
+            "6000 | INT from 4 | 4:group.consumer.heartbeat.interval.ms=6000, \
+             5:group.consumer.heartbeat.interval.ms=5000",
+        ),
+        (
+            "consumer.assignment.interval.ms",
+            "7 | INT from 3 | 3:group.consumer.assignment.interval.ms=7, \
+             5:group.consumer.assignment.interval.ms=1000",
+        ),
+        ("share.auto.offset.reset", "latest | STRING from 5 | 5:share.auto.offset.reset=latest"),
+    ] {
+        assert_eq!(line(&configs, name), expected, "{name}");
+    }
 }
 
 #[test]
 fn every_setting_has_its_documentation() {
-    let configs = [topic(&layers(), &BTreeMap::new()), broker(&layers()), group(&BTreeMap::new())].concat();
+    let configs =
+        [topic(&layers(), &BTreeMap::new()), broker(&layers()), group(&layers(), &BTreeMap::new())].concat();
     assert!(configs.iter().all(|config| !config.documentation.is_empty()));
 }

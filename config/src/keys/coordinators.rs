@@ -1,9 +1,9 @@
-//! Groups, transactions and share groups: keys that files for Apache Kafka carry, for features that are not there yet.
+//! Transactions, share groups and streams groups: keys that files for Apache Kafka carry, for features that are not there
+//! yet.
 
 use super::Key;
-use crate::value::ValueType::{Boolean, Int, List, Long, Short, String};
+use crate::value::ValueType::{Boolean, Int, List, Short, String};
 
-const GROUPS: &str = "consumer groups are not served yet";
 const TRANSACTIONS: &str = "transactions are not served yet";
 const SHARE: &str = "share groups are not served yet";
 const STREAMS: &str = "streams groups are not served yet";
@@ -32,37 +32,6 @@ pub(super) static KEYS: &[Key] = &[
     Key::inert("transaction.state.log.segment.bytes", Int, Some("104857600"), TRANSACTIONS),
     Key::inert("transaction.two.phase.commit.enable", Boolean, Some("false"), TRANSACTIONS),
     Key::inert("transactional.id.expiration.ms", Int, Some("604800000"), TRANSACTIONS),
-    Key::inert("group.consumer.assignment.interval.ms", Int, Some("1000"), GROUPS),
-    Key::inert("group.consumer.assignors", List, Some("uniform,range"), GROUPS),
-    Key::inert("group.consumer.heartbeat.interval.ms", Int, Some("5000"), GROUPS),
-    Key::inert("group.consumer.max.assignment.interval.ms", Int, Some("15000"), GROUPS),
-    Key::inert("group.consumer.max.heartbeat.interval.ms", Int, Some("15000"), GROUPS),
-    Key::inert("group.consumer.max.session.timeout.ms", Int, Some("60000"), GROUPS),
-    Key::inert("group.consumer.max.size", Int, Some("2147483647"), GROUPS),
-    Key::inert("group.consumer.migration.policy", String, Some("bidirectional"), GROUPS),
-    Key::inert("group.consumer.min.assignment.interval.ms", Int, Some("0"), GROUPS),
-    Key::inert("group.consumer.min.heartbeat.interval.ms", Int, Some("5000"), GROUPS),
-    Key::inert("group.consumer.min.session.timeout.ms", Int, Some("45000"), GROUPS),
-    Key::inert("group.consumer.regex.refresh.interval.ms", Int, Some("600000"), GROUPS),
-    Key::inert("group.consumer.session.timeout.ms", Int, Some("45000"), GROUPS),
-    Key::inert("group.coordinator.append.linger.ms", Int, Some("-1"), GROUPS),
-    Key::inert("group.coordinator.background.threads", Int, Some("2"), GROUPS),
-    Key::inert("group.coordinator.cached.buffer.max.bytes", Int, Some("1048588"), GROUPS),
-    Key::inert("group.coordinator.rebalance.protocols", List, Some("classic,consumer,streams"), GROUPS),
-    Key::inert("group.coordinator.threads", Int, Some("4"), GROUPS),
-    Key::inert("group.initial.rebalance.delay.ms", Int, Some("3000"), GROUPS),
-    Key::inert("group.max.session.timeout.ms", Int, Some("1800000"), GROUPS),
-    Key::inert("group.max.size", Int, Some("2147483647"), GROUPS),
-    Key::inert("group.min.session.timeout.ms", Int, Some("6000"), GROUPS),
-    Key::inert("offset.metadata.max.bytes", Int, Some("4096"), GROUPS),
-    Key::inert("offsets.commit.timeout.ms", Int, Some("5000"), GROUPS),
-    Key::inert("offsets.load.buffer.size", Int, Some("5242880"), GROUPS),
-    Key::inert("offsets.retention.check.interval.ms", Long, Some("600000"), GROUPS),
-    Key::inert("offsets.retention.minutes", Int, Some("10080"), GROUPS),
-    Key::inert("offsets.topic.compression.codec", Int, Some("0"), GROUPS),
-    Key::inert("offsets.topic.num.partitions", Int, Some("50"), GROUPS),
-    Key::inert("offsets.topic.replication.factor", Short, Some("3"), GROUPS),
-    Key::inert("offsets.topic.segment.bytes", Int, Some("104857600"), GROUPS),
     Key::inert("group.share.assignment.interval.ms", Int, Some("1000"), SHARE),
     Key::inert("group.share.assignors", List, Some("simple"), SHARE),
     Key::inert("group.share.delivery.count.limit", Int, Some("5"), SHARE),

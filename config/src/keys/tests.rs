@@ -47,7 +47,7 @@ fn every_reason_fits_behind_a_colon() {
 
 #[test]
 fn synonym_is_a_key_of_the_broker_and_of_the_topics_type() {
-    for topic in of_topic() {
+    for topic in of_topic().chain(of_group()) {
         for synonym in topic.synonyms {
             let key = broker_key(synonym.name).unwrap_or_else(|| panic!("{}", synonym.name));
             assert!(key.value_type == topic.value_type || synonym.factor > 1, "{}", key.name);
@@ -59,7 +59,7 @@ fn synonym_is_a_key_of_the_broker_and_of_the_topics_type() {
 #[test]
 fn default_of_a_topic_is_that_of_the_broker() {
     let nothing_set = BrokerLayers::default();
-    for key in of_topic() {
+    for key in of_topic().chain(of_group()) {
         assert_eq!(Some(nothing_set.topic_default(key).as_str()), key.default, "{}", key.name);
     }
 }

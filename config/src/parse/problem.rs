@@ -171,6 +171,8 @@ fn way_out(error: &ConfigError) -> String {
         ConfigError::TwoNodeIds => " Remove broker.id.".to_owned(),
         ConfigError::CompactionLags { .. } => "; raise log.cleaner.max.compaction.lag.ms".to_owned(),
         ConfigError::SeveralNodes { .. } => "; remove the key to run it so".to_owned(),
+        ConfigError::Unfitting { .. } => "; change one of them".to_owned(),
+        ConfigError::NoClassicProtocol => " Add classic.".to_owned(),
         ConfigError::UnknownTopicKey { .. }
         | ConfigError::UnknownGroupKey { .. }
         | ConfigError::UnknownBrokerKey { .. }
@@ -186,7 +188,9 @@ fn way_out(error: &ConfigError) -> String {
 fn valid_values(key: &Key) -> String {
     let what = match key.rule {
         Rule::Any => format!("give it a value of type {}", key.value_type),
-        Rule::OneOf(_) | Rule::ListOf(_) => "give it one of these".to_owned(),
+        Rule::OneOf(_) | Rule::OneOfAnyCase(_) | Rule::ListOf(_) | Rule::SomeOf(_) => {
+            "give it one of these".to_owned()
+        }
         Rule::AtLeast(_) | Rule::Between(..) | Rule::BetweenOr(..) => {
             format!("give it a number of {}", key.rule)
         }

@@ -53,9 +53,9 @@ fn what_changes_nothing_is_named_in_one_warning() {
             "settings that change nothing here: controller.listener.names, controller.quorum.bootstrap.servers, \
              process.roles (the node keeps its metadata by itself, in the data directory, without a controller to \
              configure); inter.broker.listener.name (there is one node, and no replication to arrange); num.io.threads, \
-             num.network.threads (the broker has no such pool of threads to size); offsets.topic.replication.factor \
-             (consumer groups are not served yet); share.coordinator.state.topic.min.isr, \
-             share.coordinator.state.topic.replication.factor (share groups are not served yet); \
+             num.network.threads (the broker has no such pool of threads to size); \
+             share.coordinator.state.topic.min.isr, share.coordinator.state.topic.replication.factor (share groups are \
+             not served yet); \
              transaction.state.log.min.isr, transaction.state.log.replication.factor (transactions are not served yet)",
             "listener CONTROLLER://:9093 is left out: it is for controllers, and this node needs none",
         ]
