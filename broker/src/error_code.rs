@@ -181,6 +181,7 @@ pub(crate) fn of_alter_config(error: &AlterConfigError) -> ResponseError {
         AlterConfigError::NotAList { .. }
         | AlterConfigError::ValueTooLong { .. }
         | AlterConfigError::InvalidConfig { .. } => ResponseError::InvalidConfig,
+        AlterConfigError::TooManyGroups => ResponseError::PolicyViolation,
         AlterConfigError::UnknownTopic { .. } => ResponseError::UnknownTopicOrPartition,
     }
 }

@@ -313,7 +313,7 @@ fn quorum_settings(config: &BrokerConfig) -> QuorumSettings {
             rack: config.broker_rack.clone(),
         },
         random: Box::new(|| uuid::Uuid::new_v4().as_u128()),
-        config_rules: topics::CONFIG_RULES,
+        config_rules: topics::config_rules(config),
     }
 }
 

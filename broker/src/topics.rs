@@ -6,6 +6,8 @@ use crate::limits;
 use crate::quorum::ProposeError;
 use config::alter::validate_dynamic;
 use config::broker::BrokerConfig;
+use config::error::ConfigError;
+use config::group::{GroupCoordinatorConfig, validate_overrides};
 use config::keys;
 use config::topic::TopicConfig;
 use config::value::{ValueType, split_list};
@@ -103,15 +105,26 @@ pub(crate) fn with_defaults(broker: &Broker, topics: Vec<NewTopic>, validate_onl
     }
 }
 
-/// The rules by which the controller judges settings: the table of keys.
-pub(crate) const CONFIG_RULES: ConfigRules = ConfigRules { validate, default_list };
+/// The rules by which the controller judges settings: the table of keys, and this node's ranges for groups.
+pub(crate) fn config_rules(broker: &BrokerConfig) -> ConfigRules {
+    let groups = broker.groups.clone();
+    ConfigRules {
+        validate: Box::new(move |resource, configs| validate(&groups, resource, configs)),
+        default_list,
+    }
+}
 
-fn validate(resource: &ConfigResource, configs: &BTreeMap<String, String>) -> Result<(), String> {
+fn validate(
+    groups: &GroupCoordinatorConfig,
+    resource: &ConfigResource,
+    configs: &BTreeMap<String, String>,
+) -> Result<(), String> {
+    let first = |errors: Vec<ConfigError>| errors.first().map(ToString::to_string).unwrap_or_default();
     match resource {
-        ConfigResource::Topic(_) => match TopicConfig::resolve(&BrokerConfig::default(), configs) {
-            Ok(_) => Ok(()),
-            Err(errors) => Err(errors.first().map(ToString::to_string).unwrap_or_default()),
-        },
+        ConfigResource::Topic(_) => {
+            TopicConfig::resolve(&BrokerConfig::default(), configs).map(|_| ()).map_err(first)
+        }
+        ConfigResource::Group(_) => validate_overrides(groups, configs).map_err(first),
         ConfigResource::Broker(_) | ConfigResource::AllBrokers => configs
             .iter()
             .try_for_each(|(name, value)| validate_dynamic(name, value))
@@ -122,6 +135,7 @@ fn validate(resource: &ConfigResource, configs: &BTreeMap<String, String>) -> Re
 fn default_list(resource: &ConfigResource, name: &str) -> Option<Vec<String>> {
     let key = match resource {
         ConfigResource::Topic(_) => keys::topic_key(name),
+        ConfigResource::Group(_) => keys::group_key(name),
         ConfigResource::Broker(_) | ConfigResource::AllBrokers => keys::broker_key(name),
     }?;
     let is_list = key.value_type == ValueType::List;

@@ -62,7 +62,8 @@ fn rust_files() -> Vec<String> {
 
 #[test]
 fn imports_between_crates_go_downward() {
-    let crates: BTreeSet<&str> = MAY_IMPORT.iter().map(|(name, _)| *name).chain(["ottla", "coordinator"]).collect();
+    let crates: BTreeSet<&str> =
+        MAY_IMPORT.iter().map(|(name, _)| *name).chain(["ottla", "coordinator"]).collect();
     for (name, allowed) in MAY_IMPORT {
         let manifest = read(&format!("{name}/Cargo.toml"));
         let dependencies = manifest.split("[dependencies]").nth(1).unwrap_or_default();

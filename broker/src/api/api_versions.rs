@@ -11,14 +11,21 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::ApiVersionsResponse;
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use kafka_protocol::protocol::StrBytes;
-use replication::controller::features::{METADATA_VERSION, METADATA_VERSION_LEVEL};
+use replication::controller::features::{
+    GROUP_VERSION, GROUP_VERSION_LEVEL, METADATA_VERSION, METADATA_VERSION_LEVEL,
+};
 
 /// The first version whose response names features, and whose request names the client's software.
 const FEATURES_SINCE: i16 = 3;
 
 /// The features of this version of Ottla, with the range of levels that it can run. The lowest metadata.version is
 /// Kafka 3.3-IV3, below which no Kafka without ZooKeeper goes. Source: `MetadataVersion.java`.
-const SUPPORTED_FEATURES: &[(&str, i16, i16)] = &[(METADATA_VERSION, 7, METADATA_VERSION_LEVEL)];
+const SUPPORTED_FEATURES: &[(&str, i16, i16)] =
+    &[(METADATA_VERSION, 7, METADATA_VERSION_LEVEL), (GROUP_VERSION, 0, GROUP_VERSION_LEVEL)];
+
+/// The first version whose clients understand a feature that may be absent: below, supported features whose lowest level
+/// is 0 are left out. Source: KIP-1022.
+const OPTIONAL_FEATURES_SINCE: i16 = 4;
 
 /// Longest name or version that a client may give its software; both become labels of a log line.
 const SOFTWARE_TEXT_MAX: usize = 256;
@@ -33,6 +40,7 @@ pub(crate) async fn handle(context: RequestContext, request: ApiVersionsRequest)
         let name = |name: &str| StrBytes::from_string(name.to_owned());
         response.supported_features = SUPPORTED_FEATURES
             .iter()
+            .filter(|(_, min, _)| *min > 0 || context.version >= OPTIONAL_FEATURES_SINCE)
             .map(|(feature, min, max)| {
                 let supported = SupportedFeatureKey::default().with_name(name(feature));
                 supported.with_min_version(*min).with_max_version(*max)

@@ -1,4 +1,4 @@
-//! DescribeConfigs (key 32, versions 1–4): the settings of topics and of this node, with who set them.
+//! DescribeConfigs (key 32, versions 1–4): the settings of topics, of groups and of this node, with who set them.
 //!
 //! An absent or empty list of keys means all of them. Sources and synonyms matter: declarative tools tell what was set
 //! from what is a default by them. Resources of other kinds are not served (INVALID_REQUEST).
@@ -20,6 +20,7 @@ use std::collections::HashSet;
 /// The kinds of resources on the wire. Source: `ConfigResource.Type`.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 /// The first version with types and documentation.
 const TYPES_SINCE: i16 = 3;
@@ -102,6 +103,16 @@ fn described(
                 context.broker.node_id()
             ),
         }),
+        GROUP if name.is_empty() => Err(Refusal {
+            error: ResponseError::InvalidRequest,
+            message: "Group name must not be empty".to_owned(),
+        }),
+        // A group has settings whether it exists or not.
+        GROUP => {
+            let image = context.broker.image();
+            let overrides = image.configs_of(&ConfigResource::Group(name.to_owned()));
+            Ok(describe::group(&settings.layers, overrides))
+        }
         other => Err(Refusal {
             error: ResponseError::InvalidRequest,
             message: format!("Unsupported resource type: {other}"),

@@ -1,4 +1,4 @@
-//! IncrementalAlterConfigs (key 44, versions 0–1): changes settings of topics and nodes, key by key (KIP-339).
+//! IncrementalAlterConfigs (key 44, versions 0–1): changes settings of topics, groups and nodes, key by key (KIP-339).
 //!
 //! A change is in force once it is answered. Source: `ConfigurationControlManager.incrementalAlterConfigs`.
 

@@ -343,15 +343,24 @@ async fn configs_are_described_and_altered_in_every_version() {
                 .with_resource_name(text(name))
                 .with_configuration_keys(None)
         };
-        let resources =
-            [(2, "orders"), (2, "orders"), (2, "missing"), (4, "1"), (4, ""), (4, "9"), (8, "1"), (32, "g")];
+        let resources = [
+            (2, "orders"),
+            (2, "orders"),
+            (2, "missing"),
+            (4, "1"),
+            (4, ""),
+            (4, "9"),
+            (8, "1"),
+            (32, "g"),
+            (32, ""),
+        ];
         let request = DescribeConfigsRequest::default()
             .with_include_synonyms(true)
             .with_include_documentation(version >= 3)
             .with_resources(resources.iter().map(|&(kind, name)| resource(kind, name)).collect());
         let answer: DescribeConfigsResponse = node.ask(32, version, &request).await;
         let codes: Vec<_> = answer.results.iter().map(|result| result.error_code).collect();
-        assert_eq!(codes, [0, 3, 0, 0, 42, 42, 42], "each resource once, in version {version}");
+        assert_eq!(codes, [0, 3, 0, 0, 42, 42, 0, 42], "each resource once, in version {version}");
         assert!(answer.results[0].configs.len() > 20);
         assert_eq!(answer.results[0].error_message, None);
         let plain = request.with_include_documentation(false);
@@ -375,10 +384,13 @@ async fn configs_are_described_and_altered_in_every_version() {
             resource(4, "", "message.max.bytes", "2000000"),
             resource(2, "missing", "retention.ms", "1000"),
             resource(9, "?", "a", "b"),
+            resource(32, "g", "consumer.session.timeout.ms", "50000"),
+            resource(32, "h", "consumer.session.timeout.ms", "60001"),
+            resource(32, "", "consumer.session.timeout.ms", "50000"),
         ]);
         let answer: IncrementalAlterConfigsResponse = node.ask(44, version, &request).await;
         let codes: Vec<_> = answer.responses.iter().map(|result| result.error_code).collect();
-        assert_eq!(codes, [0, 0, 0, 3, 42], "version {version}: {answer:?}");
+        assert_eq!(codes, [0, 0, 0, 3, 42, 0, 40, 42], "version {version}: {answer:?}");
         // In force once it is answered.
         assert_eq!(node.broker.settings.load().broker.producer_id_expiration_ms, 5000);
         let partition = node.broker.partitions.all().pop().expect("one partition");

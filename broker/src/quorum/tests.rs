@@ -11,7 +11,9 @@ use std::fs;
 use storage::ids::{BrokerId, PartitionIndex};
 use tempfile::TempDir;
 
-const ANY_CONFIG: ConfigRules = ConfigRules { validate: |_, _| Ok(()), default_list: |_, _| None };
+fn any_config() -> ConfigRules {
+    ConfigRules { validate: Box::new(|_, _| Ok(())), default_list: |_, _| None }
+}
 
 /// Starts the node 1 on a directory.
 fn open(directory: &Path) -> Result<Quorum, QuorumError> {
@@ -24,7 +26,7 @@ fn open(directory: &Path) -> Result<Quorum, QuorumError> {
             rack: None,
         },
         random: Box::new(|| uuid::Uuid::new_v4().as_u128()),
-        config_rules: ANY_CONFIG,
+        config_rules: any_config(),
     })
 }
 

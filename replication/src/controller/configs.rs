@@ -1,4 +1,4 @@
-//! Settings of topics and brokers. Source: KIP-339, `ConfigurationControlManager.java`.
+//! Settings of topics, brokers and groups. Source: KIP-339, `ConfigurationControlManager.java`.
 //!
 //! One resource is changed whole or not at all; a refused one does not fail the others. What a key means and which
 //! values it takes is decided by the [`ConfigRules`].
@@ -13,11 +13,17 @@ use storage::ids::BrokerId;
 /// Smaller: throttled replicas of large topics cannot be listed.
 pub const VALUE_BYTES_MAX: usize = 65_536;
 
+/// The most groups with settings of their own. Larger: a client that makes names up grows images and snapshots.
+/// Smaller: a cluster of very many applications cannot set each of theirs.
+pub const CONFIGURED_GROUPS_MAX: usize = 10_000;
+
+/// Checks all settings that a resource would have; says in one sentence what is wrong.
+pub type Validate = dyn Fn(&ConfigResource, &BTreeMap<String, String>) -> Result<(), String> + Send + Sync;
+
 /// Which settings are accepted.
-#[derive(Clone, Copy)]
 pub struct ConfigRules {
-    /// Checks all settings that a resource would have; says in one sentence what is wrong.
-    pub validate: fn(&ConfigResource, &BTreeMap<String, String>) -> Result<(), String>,
+    /// Checks them.
+    pub validate: Box<Validate>,
     /// The entries that a list key has where nothing is set; `None` where the key is no list.
     pub default_list: fn(&ConfigResource, &str) -> Option<Vec<String>>,
 }
@@ -123,6 +129,11 @@ pub enum AlterConfigError {
         /// The topic's name.
         name: String,
     },
+    /// There are [`CONFIGURED_GROUPS_MAX`] groups with settings.
+    #[error(
+        "The cluster has {CONFIGURED_GROUPS_MAX} groups with settings of their own, which is the most that it takes."
+    )]
+    TooManyGroups,
     /// There is no such broker.
     #[error("No broker with id {id} found.")]
     UnknownBroker {
@@ -250,8 +261,21 @@ fn check_exists(resource: &ConfigResource, image: &MetadataImage) -> Result<(), 
         ConfigResource::Broker(id) if image.broker(*id).is_none() => {
             Err(AlterConfigError::UnknownBroker { id: *id })
         }
-        ConfigResource::Topic(_) | ConfigResource::Broker(_) | ConfigResource::AllBrokers => Ok(()),
+        ConfigResource::Group(_)
+            if image.configs_of(resource).is_empty() && configured_groups(image) >= CONFIGURED_GROUPS_MAX =>
+        {
+            Err(AlterConfigError::TooManyGroups)
+        }
+        // A group may be given settings before its first member comes.
+        ConfigResource::Topic(_)
+        | ConfigResource::Broker(_)
+        | ConfigResource::AllBrokers
+        | ConfigResource::Group(_) => Ok(()),
     }
+}
+
+fn configured_groups(image: &MetadataImage) -> usize {
+    image.configured_resources().filter(|resource| matches!(resource, ConfigResource::Group(_))).count()
 }
 
 fn difference(

@@ -13,10 +13,15 @@ use std::collections::BTreeMap;
 use storage::ids::{BrokerEpoch, BrokerId, PartitionIndex, ProducerId, TopicId};
 
 /// Accepts every key but `bad`; `cleanup.policy` is the only list.
-const RULES: ConfigRules = ConfigRules {
-    validate: |_, configs| if configs.contains_key("bad") { Err("bad is no key".to_owned()) } else { Ok(()) },
-    default_list: |_, key| (key == "cleanup.policy").then(|| vec!["delete".to_owned()]),
-};
+fn rules() -> ConfigRules {
+    ConfigRules {
+        validate: Box::new(|_, configs| match configs.contains_key("bad") {
+            true => Err("bad is no key".to_owned()),
+            false => Ok(()),
+        }),
+        default_list: |_, key| (key == "cleanup.policy").then(|| vec!["delete".to_owned()]),
+    }
+}
 
 /// A controller whose image is what it decided so far.
 struct Controller {
@@ -43,7 +48,7 @@ impl Controller {
                 .wrapping_add(0x1234_5678_9abc_def1);
             *random
         };
-        let mut env = Env { random: &mut next, config_rules: &RULES };
+        let mut env = Env { random: &mut next, config_rules: &rules() };
         let decision = handle(request, &mut env, &self.image);
         self.image = self.image.apply(self.image.offset() + 1, &decision.records);
         decision.reply
@@ -115,6 +120,40 @@ fn a_cluster_is_formed_once_with_an_id_of_22_characters() {
     assert_eq!(controller.image.features()[features::METADATA_VERSION], features::METADATA_VERSION_LEVEL);
     controller.ask(&ControllerRequest::FormCluster);
     assert_eq!(controller.image.cluster_id(), Some(id.as_str()));
+}
+
+#[test]
+fn a_cluster_of_an_earlier_version_gets_the_levels_that_have_come_since() {
+    let mut controller = Controller::new(1);
+    let before = controller.image.cluster_id().map(str::to_owned);
+    let earlier = MetadataRecord::FeatureLevel { name: features::GROUP_VERSION.to_owned(), level: 0 };
+    controller.image = controller.image.apply(controller.image.offset() + 1, &[earlier]);
+    assert!(!controller.image.features().contains_key(features::GROUP_VERSION));
+    controller.ask(&ControllerRequest::FormCluster);
+    assert_eq!(controller.image.features()[features::GROUP_VERSION], features::GROUP_VERSION_LEVEL);
+    assert_eq!(controller.image.cluster_id().map(str::to_owned), before);
+}
+
+#[test]
+fn a_group_has_settings_before_its_first_member_and_not_every_group_may() {
+    let mut controller = Controller::new(1);
+    let set = || change("consumer.session.timeout.ms", ConfigOperation::Set, Some("50000"));
+    let group = |number: usize| ConfigResource::Group(format!("g{number}"));
+    let records: Vec<_> = (1..super::configs::CONFIGURED_GROUPS_MAX)
+        .map(|number| MetadataRecord::Config {
+            resource: group(number),
+            key: "k".into(),
+            value: Some("v".into()),
+        })
+        .collect();
+    controller.image = controller.image.apply(controller.image.offset() + 1, &records);
+    assert_eq!(controller.alter(group(0), set()), Ok(()));
+    assert_eq!(controller.image.configs_of(&group(0))["consumer.session.timeout.ms"], "50000");
+    assert_eq!(
+        controller.alter(ConfigResource::Group("one too many".into()), set()),
+        Err(AlterConfigError::TooManyGroups)
+    );
+    assert_eq!(controller.alter(group(1), set()), Ok(()), "one that has some already may change them");
 }
 
 #[test]

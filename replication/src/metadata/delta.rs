@@ -91,6 +91,8 @@ impl MetadataDelta {
             }
             ConfigResource::Broker(id) => self.broker_configs |= *id == broker,
             ConfigResource::AllBrokers => self.broker_configs = true,
+            // Whoever needs a group's settings takes them from the image.
+            ConfigResource::Group(_) => {}
         }
     }
 

@@ -188,6 +188,11 @@ impl MetadataImage {
         self.next_producer_id
     }
 
+    /// Whatever has settings of its own.
+    pub fn configured_resources(&self) -> impl Iterator<Item = &ConfigResource> {
+        self.configs.iter().map(|(resource, _)| resource)
+    }
+
     pub(super) fn topic_map(&self) -> &ChunkedMap<TopicId, Arc<TopicImage>> {
         &self.topics_by_id
     }

@@ -22,7 +22,7 @@
 //!                          u8 leader (0 as it was, 1 none, 2 followed by i32 broker),
 //!                          ?brokers eligible_leader_replicas, ?brokers last_known_eligible_leader_replicas
 //!  7    RemoveTopic        uuid topic_id
-//!  8    Config             u8 resource type (2 topic, 4 broker), string resource name, string key, ?string value
+//!  8    Config             u8 resource type (2 topic, 4 broker, 32 group), string resource name, string key, ?string value
 //!  9    ProducerIdBlock    i32 broker_id, i64 broker_epoch, i64 next_producer_id
 //! 10    FeatureLevel       string name, i16 level (0 removes the feature)
 //! ```
@@ -191,6 +191,8 @@ pub enum ConfigResource {
     Broker(BrokerId),
     /// Every broker that has no value of its own.
     AllBrokers,
+    /// The group of this name, which need not exist.
+    Group(String),
 }
 
 /// Encodes a batch of records in their newest versions.
@@ -420,6 +422,7 @@ impl ConfigResource {
             Self::Topic(name) => (2, name.clone()),
             Self::Broker(id) => (4, id.to_string()),
             Self::AllBrokers => (4, String::new()),
+            Self::Group(name) => (32, name.clone()),
         }
     }
 
@@ -430,6 +433,7 @@ impl ConfigResource {
             (2, name) => Some(Self::Topic(name.to_owned())),
             (4, "") => Some(Self::AllBrokers),
             (4, id) => id.parse().ok().map(|id| Self::Broker(BrokerId(id))),
+            (32, name) if !name.is_empty() => Some(Self::Group(name.to_owned())),
             _ => None,
         }
     }
