@@ -5,7 +5,11 @@
 
 pub mod api_versions_request;
 pub mod bounded_buffer;
+mod compact;
+pub mod delete_groups;
 pub mod fetch_response;
 pub mod frame;
+pub mod offset_commit;
+pub mod offset_fetch;
 pub mod request_header;
 pub mod response;

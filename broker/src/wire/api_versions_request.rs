@@ -2,7 +2,8 @@
 //!
 //! Version 5 says which cluster and node the client means to reach, so that a client with stale addresses finds out.
 
-use anyhow::{Context, Result};
+use super::compact::{int32, nullable_string, skip_tagged_fields};
+use anyhow::Result;
 use kafka_protocol::messages::ApiVersionsRequest as RequestOfTheCrate;
 use kafka_protocol::protocol::buf::ByteBuf;
 use kafka_protocol::protocol::{Decodable, HeaderVersion, StrBytes};
@@ -41,38 +42,14 @@ impl Decodable for ApiVersionsRequest {
             });
         }
         let request = Self {
-            client_software_name: compact_string(buffer)?.unwrap_or_default(),
-            client_software_version: compact_string(buffer)?.unwrap_or_default(),
-            cluster_id: compact_string(buffer)?,
-            node_id: i32::from_be_bytes(buffer.try_get_bytes(4)?.as_ref().try_into()?),
+            client_software_name: nullable_string(buffer)?.unwrap_or_default(),
+            client_software_version: nullable_string(buffer)?.unwrap_or_default(),
+            cluster_id: nullable_string(buffer)?,
+            node_id: int32(buffer)?,
         };
-        for _ in 0..unsigned_varint(buffer)? {
-            let _tag = unsigned_varint(buffer)?;
-            let size = unsigned_varint(buffer)? as usize;
-            buffer.try_get_bytes(size)?;
-        }
+        skip_tagged_fields(buffer)?;
         Ok(request)
     }
-}
-
-/// A length plus one and that many bytes; length zero is null.
-fn compact_string<B: ByteBuf>(buffer: &mut B) -> Result<Option<StrBytes>> {
-    match (unsigned_varint(buffer)? as usize).checked_sub(1) {
-        None => Ok(None),
-        Some(length) => Ok(Some(StrBytes::from_utf8(buffer.try_get_bytes(length)?)?)),
-    }
-}
-
-fn unsigned_varint<B: ByteBuf>(buffer: &mut B) -> Result<u32> {
-    let mut value: u64 = 0;
-    for shift in [0, 7, 14, 21, 28] {
-        let byte = *buffer.try_get_bytes(1)?.first().context("a byte was taken")?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(u32::try_from(value)?);
-        }
-    }
-    anyhow::bail!("a varint is longer than 5 bytes")
 }
 
 #[cfg(test)]

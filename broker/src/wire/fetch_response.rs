@@ -4,6 +4,7 @@
 //! is encoded by the crate with empty records, whose length is then replaced by the true one, and the records follow
 //! as a piece of their own. The tests hold every version against the crate's own encoding.
 
+use super::compact::put_unsigned_varint;
 use super::response::{EncodeError, FrameBuilder};
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::FetchResponse;
@@ -115,15 +116,6 @@ fn put_array_length(buffer: &mut BytesMut, length: usize, version: i16) {
     } else {
         buffer.put_i32(i32::try_from(length).expect("a response holds no more elements than its request"));
     }
-}
-
-fn put_unsigned_varint(buffer: &mut BytesMut, value: usize) {
-    let mut rest = value;
-    while rest >= 0x80 {
-        buffer.put_u8((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    buffer.put_u8(rest as u8);
 }
 
 #[cfg(test)]
