@@ -102,7 +102,7 @@ pub struct ClassicMemberDescription {
     pub metadata: Bytes,
     /// What the leader assigned to it; empty unless the group is stable.
     pub assignment: Bytes,
-    /// While members are joining: whether the group still waits for this one, and for how long it has.
+    /// For how long the group has waited for this one to join or to ask for its assignment, where it does.
     pub awaited_for: Option<Duration>,
 }
 

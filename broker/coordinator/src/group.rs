@@ -80,7 +80,7 @@ impl Group {
     /// All its records are applied: the sessions of its members begin.
     pub(crate) fn loaded(&mut self, group_id: &GroupId, env: &Environment<'_>, output: &mut Output) {
         match self {
-            Self::Classic(group) => group.loaded(group_id, env, output),
+            Self::Classic(group) => group.loaded(env, output),
             Self::Consumer(group) => group.loaded(group_id, env, output),
         }
     }
@@ -96,7 +96,7 @@ impl Group {
     /// Does what was due by now.
     pub(crate) fn on_deadline(&mut self, group_id: &GroupId, env: &Environment<'_>, output: &mut Output) {
         match self {
-            Self::Classic(group) => group.on_deadline(group_id, env, output),
+            Self::Classic(group) => group.on_deadline(env, output),
             Self::Consumer(group) => group.on_deadline(group_id, env, output),
         }
     }
@@ -117,6 +117,14 @@ impl Group {
         match self {
             Self::Classic(group) => group.is_subscribed_to(topic),
             Self::Consumer(group) => group.is_subscribed_to(topic),
+        }
+    }
+
+    /// The record that says that nobody is left, where it could not be written when that happened.
+    pub(crate) fn unwritten_end(&self) -> Option<Record> {
+        match self {
+            Self::Classic(group) => group.unwritten_end(),
+            Self::Consumer(_) => None,
         }
     }
 

@@ -80,7 +80,7 @@ impl GroupShard {
         match record {
             Record::OffsetCommit { group_id, topic, partition, value } => {
                 if value.is_some() && self.groups.get(group_id).is_none() {
-                    self.groups.insert(group_id, Group::Classic(classic::ClassicGroup::default()));
+                    self.groups.insert(group_id, Group::Classic(classic::ClassicGroup::new(group_id)));
                 }
                 if value.is_some() && !self.groups.is_recorded(group_id) {
                     self.groups.recorded(group_id, offset);
@@ -160,12 +160,17 @@ impl GroupShard {
         env: &Environment<'_>,
         output: &mut Output,
     ) {
+        let settings = env.settings;
+        let sessions = settings.group_min_session_timeout_ms..=settings.group_max_session_timeout_ms;
+        if !sessions.contains(&request.session_timeout_ms) {
+            return output.reply(reply_to, Reply::JoinGroup(Err(GroupError::InvalidSessionTimeout)));
+        }
         match self.groups.get(&request.group_id) {
             Some(Group::Consumer(group)) if !group.is_empty() => {
                 consumer::join_classic(&mut self.groups, request, reply_to, env, output);
             }
             Some(Group::Classic(_) | Group::Consumer(_)) | None => {
-                classic::join(&mut self.groups, request, reply_to, env, output);
+                classic::join(&mut self.groups, &request, reply_to, env, output);
             }
         }
     }
@@ -181,7 +186,7 @@ impl GroupShard {
             Some(group) if group.is_empty() => {
                 output.reply(reply_to, Reply::SyncGroup(Err(unknown_group(&request.group_id))));
             }
-            Some(Group::Classic(group)) => group.sync(request, reply_to, env, output),
+            Some(Group::Classic(group)) => group.sync(&request, reply_to, env, output),
             Some(Group::Consumer(_)) => {
                 consumer::sync_classic(&mut self.groups, request, reply_to, env, output);
             }
@@ -217,7 +222,7 @@ impl GroupShard {
     ) {
         match self.groups.get_mut(&request.group_id) {
             Some(Group::Classic(group)) => {
-                let results = group.leave(request, env, output);
+                let results = group.leave(&request, env, output);
                 output.reply(reply_to, Reply::LeaveGroup(Ok(results)));
             }
             Some(Group::Consumer(_)) => {

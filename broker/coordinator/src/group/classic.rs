@@ -1,152 +1,173 @@
-//! Groups of the classic protocol, in which a member (the leader) assigns.
+//! Groups of the classic protocol, in which a member, the leader, assigns.
+//!
+//! ```text
+//!            first join              delay over, or all have joined           leader's SyncGroup is applied
+//!   Empty ───────────► PreparingRebalance ───────────► CompletingRebalance ───────────► Stable
+//!     ▲                    │    ▲  ▲                            │                          │
+//!     └── nobody is left ──┘    │  └── a member comes or goes ──┘                          │
+//!                               └───────────── a member comes, goes or changes ────────────┘
+//! ```
+//!
+//! Of this, only two things persist: that everybody has its assignment (Stable), and that nobody is left (Empty). A
+//! group that is loaded is therefore one or the other, and members that were in between join again. *Stable is reached
+//! by [`apply`] alone*: until the leader's assignment is in the log the group stands in CompletingRebalance, so after a
+//! refused append members just come back. How many members have joined, who waits for an answer and when a session ends
+//! is never written.
+//!
+//! Source: ClassicGroup.java, GroupMetadataManager.java (`classicGroup*`).
 
+mod commit;
+mod describe;
+mod join;
+mod leave;
+mod member;
+mod membership;
+mod protocols;
+mod rebalance;
+mod recorded;
+mod session;
+mod static_member;
+mod subscription;
+mod sync;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use storage::ids::Offset;
+use storage::ids::TimestampMs;
 
-use super::Group;
-use super::OffsetAge;
-use super::table::Groups;
-use crate::description::{ClassicGroupDescription, GroupKind, GroupListing, GroupState};
-use crate::environment::Environment;
 use crate::error::GroupError;
-use crate::ids::GroupId;
-use crate::output::{Output, ReplyTo};
-use crate::record::ClassicGroupValue;
-use crate::request::{Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, Reply, SyncGroup};
+use crate::ids::{GenerationId, GroupId, InstanceId, MemberId};
+use crate::output::Output;
+use crate::request::Reply;
+pub(crate) use join::join;
+use member::Member;
+use recorded::Recorded;
+pub(crate) use recorded::apply;
+use static_member::Replacement;
 
-/// A group of the classic protocol.
-#[derive(Debug, Default)]
-pub(crate) struct ClassicGroup {}
-
-fn unserved() -> GroupError {
-    GroupError::UnsupportedVersion("the classic protocol is not served".to_owned())
+/// How a group stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It has no members, though some may have been sent back to join with an id.
+    Empty,
+    /// Members are joining, until `deadline` at the latest.
+    PreparingRebalance {
+        deadline: Duration,
+        /// How a group that was empty waits for more members to come.
+        initial: Option<InitialDelay>,
+    },
+    /// All have joined, and the leader assigns.
+    CompletingRebalance,
+    /// All have their assignment.
+    Stable,
 }
 
-/// JoinGroup to a classic group, to none, or to a consumer group without members.
-pub(crate) fn join(
-    groups: &mut Groups,
-    request: JoinGroup,
-    reply_to: ReplyTo,
-    env: &Environment<'_>,
-    output: &mut Output,
-) {
-    let _ = (groups, request, env);
-    output.reply(reply_to, Reply::JoinGroup(Err(unserved())));
+/// How a group that was empty waits for more members: a first time for the whole delay, then again as long as new ones
+/// keep coming, and not longer in all than a member may take to rejoin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct InitialDelay {
+    /// How long this time.
+    delay: Duration,
+    /// How much longer it may take in all.
+    remaining: Duration,
+    /// Whether anybody has come meanwhile.
+    is_member_added: bool,
 }
 
-/// Makes the record of a classic group true.
-pub(crate) fn apply(
-    groups: &mut Groups,
-    group_id: &GroupId,
-    value: Option<&ClassicGroupValue>,
-    offset: Offset,
-) {
-    let Some(_) = value else {
-        if matches!(groups.get(group_id), Some(Group::Classic(_))) {
-            groups.delete(group_id, offset);
-        }
-        return;
-    };
-    if !matches!(groups.get(group_id), Some(Group::Classic(_))) {
-        groups.insert(group_id, Group::Classic(ClassicGroup::default()));
-    }
-    groups.recorded(group_id, offset);
+/// A group of the classic protocol. A group that only keeps offsets is one too, and has never had a protocol type.
+///
+/// Invariants: `static_members` names exactly the members with an instance id; `leader` is a member, where there are
+/// members; `protocol_counts` says how many members support each protocol; `awaiting_join_count` is the number of
+/// members that wait for an answer to JoinGroup.
+#[derive(Debug)]
+pub(crate) struct ClassicGroup {
+    group_id: GroupId,
+    /// What persists of it.
+    record: Recorded,
+    state: State,
+    /// When it came to stand like this, by the wall clock.
+    state_timestamp: TimestampMs,
+    /// The same on [`crate::environment::Environment::monotonic`].
+    state_since: Duration,
+    generation_id: GenerationId,
+    protocol_type: Option<Arc<str>>,
+    protocol: Option<Arc<str>>,
+    leader: Option<MemberId>,
+    members: BTreeMap<MemberId, Member>,
+    static_members: BTreeMap<InstanceId, MemberId>,
+    protocol_counts: BTreeMap<Arc<str>, usize>,
+    awaiting_join_count: usize,
+    /// Who was sent back to join with an id, and until when it may.
+    pending_members: BTreeMap<MemberId, Duration>,
+    /// Who has joined and not asked for its assignment yet.
+    pending_sync: BTreeSet<MemberId>,
+    /// When those are removed.
+    sync_deadline: Option<Duration>,
+    /// The topics that members of protocol type `consumer` read, or `None` where they did not say so.
+    subscribed_topics: Option<BTreeSet<Arc<str>>>,
+    /// What becomes of a static member once the record is applied.
+    replacement: Option<Replacement>,
+    /// Nothing is due before this.
+    deadline: Option<Duration>,
 }
 
 impl ClassicGroup {
-    pub(crate) fn sync(
-        &mut self,
-        request: SyncGroup,
-        reply_to: ReplyTo,
-        env: &Environment<'_>,
-        output: &mut Output,
-    ) {
-        let _ = (request, env);
-        output.reply(reply_to, Reply::SyncGroup(Err(unserved())));
-    }
-
-    pub(crate) fn heartbeat(&mut self, request: &Heartbeat, env: &Environment<'_>) -> Result<(), GroupError> {
-        let _ = (request, env);
-        Err(unserved())
-    }
-
-    pub(crate) fn leave(
-        &mut self,
-        request: LeaveGroup,
-        env: &Environment<'_>,
-        output: &mut Output,
-    ) -> Vec<Result<(), GroupError>> {
-        let _ = (env, output);
-        request.members.iter().map(|_| Err(unserved())).collect()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        true
-    }
-
-    pub(crate) fn is_vacant(&self) -> bool {
-        true
-    }
-
-    pub(crate) fn committed(&mut self, high_watermark: Offset) {
-        let _ = high_watermark;
-    }
-
-    pub(crate) fn loaded(&mut self, group_id: &GroupId, env: &Environment<'_>, output: &mut Output) {
-        let _ = (group_id, env, output);
-    }
-
-    pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        None
-    }
-
-    pub(crate) fn on_deadline(&mut self, group_id: &GroupId, env: &Environment<'_>, output: &mut Output) {
-        let _ = (group_id, env, output);
-    }
-
-    pub(crate) fn check_commit(
-        &mut self,
-        request: &OffsetCommit,
-        env: &Environment<'_>,
-    ) -> Result<(), GroupError> {
-        let _ = (request, env);
-        if request.generation_id_or_member_epoch < 0 { Ok(()) } else { Err(GroupError::IllegalGeneration) }
-    }
-
-    pub(crate) fn check_offset_deletion(&self) -> Result<(), GroupError> {
-        Ok(())
-    }
-
-    pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
-        let _ = topic;
-        false
-    }
-
-    pub(crate) fn offset_age(&self) -> OffsetAge {
-        OffsetAge::SinceCommit
-    }
-
-    pub(crate) fn listing(&self, group_id: &GroupId) -> GroupListing {
-        GroupListing {
+    /// A group without members, as one that only keeps offsets.
+    pub(crate) fn new(group_id: &GroupId) -> Self {
+        Self {
             group_id: group_id.clone(),
-            protocol_type: "".into(),
-            state: GroupState::Empty,
-            kind: GroupKind::Classic,
+            record: Recorded::default(),
+            state: State::Empty,
+            state_timestamp: TimestampMs::NONE,
+            state_since: Duration::ZERO,
+            generation_id: GenerationId(0),
+            protocol_type: None,
+            protocol: None,
+            leader: None,
+            members: BTreeMap::new(),
+            static_members: BTreeMap::new(),
+            protocol_counts: BTreeMap::new(),
+            awaiting_join_count: 0,
+            pending_members: BTreeMap::new(),
+            pending_sync: BTreeSet::new(),
+            sync_deadline: None,
+            subscribed_topics: None,
+            replacement: None,
+            deadline: None,
         }
     }
 
-    pub(crate) fn describe(&self, monotonic: Duration) -> ClassicGroupDescription {
-        let _ = monotonic;
-        ClassicGroupDescription {
-            state: GroupState::Empty,
-            protocol_type: "".into(),
-            protocol: "".into(),
-            members: Vec::new(),
-        }
+    /// Whether it has no members.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state == State::Empty
     }
 
+    /// Whether it has no members, and nobody is about to become one.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.is_empty() && self.pending_members.is_empty()
+    }
+
+    /// Nothing is due before this moment.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// Makes sure that the group is looked at by `deadline`.
+    fn wake_by(&mut self, deadline: Duration) {
+        self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+    }
+
+    /// The shard is led elsewhere: whoever waits is to ask there.
     pub(crate) fn unload(&mut self, output: &mut Output) {
-        let _ = output;
+        self.awaiting_join_count = 0;
+        for member in self.members.values_mut() {
+            if let Some(reply_to) = member.awaiting_join.take() {
+                output.reply(reply_to, Reply::JoinGroup(Err(GroupError::NotCoordinator)));
+            }
+            if let Some(reply_to) = member.awaiting_sync.take() {
+                output.reply(reply_to, Reply::SyncGroup(Err(GroupError::NotCoordinator)));
+            }
+        }
     }
 }

@@ -16,6 +16,10 @@ impl GroupShard {
     /// more than one batch. Source: GroupCoordinatorShard.java.
     pub fn expire_offsets(&mut self, env: &Environment<'_>, output: &mut Output) {
         for (group_id, group) in self.groups.iter() {
+            if let Some(record) = group.unwritten_end() {
+                output.records.push(record);
+                continue;
+            }
             let age = group.offset_age();
             let mut is_any_left = false;
             for (topic, partitions) in self.offsets.of_group(group_id).into_iter().flatten() {
@@ -28,7 +32,7 @@ impl GroupShard {
                     }
                 }
             }
-            if !is_any_left && group.is_empty() && group.is_vacant() {
+            if !is_any_left && group.is_vacant() {
                 group.tombstones(group_id, &mut output.records);
             }
         }
