@@ -1,7 +1,10 @@
 //! The command line.
 
+mod client;
 pub mod config_reference;
+pub mod groups;
 pub mod serve;
+mod table;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -24,6 +27,14 @@ pub enum Command {
     Serve(ServeArguments),
     /// Print every configuration key with its type, range, default and meaning.
     Config(ConfigArguments),
+    /// Consumer groups: list, describe, reset, delete. Works on any Kafka broker.
+    Groups(groups::GroupsArguments),
+}
+
+/// The exit code for what a command failed with: 1, unless scripts can make something of another.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<groups::GroupRefusal>().map_or(1, groups::GroupRefusal::exit_code)
 }
 
 /// How a node is configured: the file first, then the environment (OTTLA_NUM_PARTITIONS=3), then --set.
@@ -35,6 +46,30 @@ pub struct ServeArguments {
     /// Set one key, over the file and the environment. May be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// What the commands that ask a cluster take: which, and how the answer is shown.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Cluster and output")]
+pub struct ClusterArguments {
+    /// Brokers to begin with, comma-separated.
+    #[arg(long, global = true, default_value = "localhost:9092", value_name = "HOST:PORT")]
+    pub bootstrap: String,
+    /// How long the command may take.
+    #[arg(long, global = true, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+    /// The form of the output.
+    #[arg(long, global = true, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
 }
 
 /// How the reference is printed.

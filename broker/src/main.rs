@@ -1,7 +1,7 @@
 //! The `ottla` binary: reads the command line and hands on.
 
 use clap::Parser;
-use ottla::cli::{Cli, Command, config_reference, serve};
+use ottla::cli::{self, Cli, Command, config_reference, groups, serve};
 use std::process::ExitCode;
 
 /// Reserves without committing, so that a count which a peer made up costs nothing until it is filled; see
@@ -14,12 +14,13 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config_reference::run(&arguments),
+        Command::Groups(arguments) => groups::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ottla: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(cli::exit_code(&error))
         }
     }
 }

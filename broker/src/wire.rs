@@ -4,6 +4,7 @@
 //! abuse, is here. Nothing in this module knows what a request means.
 
 pub mod api_versions_request;
+pub mod awaited;
 pub mod bounded_buffer;
 mod compact;
 pub mod delete_groups;

@@ -1,0 +1,232 @@
+//! The commands' client: it finds the brokers, and asks the one that knows.
+//!
+//! It speaks Kafka's protocol alone, so the commands work on Apache Kafka as they do on Ottla. One request is under way
+//! at a time; who calls bounds the whole by a deadline, and [`Client::trouble`] says what it was waiting for then.
+//!
+//! Absent: TLS, SASL, and brokers before Kafka 3.0 (a version that this client cannot speak is an error that says so).
+
+mod connection;
+mod coordinator;
+mod offsets;
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
+use kafka_protocol::protocol::{Request, StrBytes};
+
+use connection::Connection;
+pub(crate) use offsets::{OffsetAt, PartitionId};
+
+/// How long the client waits before it asks again. Larger: a command is slow while a cluster starts. Smaller: a broker
+/// that is starting is asked for nothing.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a broker could not be asked, or what it answered instead.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// None of the addresses answers.
+    #[error("no broker answers at {bootstrap} ({reason}); --bootstrap names another address")]
+    Unreachable {
+        /// The addresses.
+        bootstrap: String,
+        /// What the last one failed with.
+        reason: String,
+    },
+    /// The connection broke.
+    #[error("the connection to the broker at {address} failed: {source}")]
+    Io {
+        /// The broker's address.
+        address: String,
+        /// What failed.
+        source: std::io::Error,
+    },
+    /// The answer is none of Kafka's.
+    #[error("what listens at {address} answers something that is not the Kafka protocol ({reason})")]
+    Malformed {
+        /// The address.
+        address: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// The broker speaks other versions, or none.
+    #[error("the broker at {address} does not serve {api} in a version from {min} to {max}")]
+    Unsupported {
+        /// The broker's address.
+        address: String,
+        /// The API's name.
+        api: &'static str,
+        /// The first version that this client speaks.
+        min: i16,
+        /// The last.
+        max: i16,
+    },
+    /// The broker refused.
+    #[error("{what}: {error}")]
+    Refused {
+        /// What was asked of it.
+        what: String,
+        /// Its answer.
+        error: ResponseError,
+    },
+}
+
+/// One of the brokers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub(crate) struct Node {
+    /// Its `node.id`.
+    pub(crate) node_id: i32,
+    /// Where it listens.
+    pub(crate) address: String,
+}
+
+/// A request that the client knows how to write, by name.
+pub(crate) trait Call: Request {
+    /// The API's name.
+    const NAME: &'static str;
+    /// The versions in which the client fills the request and reads the response.
+    const SPOKEN: RangeInclusive<i16>;
+}
+
+macro_rules! calls {
+    ($($name:ident: $request:ident $spoken:expr;)*) => {
+        $(impl Call for kafka_protocol::messages::$request {
+            const NAME: &'static str = stringify!($name);
+            const SPOKEN: RangeInclusive<i16> = $spoken;
+        })*
+    };
+}
+
+calls! {
+    Metadata: MetadataRequest 4..=12;
+    ListOffsets: ListOffsetsRequest 2..=10;
+    FindCoordinator: FindCoordinatorRequest 4..=6;
+    ListGroups: ListGroupsRequest 3..=5;
+    DescribeGroups: DescribeGroupsRequest 4..=6;
+    ConsumerGroupDescribe: ConsumerGroupDescribeRequest 0..=1;
+    OffsetFetch: OffsetFetchRequest 8..=9;
+    OffsetCommit: OffsetCommitRequest 7..=9;
+    OffsetDelete: OffsetDeleteRequest 0..=0;
+    DeleteGroups: DeleteGroupsRequest 1..=2;
+}
+
+/// A client of one cluster.
+#[derive(Debug)]
+pub(crate) struct Client {
+    nodes: Vec<Node>,
+    connections: BTreeMap<String, Connection>,
+    trouble: Option<String>,
+}
+
+impl Client {
+    /// Asks the first of `bootstrap` (comma-separated addresses) that answers who the brokers are.
+    pub(crate) async fn connect(bootstrap: &str) -> Result<Self, ClientError> {
+        let mut reason = "there is no address".to_owned();
+        for address in bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()) {
+            let mut client = Self { nodes: Vec::new(), connections: BTreeMap::new(), trouble: None };
+            match client.metadata_from(address, &[]).await {
+                Ok(metadata) => {
+                    client.nodes = nodes(&metadata);
+                    return Ok(client);
+                }
+                Err(ClientError::Io { source, .. }) => reason = source.to_string(),
+                Err(other) => return Err(other),
+            }
+        }
+        Err(ClientError::Unreachable { bootstrap: bootstrap.to_owned(), reason })
+    }
+
+    /// The brokers of the cluster, by their ids.
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// What the client was last held up by, for who gives up waiting.
+    pub(crate) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Asks the broker at `address`, in the highest version that both speak.
+    pub(crate) async fn call<R: Call>(
+        &mut self,
+        address: &str,
+        request: &R,
+    ) -> Result<R::Response, ClientError> {
+        let mut connection = match self.connections.remove(address) {
+            Some(connection) => connection,
+            None => Connection::open(address).await?,
+        };
+        let response = connection.call(request).await?;
+        // A connection on which anything failed is not kept.
+        self.connections.insert(address.to_owned(), connection);
+        Ok(response)
+    }
+
+    /// Whether the broker at `address` serves this request in a version that the client speaks.
+    pub(crate) async fn serves<R: Call>(&mut self, address: &str) -> Result<bool, ClientError> {
+        if !self.connections.contains_key(address) {
+            self.connections.insert(address.to_owned(), Connection::open(address).await?);
+        }
+        Ok(self.connections.get(address).is_some_and(|connection| connection.version::<R>().is_ok()))
+    }
+
+    async fn metadata_from(
+        &mut self,
+        address: &str,
+        topics: &[&str],
+    ) -> Result<MetadataResponse, ClientError> {
+        let topic = |name: &&str| {
+            kafka_protocol::messages::metadata_request::MetadataRequestTopic::default()
+                .with_name(Some(StrBytes::from_string((*name).to_owned()).into()))
+        };
+        let request = MetadataRequest::default()
+            .with_topics(Some(topics.iter().map(topic).collect()))
+            .with_allow_auto_topic_creation(false);
+        self.call(address, &request).await
+    }
+
+    /// What the cluster knows of `topics`, from any broker that answers.
+    async fn metadata(&mut self, topics: &[&str]) -> Result<MetadataResponse, ClientError> {
+        let mut failure = None;
+        for node in self.nodes.clone() {
+            match self.metadata_from(&node.address, topics).await {
+                Ok(metadata) => {
+                    self.nodes = nodes(&metadata);
+                    return Ok(metadata);
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or(ClientError::Unreachable {
+            bootstrap: "any address".to_owned(),
+            reason: "the cluster names no broker".to_owned(),
+        }))
+    }
+
+    fn node(&self, id: BrokerId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.node_id == id.0)
+    }
+
+    /// Waits a little before the next attempt, and notes why.
+    async fn pause(&mut self, trouble: String) {
+        self.trouble = Some(trouble);
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+fn nodes(metadata: &MetadataResponse) -> Vec<Node> {
+    let mut nodes: Vec<Node> = metadata
+        .brokers
+        .iter()
+        .map(|broker| Node { node_id: broker.node_id.0, address: address(broker.host.as_str(), broker.port) })
+        .collect();
+    nodes.sort();
+    nodes
+}
+
+/// `host:port`, an IPv6 address in brackets.
+fn address(host: &str, port: i32) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
