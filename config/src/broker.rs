@@ -76,6 +76,20 @@ pub struct BrokerConfig {
     pub log_flush_offset_checkpoint_interval_ms: i32,
     /// How often segments are checked against their topic's retention.
     pub log_retention_check_interval_ms: i64,
+    /// Whether topics with `cleanup.policy=compact` are compacted on this node.
+    pub log_cleaner_enable: bool,
+    /// How many partitions are compacted at the same time.
+    pub log_cleaner_threads: i32,
+    /// How long the cleaner waits before it looks again, where no log was worth cleaning.
+    pub log_cleaner_backoff_ms: i64,
+    /// The most memory for the keys of the logs that are compacted at the same time.
+    pub log_cleaner_dedupe_buffer_size: i64,
+    /// The share of that memory that is filled with keys.
+    pub log_cleaner_io_buffer_load_factor: f64,
+    /// The size of the buffers through which logs are read for compaction.
+    pub log_cleaner_io_buffer_size: i32,
+    /// The most bytes that compaction reads and writes in a second.
+    pub log_cleaner_io_max_bytes_per_second: f64,
     /// When a record counts as stored.
     pub durability: Durability,
     /// Where `/health` and `/metrics` are served; none when off.
@@ -130,6 +144,13 @@ impl Default for BrokerConfig {
             num_recovery_threads_per_data_dir: 2,
             log_flush_offset_checkpoint_interval_ms: 5000,
             log_retention_check_interval_ms: 300_000,
+            log_cleaner_enable: true,
+            log_cleaner_threads: 1,
+            log_cleaner_backoff_ms: 15_000,
+            log_cleaner_dedupe_buffer_size: 134_217_728,
+            log_cleaner_io_buffer_load_factor: 0.9,
+            log_cleaner_io_buffer_size: 524_288,
+            log_cleaner_io_max_bytes_per_second: f64::MAX,
             durability: Durability::Flushed,
             http_listener: Some(Endpoint { host: "127.0.0.1".to_owned(), port: 9080 }),
             peer_listener: None,

@@ -46,8 +46,6 @@ pub struct Key {
     pub kafka_default: KafkaDefault,
     /// Who sets it, and when.
     pub scope: Scope,
-    /// Values that are valid and that this broker does not take; of a list, entries.
-    pub refused_values: &'static [RefusedValue],
     /// The broker's keys that give a topic's or a group's key its default, the first that is set wins; empty for other keys.
     pub synonyms: &'static [Synonym],
     /// Whether this broker does what the key says.
@@ -92,15 +90,6 @@ pub struct Synonym {
     pub name: &'static str,
     /// What its value is multiplied by to give the topic's, where both are numbers: 3,600,000 for hours to milliseconds.
     pub factor: i64,
-}
-
-/// A valid value that this broker does not take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RefusedValue {
-    /// The value, or the entry of a list.
-    pub value: &'static str,
-    /// Why, and what to do instead.
-    pub why: &'static str,
 }
 
 /// Whether this broker does what a key says.
@@ -221,11 +210,7 @@ impl Key {
     fn refusal(&self, value: &Value) -> Option<&'static str> {
         match self.support {
             Support::Refused { why } if !self.is_default(value) => Some(why),
-            Support::Honoured | Support::Inert { .. } | Support::Refused { .. } => self
-                .refused_values
-                .iter()
-                .find(|refused| holds(value, refused.value))
-                .map(|refused| refused.why),
+            Support::Honoured | Support::Inert { .. } | Support::Refused { .. } => None,
         }
     }
 
@@ -254,7 +239,6 @@ impl Key {
             default,
             kafka_default: KafkaDefault::Same,
             scope: Scope::BrokerReadOnly,
-            refused_values: &[],
             synonyms: &[],
             support: Support::Honoured,
             doc,
@@ -326,11 +310,6 @@ impl Key {
         self
     }
 
-    const fn refuses(mut self, values: &'static [RefusedValue]) -> Self {
-        self.refused_values = values;
-        self
-    }
-
     const fn synonyms(mut self, synonyms: &'static [Synonym]) -> Self {
         self.synonyms = synonyms;
         self
@@ -344,15 +323,5 @@ impl Key {
     const fn differs(mut self, kafka: Option<&'static str>, why: &'static str) -> Self {
         self.kafka_default = KafkaDefault::Differs { value: kafka, why };
         self
-    }
-}
-
-/// Whether a value is that text, or a list with it among its entries.
-fn holds(value: &Value, text: &str) -> bool {
-    match value {
-        Value::List(entries) => entries.iter().any(|entry| entry == text),
-        Value::Boolean(_) | Value::Integer(_) | Value::Double(_) | Value::Text(_) => {
-            value.to_string() == text
-        }
     }
 }

@@ -159,9 +159,6 @@ fn sentences(key: &Key) -> String {
         let value = value.map_or("unset".to_owned(), |value| format!("{value:?}"));
         out.push_str(&format!(" Apache Kafka's default is {value}; here it is another, since {why}."));
     }
-    for refused in key.refused_values {
-        out.push_str(&format!(" Not accepted: {} ({}).", refused.value, refused.why));
-    }
     if let Some((first, others)) = key.synonyms.split_first() {
         out.push_str(&format!(" Its default is the broker's {}", first.name));
         for other in others {

@@ -1,7 +1,7 @@
 //! Storage: the data directory, its housekeeping, and the broker's defaults for the settings of topics.
 
 use super::Key;
-use super::topic::{COMPACTION, COMPRESSION_TYPES, POLICIES, TIMESTAMP_TYPES, UNCLEAN};
+use super::topic::{COMPRESSION_TYPES, POLICIES, TIMESTAMP_TYPES, UNCLEAN};
 use crate::value::Rule::{AtLeast, Between, BetweenOr, ListOf, OneOf};
 use crate::value::ValueType::{Boolean, Double, Int, List, Long, String};
 
@@ -59,10 +59,55 @@ pub(super) static KEYS: &[Key] = &[
         "How often such producers are looked for.",
     )
     .rule(AtLeast(1)),
+    Key::broker(
+        "log.cleaner.enable",
+        Boolean,
+        Some("true"),
+        "Whether topics with cleanup.policy=compact are compacted on this node.",
+    ),
+    Key::dynamic(
+        "log.cleaner.threads",
+        Int,
+        Some("1"),
+        "How many partitions are compacted at the same time; they share the buffers and the bytes per second.",
+    )
+    .rule(AtLeast(0)),
+    Key::dynamic(
+        "log.cleaner.backoff.ms",
+        Long,
+        Some("15000"),
+        "How long the cleaner waits before it looks again, where no log was worth cleaning.",
+    )
+    .rule(AtLeast(0)),
+    Key::dynamic(
+        "log.cleaner.dedupe.buffer.size",
+        Long,
+        Some("134217728"),
+        "The most memory for the keys of the logs that are compacted, 24 bytes a key; what does not fit waits for the \
+         next round.",
+    ),
+    Key::dynamic(
+        "log.cleaner.io.buffer.load.factor",
+        Double,
+        Some("0.9"),
+        "The share of log.cleaner.dedupe.buffer.size that is filled with keys.",
+    ),
+    Key::dynamic(
+        "log.cleaner.io.buffer.size",
+        Int,
+        Some("524288"),
+        "The size of the buffers through which logs are read for compaction; a larger batch makes one grow.",
+    )
+    .rule(AtLeast(0)),
+    Key::dynamic(
+        "log.cleaner.io.max.bytes.per.second",
+        Double,
+        Some("1.7976931348623157E308"),
+        "The most bytes that compaction reads and writes in a second, summed.",
+    ),
     // From here on: defaults of topics. Each says whose; the topic's row says what it does.
     Key::dynamic("log.cleanup.policy", List, Some("delete"), "The default of a topic's cleanup.policy.")
-        .rule(ListOf(POLICIES))
-        .refuses(COMPACTION),
+        .rule(ListOf(POLICIES)),
     Key::dynamic("log.retention.bytes", Long, Some("-1"), "The default of a topic's retention.bytes."),
     Key::dynamic("log.retention.ms", Long, None, "The default of a topic's retention.ms.").rule(AtLeast(-1)),
     Key::broker("log.retention.minutes", Int, None, "What log.retention.ms is when it is unset, in minutes.")

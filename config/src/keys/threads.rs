@@ -11,7 +11,6 @@ const HOUSEKEEPING: &str = "housekeeping begins with the broker";
 const QUOTAS: &str = "there are no quotas yet";
 const PURGATORY: &str = "requests that wait have a deadline each, and no purgatory to clear";
 const METRICS: &str = "metrics are served over HTTP, at ottla.http.listener";
-const CLEANER: &str = "compacted topics are not there yet";
 const LEGACY: &str = "Apache Kafka 4 has no such key either";
 const JAVA: &str = "this broker cannot load Java classes, and would not enforce what this one does";
 const PROVIDERS: &str = "values are taken as they stand; write them out, or give them by environment";
@@ -49,13 +48,6 @@ pub(super) static KEYS: &[Key] = &[
     Key::inert("metrics.recording.level", String, Some("INFO"), METRICS),
     Key::inert("metrics.sample.window.ms", Long, Some("30000"), METRICS),
     Key::inert("telemetry.max.bytes", Int, Some("1048576"), METRICS),
-    Key::inert("log.cleaner.backoff.ms", Long, Some("15000"), CLEANER),
-    Key::inert("log.cleaner.dedupe.buffer.size", Long, Some("134217728"), CLEANER),
-    Key::inert("log.cleaner.enable", Boolean, Some("true"), CLEANER),
-    Key::inert("log.cleaner.io.buffer.load.factor", Double, Some("0.9"), CLEANER),
-    Key::inert("log.cleaner.io.buffer.size", Int, Some("524288"), CLEANER),
-    Key::inert("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"), CLEANER),
-    Key::inert("log.cleaner.threads", Int, Some("1"), CLEANER),
     Key::inert("log.message.downconversion.enable", Boolean, None, LEGACY),
     Key::inert("log.message.format.version", String, None, LEGACY),
     Key::refused("log.message.timestamp.difference.max.ms", Long, None, TIMESTAMPS),

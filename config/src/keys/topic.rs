@@ -3,15 +3,9 @@
 //! [`of_topic`](super::of_topic) is also what DescribeConfigs answers for a topic, so every key of Kafka's is here,
 //! those of features that this broker does not have among them. Source: LogConfig.java, TopicConfig.java.
 
-use super::{Key, RefusedValue, Support, Synonym};
+use super::{Key, Support, Synonym};
 use crate::value::Rule::{AtLeast, Between, BetweenOr, ListOf, OneOf};
 use crate::value::ValueType::{Boolean, Double, Int, List, Long, String};
-
-/// What `cleanup.policy` may not contain; empty once topics can be compacted.
-pub(super) const COMPACTION: &[RefusedValue] = &[RefusedValue {
-    value: "compact",
-    why: "compacted topics are not there yet; use delete, or empty text to keep everything",
-}];
 
 pub(super) const COMPRESSION_TYPES: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 pub(super) const POLICIES: &[&str] = &["compact", "delete"];
@@ -46,7 +40,6 @@ pub(super) static KEYS: &[Key] = &[
          neither.",
     )
     .rule(ListOf(POLICIES))
-    .refuses(COMPACTION)
     .synonyms(&[of("log.cleanup.policy")]),
     Key::topic(
         "retention.ms",
@@ -163,12 +156,11 @@ pub(super) static KEYS: &[Key] = &[
     Key::topic("compression.zstd.level", Int, "3", "The level when compression.type is zstd.")
         .rule(Between(-131_072, 22))
         .synonyms(&[of("compression.zstd.level")]),
-    // The next four say nothing about a topic that is not compacted, and so are honoured on one.
     Key::topic(
         "delete.retention.ms",
         Long,
         "86400000",
-        "How long a compacted topic shows that a key was deleted.",
+        "How long a compacted topic shows that a key was deleted, from the compaction that first met it on.",
     )
     .rule(AtLeast(0))
     .synonyms(&[of("log.cleaner.delete.retention.ms")]),
@@ -184,7 +176,8 @@ pub(super) static KEYS: &[Key] = &[
         "max.compaction.lag.ms",
         Long,
         MAX,
-        "The longest time that a record of a compacted topic waits for compaction.",
+        "The longest time that a record of a compacted topic waits for compaction. It also ends a segment, as segment.ms \
+         does.",
     )
     .rule(AtLeast(1))
     .synonyms(&[of("log.cleaner.max.compaction.lag.ms")]),

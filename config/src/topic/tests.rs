@@ -112,15 +112,16 @@ fn settings_that_kafka_4_removed_are_unknown() {
 }
 
 #[test]
-fn compacted_topic_is_refused_for_now() {
-    for policy in ["compact", "compact,delete", "delete, compact"] {
-        assert_eq!(
-            message("cleanup.policy", policy),
-            format!(
-                "cleanup.policy={policy} is not supported: compacted topics are not there yet; use delete, or empty \
-                 text to keep everything"
-            )
-        );
+fn policies_are_compact_delete_both_or_neither() {
+    for (policy, compact, delete) in [
+        ("compact", true, false),
+        ("delete", false, true),
+        ("compact,delete", true, true),
+        ("delete, compact", true, true),
+        ("", false, false),
+    ] {
+        let config = resolve(&[("cleanup.policy", policy)]).unwrap();
+        assert_eq!(config.cleanup_policy, CleanupPolicy { compact, delete }, "{policy}");
     }
 }
 

@@ -74,15 +74,6 @@ fn key_of_a_topic_names_the_key_of_the_broker() {
 }
 
 #[test]
-fn compaction_is_refused_in_one_sentence() {
-    assert_eq!(
-        sentence("log.cleanup.policy=compact,delete"),
-        "--set: log.cleanup.policy=compact,delete is not supported: compacted topics are not there yet; use delete, or \
-         empty text to keep everything; remove it, or set it to delete"
-    );
-}
-
-#[test]
 fn what_would_weaken_security_is_refused() {
     for set in [
         "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
