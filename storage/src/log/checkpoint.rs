@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::disk::{Access, Disk, DiskError, DiskFile};
 use crate::ids::Offset;
 use crate::leader_epochs::LeaderEpochs;
-use crate::log_dir::files::{Unsynced, write_file};
+use crate::log_dir::files::{Unsynced, replace_file, write_file};
 use crate::segment::{FileKind, file_name};
 
 use super::Log;
@@ -63,6 +63,7 @@ impl<D: Disk> Log<D> {
         let disk = &self.shared.disk;
         let checkpointed = self.checkpointed.lock();
         self.write_indexes(checkpointed.recovery_point, unsynced)?;
+        self.write_aborted()?;
         for (offset, snapshot) in &state.snapshots {
             let path = self.directory.join(&file_name(*offset, SNAPSHOT_SUFFIX));
             write_file(disk, &path, snapshot)?;
@@ -92,13 +93,27 @@ impl<D: Disk> Log<D> {
             ];
             let changed = changed.into_iter().filter(|(is_changed, _)| *is_changed && is_sealed);
             changed.for_each(|(_, path)| unsynced.add_file(path));
-            if let Some(aborted) = self.aborted.read().encode(segment.base_offset) {
-                let path = segment.path(FileKind::AbortedTransactions);
-                write_file(disk, &path, &aborted)?;
-                unsynced.add_file(path);
-            }
         }
         Ok(())
+    }
+
+    /// Writes the indexes of aborted transactions that lack something. A crash leaves the old or the new one, since what is
+    /// below the recovery point is not looked for again; and each is in its place when this returns, since compaction may
+    /// put others there later.
+    fn write_aborted(&self) -> Result<(), DiskError> {
+        let unwritten = self.aborted.write().take_unwritten();
+        let suffix = FileKind::AbortedTransactions.suffix();
+        let mut outcome = Ok(());
+        for (base_offset, content) in unwritten {
+            let path = self.directory.join(&file_name(base_offset, suffix));
+            if outcome.is_ok() {
+                outcome = replace_file(&self.shared.disk, &path, &content);
+            }
+            if outcome.is_err() {
+                self.aborted.write().put_back(base_offset);
+            }
+        }
+        outcome
     }
 
     /// The state is synced: the recovery point moves there. Answers the snapshots that are of no use any more.

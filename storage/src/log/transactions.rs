@@ -1,6 +1,6 @@
 //! The aborted transactions of a log by segment, as its `.txnindex` files have them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aborted_transactions::{AbortedTransaction, AbortedTransactions};
 use crate::ids::Offset;
@@ -9,6 +9,8 @@ use crate::ids::Offset;
 #[derive(Debug, Default)]
 pub(crate) struct AbortedBySegment {
     segments: BTreeMap<Offset, AbortedTransactions>,
+    /// The segments of which the file lacks something.
+    unwritten: BTreeSet<Offset>,
 }
 
 impl AbortedBySegment {
@@ -21,6 +23,7 @@ impl AbortedBySegment {
     /// Adds a transaction whose marker was just appended to the segment.
     pub(crate) fn push(&mut self, base_offset: Offset, aborted: AbortedTransaction) {
         self.segments.entry(base_offset).or_default().push(aborted);
+        self.unwritten.insert(base_offset);
     }
 
     pub(crate) fn collect(&self, from: Offset, upper_bound: Offset) -> Vec<AbortedTransaction> {
@@ -40,12 +43,24 @@ impl AbortedBySegment {
         self.segments.values_mut().for_each(|aborted| aborted.truncate_from(offset));
     }
 
-    /// The file of a segment, or `None` where it has none.
-    pub(crate) fn encode(&self, base_offset: Offset) -> Option<Vec<u8>> {
-        self.segments.get(&base_offset).map(AbortedTransactions::encode)
+    /// The files that lack something, by the base offsets of their segments. They count as written from here on.
+    pub(crate) fn take_unwritten(&mut self) -> Vec<(Offset, Vec<u8>)> {
+        let unwritten = std::mem::take(&mut self.unwritten).into_iter();
+        unwritten.filter_map(|base| Some((base, self.segments.get(&base)?.encode()))).collect()
+    }
+
+    /// The file of that segment was not written after all.
+    pub(crate) fn put_back(&mut self, base_offset: Offset) {
+        self.unwritten.insert(base_offset);
+    }
+
+    /// Whether markers in that segment end aborted transactions.
+    pub(crate) fn has_any(&self, base_offset: Offset) -> bool {
+        self.segments.contains_key(&base_offset)
     }
 
     pub(crate) fn remove(&mut self, base_offset: Offset) {
         self.segments.remove(&base_offset);
+        self.unwritten.remove(&base_offset);
     }
 }
