@@ -238,11 +238,17 @@ fn put_bytes(into: &mut Vec<u8>, bytes: Option<&[u8]>) {
 }
 
 /// A zigzag integer in groups of seven bits, least significant first.
-fn put_varint(into: &mut Vec<u8>, value: i64) {
+pub(crate) fn put_varint(into: &mut Vec<u8>, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)) as u64;
     while rest >= 0x80 {
         into.push((rest & 0x7f) as u8 | 0x80);
         rest >>= 7;
     }
     into.push(rest as u8);
+}
+
+/// How many bytes [`put_varint`] takes for a value.
+pub(crate) fn varint_len(value: i64) -> usize {
+    let zigzag = ((value << 1) ^ (value >> 63)) as u64;
+    (64 - zigzag.leading_zeros() as usize).div_ceil(7).max(1)
 }

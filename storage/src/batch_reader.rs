@@ -3,11 +3,12 @@
 use crate::batch::{BatchHeader, HEADER_LEN, check};
 use crate::disk::{DiskError, DiskFile};
 
-/// The bytes of one read. Smaller costs system calls, larger costs memory for each partition that is opened.
-const READ_BYTES: usize = 256 * 1024;
+/// The bytes of one read, where nobody says another number. Smaller costs system calls, larger costs memory for each
+/// partition that is opened.
+pub(crate) const READ_BYTES: usize = 256 * 1024;
 
 /// What stands at the reader's position.
-pub(super) enum Next<'a> {
+pub(crate) enum Next<'a> {
     /// A whole batch.
     Batch(BatchHeader, &'a [u8]),
     /// The end of the file, or zeros.
@@ -17,34 +18,36 @@ pub(super) enum Next<'a> {
 }
 
 /// Reads batches from a file.
-pub(super) struct BatchReader<'a, F: DiskFile> {
+pub(crate) struct BatchReader<'a, F: DiskFile> {
     file: &'a F,
     /// Of the next batch.
     position: u64,
     len: u64,
+    read_bytes: usize,
     buffer: Vec<u8>,
     /// Where in the file the buffer starts.
     buffer_position: u64,
 }
 
 impl<'a, F: DiskFile> BatchReader<'a, F> {
-    pub(super) fn new(file: &'a F, position: u64, len: u64) -> Self {
-        Self { file, position, len, buffer: Vec::new(), buffer_position: position }
+    /// Reads from `position` to `len` (exclusive), `read_bytes` or the largest batch at a time.
+    pub(crate) fn new(file: &'a F, position: u64, len: u64, read_bytes: usize) -> Self {
+        Self { file, position, len, read_bytes, buffer: Vec::new(), buffer_position: position }
     }
 
     /// Where the next batch starts, which is where the batches so far end.
-    pub(super) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
-    pub(super) fn seek(&mut self, position: u64) {
+    pub(crate) fn seek(&mut self, position: u64) {
         self.position = position;
         self.buffer_position = position;
         self.buffer.clear();
     }
 
     /// The next batch, where `is_plausible` takes its header. The position moves behind a whole batch only.
-    pub(super) fn next(
+    pub(crate) fn next(
         &mut self,
         is_plausible: impl Fn(&BatchHeader) -> bool,
     ) -> Result<Next<'_>, DiskError> {
@@ -89,7 +92,7 @@ impl<'a, F: DiskFile> BatchReader<'a, F> {
             return Ok(());
         }
         self.buffer_position = self.position;
-        self.buffer.resize(count.max(READ_BYTES), 0);
+        self.buffer.resize(count.max(self.read_bytes), 0);
         let filled = self.file.read_at(self.position, &mut self.buffer)?;
         self.buffer.truncate(filled);
         Ok(())

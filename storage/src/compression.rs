@@ -40,6 +40,15 @@ impl Codec {
         }
     }
 
+    /// The level at which records are compressed where no topic says another: Kafka's defaults.
+    #[must_use]
+    pub fn default_level(self) -> i32 {
+        match self {
+            Self::Zstd => 3,
+            Self::None | Self::Gzip | Self::Snappy | Self::Lz4 => -1,
+        }
+    }
+
     /// The number in a batch's attributes.
     #[must_use]
     pub fn number(self) -> i16 {

@@ -77,6 +77,30 @@ pub enum ReadError {
     Disk(#[from] DiskError),
 }
 
+/// Why a round of compaction ended early. The log is whole then; what the round did so far, it keeps.
+#[derive(Debug, thiserror::Error)]
+pub enum CleanError {
+    /// It was told to stop, or the log was deleted.
+    #[error("compaction was stopped")]
+    Stopped,
+    /// A batch cannot be read, so that nothing of the log may be taken for old.
+    #[error("{} is damaged at byte {position}: {problem}", path.display())]
+    Unreadable {
+        /// The segment's file.
+        path: PathBuf,
+        /// Where the batch starts.
+        position: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The disk failed while the log was read.
+    #[error(transparent)]
+    Read(DiskError),
+    /// The disk is full or failed while a segment was written. Unless it was only full, the log directory is offline.
+    #[error(transparent)]
+    Write(DiskError),
+}
+
 /// Why a log directory cannot be opened. Each is one sentence for the person who starts the node.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

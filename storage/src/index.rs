@@ -11,7 +11,7 @@
 //! The newest entries stay in memory and are appended to the file at a checkpoint, at a roll and at a stop. A sealed
 //! segment's entries are found by a binary search of reads in the file. Absent: mappings of index files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use parking_lot::RwLock;
 
@@ -184,10 +184,9 @@ impl<E: Entry> SparseIndex<E> {
     }
 
     /// The last entry for which `is_low` holds, which must hold for a prefix of the entries.
-    pub(crate) fn last_where<D: Disk>(
+    pub(crate) fn last_where<F: DiskFile>(
         &self,
-        disk: &D,
-        path: impl FnOnce() -> PathBuf,
+        open: impl FnOnce() -> Result<F, DiskError>,
         is_low: impl Fn(E) -> bool,
     ) -> Result<Option<E>, DiskError> {
         let in_file = {
@@ -201,7 +200,7 @@ impl<E: Entry> SparseIndex<E> {
         if in_file == 0 {
             return Ok(None);
         }
-        let file = match disk.open(&path(), Access::Read) {
+        let file = match open() {
             Ok(file) => file,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),

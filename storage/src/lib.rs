@@ -17,7 +17,9 @@
 pub mod aborted_transactions;
 pub mod batch;
 pub mod batch_builder;
+mod batch_reader;
 pub mod checkpoint;
+pub mod compaction;
 pub mod compression;
 pub mod disk;
 pub mod error;

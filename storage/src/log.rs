@@ -26,9 +26,11 @@ use crate::segment::{PartitionDirectory, Segment};
 
 mod append;
 mod checkpoint;
+mod cleaning;
 mod flush;
 mod lookup;
 mod read;
+mod replace;
 mod retain;
 mod roll;
 mod transactions;
@@ -43,7 +45,7 @@ pub(crate) use append::aborted_by;
 pub(crate) use checkpoint::{CheckpointedLog, LEADER_EPOCHS, SNAPSHOT_SUFFIX};
 pub(crate) use flush::{FlushWork, SegmentFlush};
 pub(crate) use read::{Walked, walk};
-pub(crate) use retain::{DELETED_SUFFIX, remove_if_there};
+pub(crate) use retain::remove_if_there;
 pub(crate) use roll::PARTITION_METADATA;
 pub(crate) use transactions::AbortedBySegment;
 
@@ -64,12 +66,20 @@ pub struct Log<D: Disk> {
     epochs: RwLock<LeaderEpochs>,
     aborted: RwLock<AbortedBySegment>,
     append: Mutex<Appender<D>>,
+    /// Held by who takes sealed segments out of the list or replaces them. Before all other locks.
+    sealed: Mutex<()>,
     flush: Mutex<flush::FlushState<D>>,
     /// Whether the flusher knows that there is something to flush.
     is_queued: AtomicBool,
     /// Bytes of the last flush, from which the size of the blocks that are zeroed ahead follows.
     last_flush_bytes: AtomicU64,
     is_deleted: AtomicBool,
+    /// Exclusive: what a crash leaves of the recovery point.
+    durable_recovery_point: AtomicI64,
+    /// Exclusive: everything below went through compaction. -1 where nothing did.
+    cleaned_end_offset: AtomicI64,
+    /// One round of compaction at a time.
+    cleaning: Mutex<()>,
     /// One checkpoint at a time; what it holds is the end of the log at the last one.
     checkpointed: Mutex<CheckpointedLog>,
     /// Segments that retention took out of the log, until their files are removed.
@@ -121,10 +131,14 @@ impl<D: Disk> Log<D> {
             epochs: RwLock::new(state.epochs),
             aborted: RwLock::new(state.aborted),
             append: Mutex::new(state.appender),
+            sealed: Mutex::default(),
             flush: Mutex::default(),
             is_queued: AtomicBool::new(false),
             last_flush_bytes: AtomicU64::new(0),
             is_deleted: AtomicBool::new(false),
+            durable_recovery_point: AtomicI64::new(state.checkpointed.recovery_point.0),
+            cleaned_end_offset: AtomicI64::new(-1),
+            cleaning: Mutex::default(),
             checkpointed: Mutex::new(state.checkpointed),
             removed: Mutex::default(),
         }

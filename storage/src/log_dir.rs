@@ -4,6 +4,7 @@
 //! .lock                               held by the process that uses the directory
 //! meta.properties                     whose it is: cluster, node, directory; and the version of our format
 //! recovery-point-offset-checkpoint    per partition: where a start begins to read
+//! cleaner-offset-checkpoint           per compacted partition: where the part begins that compaction has not seen
 //! log-start-offset-checkpoint         per partition: the start, where it is above the first segment's
 //! replication-offset-checkpoint       per partition: the high watermark
 //! .kafka_cleanshutdown                there after a clean stop
@@ -46,6 +47,7 @@ pub(crate) use shared::Shared;
 
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
+const CLEANED_ENDS: &str = "cleaner-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 
 /// A checkpoint of offsets is never read beyond this: a million partitions with long names.
@@ -55,8 +57,8 @@ const CHECKPOINT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub struct LogDir<D: Disk> {
     shared: Arc<Shared<D>>,
     logs: RwLock<BTreeMap<TopicPartition, Arc<Log<D>>>>,
-    /// One checkpoint at a time, and no deletion meanwhile. Holds the log start offsets that were written last.
-    checkpointing: Mutex<BTreeMap<TopicPartition, Offset>>,
+    /// One checkpoint at a time, and no deletion meanwhile. Holds what was written last.
+    checkpointing: Mutex<stop::Written>,
     flusher: Mutex<Option<JoinHandle<()>>>,
     /// Of the stop before this start, where it was clean and nothing was written since.
     clean_stop: Option<BrokerEpoch>,
@@ -183,8 +185,10 @@ impl<D: Disk> LogDir<D> {
     /// # Errors
     /// The disk failed.
     pub fn delete_log(&self, partition: &TopicPartition) -> Result<(), DiskError> {
-        let _no_checkpoint = self.checkpointing.lock();
+        let mut written = self.checkpointing.lock();
         let Some(log) = self.logs.write().remove(partition) else { return Ok(()) };
+        // Before the directory goes: another log of this name must not be taken for clean.
+        self.write_cleaned_ends(&mut written)?;
         let name = format!("{partition}.{}-delete", uuid::Uuid::new_v4().simple());
         let target = self.shared.path.join(name);
         self.shared.flusher.between_rounds(|| log.delete(&target))

@@ -22,6 +22,7 @@ use std::borrow::Cow;
 use thiserror::Error;
 
 use crate::batch::{BatchError, BatchHeader, field};
+use crate::batch_builder::{put_varint, varint_len};
 use crate::compression::{Codec, DecompressError, decompress};
 use crate::ids::{Offset, TimestampMs};
 
@@ -148,6 +149,16 @@ impl<'a> Records<'a> {
     }
 }
 
+impl<'a> Records<'a> {
+    /// The next record with the bytes that it takes, its length included.
+    pub fn next_with_bytes(&mut self) -> Option<(Result<Record<'a>, RecordFault>, &'a [u8])> {
+        let before = self.rest;
+        let record = self.next()?;
+        let len = before.len().saturating_sub(self.rest.len());
+        Some((record, before.get(..len).unwrap_or(before)))
+    }
+}
+
 impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, RecordFault>;
 
@@ -177,6 +188,12 @@ pub struct BatchRecords<'a> {
 }
 
 impl BatchRecords<'_> {
+    /// The bytes of the records, decompressed.
+    #[must_use]
+    pub fn area(&self) -> &[u8] {
+        &self.area
+    }
+
     /// The records, in order.
     #[must_use]
     pub fn iter(&self) -> Records<'_> {
@@ -224,6 +241,24 @@ pub fn records_of(batch: &[u8], cap: usize) -> Result<BatchRecords<'_>, RecordsE
         Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => Cow::Owned(decompress(codec, area, cap)?),
     };
     Ok(BatchRecords { header, area })
+}
+
+/// Appends a record for a batch whose base timestamp is `shift_ms` earlier than that of its own: the same record, but for
+/// the timestamp that is written relative to it.
+///
+/// # Errors
+/// [`RecordFault`] where the bytes are no record.
+pub(crate) fn put_rebased(bytes: &[u8], shift_ms: i64, into: &mut Vec<u8>) -> Result<(), RecordFault> {
+    let mut rest = bytes;
+    read_varint(&mut rest)?;
+    let (attributes, mut rest) = rest.split_first().ok_or(RecordFault::LengthMismatch)?;
+    let timestamp_delta = read_varlong(&mut rest)?.wrapping_add(shift_ms);
+    let len = 1 + varint_len(timestamp_delta) + rest.len();
+    put_varint(into, i64::try_from(len).unwrap_or(i64::MAX));
+    into.push(*attributes);
+    put_varint(into, timestamp_delta);
+    into.extend_from_slice(rest);
+    Ok(())
 }
 
 /// Walks over `count` headers at the start of `rest`.

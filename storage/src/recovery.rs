@@ -20,16 +20,18 @@ use crate::disk::{Disk, DiskError};
 use crate::ids::{LeaderEpoch, Offset, TimestampMs};
 use crate::leader_epochs::LeaderEpochs;
 use crate::log::{
-    AbortedBySegment, Appender, CheckpointedLog, DELETED_SUFFIX, LEADER_EPOCHS, LogState, SNAPSHOT_SUFFIX,
-    aborted_by, remove_if_there,
+    AbortedBySegment, Appender, CheckpointedLog, LEADER_EPOCHS, LogState, SNAPSHOT_SUFFIX, aborted_by,
+    remove_if_there,
 };
 use crate::log_dir::files::{TEMPORARY_SUFFIX, read_file, with_suffix};
 use crate::producer_state::ProducerStates;
-use crate::segment::{FileKind, PartitionDirectory, file_name, offset_of_file_name};
+use crate::segment::{
+    CLEANED_SUFFIX, DELETED_SUFFIX, FileKind, PartitionDirectory, file_name, offset_of_file_name,
+};
 
-mod reader;
 mod scan;
 mod sealed;
+mod swaps;
 
 /// The largest small file that is read: snapshots of 100,000 producers take 4.6 MB.
 const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -105,6 +107,7 @@ impl Progress {
 impl<D: Disk> Recovery<D> {
     /// Opens the log.
     pub(crate) fn recover(&self) -> Result<Recovered<D>, DiskError> {
+        let mut is_directory_changed = self.finish_swaps()?;
         let found = self.list()?;
         let Some(first_base) = found.base_offsets.first().copied() else { return self.empty_log(&found) };
         let recovery_point = self.recovery_point.max(first_base);
@@ -128,7 +131,6 @@ impl<D: Disk> Recovery<D> {
         };
         self.read_aborted(&found, &mut progress, replay_from)?;
         let mut segments = Vec::with_capacity(found.base_offsets.len());
-        let mut is_directory_changed = false;
         for (index, base) in found.base_offsets.iter().enumerate() {
             let next_base = found.base_offsets.get(index + 1).copied();
             if let (true, Some(next_base)) = (index < first_scanned, next_base) {
@@ -212,7 +214,7 @@ impl<D: Disk> Recovery<D> {
         for entry in self.disk.list(&directory)?.into_iter().filter(|entry| !entry.is_directory) {
             let name = entry.name.as_str();
             let is_left_over =
-                [DELETED_SUFFIX, TEMPORARY_SUFFIX, ".cleaned"].iter().any(|end| name.ends_with(end));
+                [DELETED_SUFFIX, TEMPORARY_SUFFIX, CLEANED_SUFFIX].iter().any(|end| name.ends_with(end));
             if is_left_over {
                 remove_if_there(&self.disk, &directory.join(name))?;
             } else if let Some(base) = offset_of_file_name(name, FileKind::Log.suffix()) {

@@ -17,7 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::batch::BatchHeader;
 use crate::disk::{Access, Disk, DiskError, DiskFile};
 use crate::ids::{Offset, TimestampMs};
-use crate::index::{OffsetEntry, SparseIndex, TimeEntry};
+use crate::index::{Entry, OffsetEntry, SparseIndex, TimeEntry};
 use crate::mapped::Region;
 
 /// What a file of a segment holds.
@@ -39,6 +39,37 @@ impl FileKind {
             Self::OffsetIndex => ".index",
             Self::TimeIndex => ".timeindex",
             Self::AbortedTransactions => ".txnindex",
+        }
+    }
+}
+
+/// The end of the names of files that are being written to replace others; a start removes them. Source: LogFileUtils.java.
+pub(crate) const CLEANED_SUFFIX: &str = ".cleaned";
+/// The end of the names of files that are whole and about to replace others; a start goes on with that.
+pub(crate) const SWAP_SUFFIX: &str = ".swap";
+/// The end of the names of files that are about to be removed.
+pub(crate) const DELETED_SUFFIX: &str = ".deleted";
+
+/// What a segment is in its life, which the ends of its files' names say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Being written by compaction.
+    Cleaned,
+    /// Whole, and about to take the place of others.
+    Swap,
+    /// Part of the log.
+    Placed,
+    /// No part of the log any more, but readers that found it before may still read it.
+    Deleted,
+}
+
+impl Stage {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Cleaned => CLEANED_SUFFIX,
+            Self::Swap => SWAP_SUFFIX,
+            Self::Placed => "",
+            Self::Deleted => DELETED_SUFFIX,
         }
     }
 }
@@ -97,6 +128,8 @@ pub(crate) struct LargestTimestamp {
 pub(crate) struct Segment<D: Disk> {
     pub(crate) base_offset: Offset,
     directory: Arc<PartitionDirectory>,
+    /// Locked while a file is opened, so that nobody opens the file of another segment under a name that changes hands.
+    stage: RwLock<Stage>,
     /// Exclusive end of the batches, in bytes.
     end: AtomicU64,
     /// Exclusive.
@@ -125,6 +158,7 @@ impl<D: Disk> Segment<D> {
         Self {
             base_offset,
             directory,
+            stage: RwLock::new(Stage::Placed),
             end: AtomicU64::new(end),
             next_offset: AtomicI64::new(next_offset.0),
             largest_timestamp: Mutex::new(None),
@@ -142,8 +176,46 @@ impl<D: Disk> Segment<D> {
         Self::new(directory, base_offset, base_offset, 0, Default::default())
     }
 
+    /// A segment that is about to be written, to replace others.
+    pub(crate) fn cleaned(directory: Arc<PartitionDirectory>, base_offset: Offset) -> Self {
+        Self { stage: RwLock::new(Stage::Cleaned), ..Self::empty(directory, base_offset) }
+    }
+
+    /// Where a file of the segment is now. Who opens it uses [`Self::open_file`] instead, unless no other thread can
+    /// rename it.
     pub(crate) fn path(&self, kind: FileKind) -> PathBuf {
-        self.directory.join(&file_name(self.base_offset, kind.suffix()))
+        self.path_at(*self.stage.read(), kind)
+    }
+
+    fn path_at(&self, stage: Stage, kind: FileKind) -> PathBuf {
+        self.directory.join(&file_name(self.base_offset, &format!("{}{}", kind.suffix(), stage.suffix())))
+    }
+
+    /// Opens a file of the segment for reading, wherever it is.
+    pub(crate) fn open_file(&self, disk: &D, kind: FileKind) -> Result<D::File, DiskError> {
+        let stage = self.stage.read();
+        disk.open(&self.path_at(*stage, kind), Access::Read)
+    }
+
+    /// Renames the files that there are, and answers their new names. The record file is first among those that go and
+    /// last among those that come: who finds it may count on the others.
+    pub(crate) fn rename_files(&self, disk: &D, stage: Stage) -> Result<Vec<PathBuf>, DiskError> {
+        let mut current = self.stage.write();
+        let mut kinds = FileKind::ALL;
+        if stage != Stage::Deleted {
+            kinds.reverse();
+        }
+        let mut renamed = Vec::with_capacity(kinds.len());
+        for kind in kinds {
+            let to = self.path_at(stage, kind);
+            match disk.rename(&self.path_at(*current, kind), &to) {
+                Ok(()) => renamed.push(to),
+                Err(error) if error.is_not_found() && kind != FileKind::Log => {}
+                Err(error) => return Err(error),
+            }
+        }
+        *current = stage;
+        Ok(renamed)
     }
 
     /// Exclusive end of the batches, in bytes.
@@ -184,10 +256,11 @@ impl<D: Disk> Segment<D> {
         }
         let mut largest = self.largest_timestamp.lock();
         let candidate = LargestTimestamp { timestamp: header.max_timestamp, offset: header.last_offset() };
-        if largest.is_none_or(|largest| largest.timestamp < candidate.timestamp) {
+        // A batch that compaction has emptied holds no record of that time.
+        if header.record_count > 0 && largest.is_none_or(|largest| largest.timestamp < candidate.timestamp) {
             *largest = Some(candidate);
         }
-        let largest = largest.unwrap_or(candidate);
+        let largest = *largest;
         let batch_bytes = header.size_in_bytes() as u64;
         if bytes_since_entry <= index_interval_bytes {
             return bytes_since_entry + batch_bytes;
@@ -197,7 +270,9 @@ impl<D: Disk> Segment<D> {
         {
             self.offsets.push_if_larger(OffsetEntry { relative_offset, position });
         }
-        self.note_largest_timestamp(largest);
+        if let Some(largest) = largest {
+            self.note_largest_timestamp(largest);
+        }
         batch_bytes
     }
 
@@ -222,7 +297,7 @@ impl<D: Disk> Segment<D> {
     /// Where to start a scan for the batch that holds `target`: the start of a batch that does not lie behind it.
     pub(crate) fn scan_start(&self, disk: &D, target: Offset) -> Result<u64, DiskError> {
         let is_low = |entry: OffsetEntry| self.base_offset.plus(i64::from(entry.relative_offset)) <= target;
-        let entry = self.offsets.last_where(disk, || self.path(FileKind::OffsetIndex), is_low)?;
+        let entry = self.offsets.last_where(|| self.open_file(disk, FileKind::OffsetIndex), is_low)?;
         Ok(entry.map_or(0, |entry| u64::from(entry.position)))
     }
 
@@ -237,7 +312,7 @@ impl<D: Disk> Segment<D> {
             u64::from(entry.position) <= position
                 && self.base_offset.plus(i64::from(entry.relative_offset)) < upper_bound
         };
-        let entry = self.offsets.last_where(disk, || self.path(FileKind::OffsetIndex), is_low)?;
+        let entry = self.offsets.last_where(|| self.open_file(disk, FileKind::OffsetIndex), is_low)?;
         Ok(entry.map(|entry| u64::from(entry.position)))
     }
 
@@ -269,7 +344,7 @@ impl<D: Disk> Segment<D> {
         if let Some(open) = self.open.load_full().filter(|open| open.region.published_end() as u64 >= end) {
             return Ok(open);
         }
-        let file = disk.open(&self.path(FileKind::Log), Access::Read)?;
+        let file = self.open_file(disk, FileKind::Log)?;
         let region = file.map_sealed(end)?;
         let opened = Arc::new(OpenSegment { file, region });
         let previous = self.open.compare_and_swap(&None::<Arc<OpenSegment<D>>>, Some(Arc::clone(&opened)));
@@ -278,6 +353,12 @@ impl<D: Disk> Segment<D> {
         }
         others.opened(self);
         Ok(opened)
+    }
+
+    /// Bytes of the larger of the two indexes.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        let (offsets, times) = (self.offsets.len(), self.times.len());
+        (offsets * OffsetEntry::SIZE as u64).max(times * TimeEntry::SIZE as u64)
     }
 
     /// Replaces the open file, for the writer of the active segment.

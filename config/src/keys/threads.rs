@@ -1,7 +1,7 @@
 //! Everything else that files for Apache Kafka carry: its threads, metrics, quotas and plug-ins.
 
 use super::Key;
-use crate::value::ValueType::{Boolean, Class, Double, Int, List, Long, String};
+use crate::value::ValueType::{Boolean, Class, Int, List, Long, String};
 
 const THREADS: &str = "the broker has no such pool of threads to size";
 const IN_FLIGHT: &str = "requests that wait are bounded for each connection, not in one queue";

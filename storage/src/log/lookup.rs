@@ -9,7 +9,7 @@ use crate::error::ReadError;
 use crate::ids::{LeaderEpoch, Offset, TimestampMs};
 use crate::index::TimeEntry;
 use crate::records::records_of;
-use crate::segment::{FileKind, OpenSegment, Segment};
+use crate::segment::{FileKind, Segment};
 
 use super::Log;
 use super::read::{Walked, corrupt, view, walk};
@@ -37,15 +37,23 @@ impl<D: Disk> Log<D> {
         upper_bound: Offset,
     ) -> Result<Option<TimestampedOffset>, ReadError> {
         let upper_bound = upper_bound.min(self.log_end_offset());
-        let segments = self.segments.load_full();
+        self.with_segments(|segments| self.search(segments, target, upper_bound))
+    }
+
+    fn search(
+        &self,
+        segments: &[Arc<Segment<D>>],
+        target: TimestampMs,
+        upper_bound: Offset,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
         for segment in segments.iter().filter(|segment| segment.base_offset < upper_bound) {
             let may_hold = segment.largest_timestamp().is_none_or(|largest| largest.timestamp >= target);
             if !may_hold || segment.next_offset() <= self.log_start_offset() {
                 continue;
             }
             let is_low = |entry: TimeEntry| entry.timestamp < target.0;
-            let below =
-                segment.times.last_where(&self.shared.disk, || segment.path(FileKind::TimeIndex), is_low)?;
+            let open_index = || segment.open_file(&self.shared.disk, FileKind::TimeIndex);
+            let below = segment.times.last_where(open_index, is_low)?;
             let start_offset = below.map_or(segment.base_offset, |entry| {
                 segment.base_offset.plus(i64::from(entry.relative_offset))
             });
@@ -68,30 +76,22 @@ impl<D: Disk> Log<D> {
         upper_bound: Offset,
     ) -> Result<Option<TimestampedOffset>, ReadError> {
         let upper_bound = upper_bound.min(self.log_end_offset());
-        let segments = self.segments.load_full();
-        let mut best = TimestampMs::NONE;
-        for segment in segments.iter().filter(|segment| segment.base_offset < upper_bound) {
-            let largest = match segment.largest_timestamp() {
-                Some(largest) if segment.next_offset() <= upper_bound => largest.timestamp,
-                Some(_) | None => self.largest_below(segment, upper_bound)?,
-            };
-            best = best.max(largest);
-        }
-        if best == TimestampMs::NONE { Ok(None) } else { self.offset_for_timestamp(best, upper_bound) }
-    }
-
-    /// The open segment, or `None` where retention took it since the list of segments was looked at.
-    fn open_unless_gone(&self, segment: &Arc<Segment<D>>) -> Result<Option<Arc<OpenSegment<D>>>, ReadError> {
-        match segment.open(&self.shared.disk, &self.shared.open_segments) {
-            Ok(open) => Ok(Some(open)),
-            Err(error) if error.is_not_found() && segment.base_offset < self.log_start_offset() => Ok(None),
-            Err(error) => Err(ReadError::Disk(error)),
-        }
+        self.with_segments(|segments| {
+            let mut best = TimestampMs::NONE;
+            for segment in segments.iter().filter(|segment| segment.base_offset < upper_bound) {
+                let largest = match segment.largest_timestamp() {
+                    Some(largest) if segment.next_offset() <= upper_bound => largest.timestamp,
+                    Some(_) | None => self.largest_below(segment, upper_bound)?,
+                };
+                best = best.max(largest);
+            }
+            if best == TimestampMs::NONE { Ok(None) } else { self.search(segments, best, upper_bound) }
+        })
     }
 
     /// The largest timestamp of a segment's batches below the bound.
     fn largest_below(&self, segment: &Arc<Segment<D>>, bound: Offset) -> Result<TimestampMs, ReadError> {
-        let Some(open) = self.open_unless_gone(segment)? else { return Ok(TimestampMs::NONE) };
+        let open = segment.open(&self.shared.disk, &self.shared.open_segments)?;
         let bytes = view(segment, &open, 0, segment.end())?;
         let mut walked = Walked { position: 0 };
         let mut largest = TimestampMs::NONE;
@@ -99,7 +99,10 @@ impl<D: Disk> Log<D> {
             if header.next_offset() > bound {
                 break;
             }
-            largest = largest.max(header.max_timestamp);
+            // A batch that compaction has emptied holds no record of its time.
+            if header.record_count > 0 {
+                largest = largest.max(header.max_timestamp);
+            }
         }
         Ok(largest)
     }
@@ -113,7 +116,7 @@ impl<D: Disk> Log<D> {
         wanted: impl Fn(&BatchHeader) -> bool,
         target: TimestampMs,
     ) -> Result<Option<TimestampedOffset>, ReadError> {
-        let Some(open) = self.open_unless_gone(segment)? else { return Ok(None) };
+        let open = segment.open(&self.shared.disk, &self.shared.open_segments)?;
         let hint = segment.scan_start(&self.shared.disk, start_offset)?;
         let start = Self::checked_start(segment, &open, hint, segment.end())?;
         let bytes = view(segment, &open, start, segment.end())?;

@@ -71,21 +71,22 @@ impl<D: Disk> Log<D> {
         if from >= upper_bound {
             return Ok(LogRead::empty());
         }
-        let segments = self.segments.load();
-        let first = segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
+        let limits = Limits { from, upper_bound, max_bytes: max_bytes as u64, at_least_one };
+        self.with_segments(|segments| self.read_from(segments, limits))
+    }
+
+    fn read_from(&self, segments: &[Arc<Segment<D>>], limits: Limits) -> Result<LogRead, ReadError> {
+        let log_start_offset = self.log_start_offset();
+        if limits.from < log_start_offset {
+            let (from, log_end_offset) = (limits.from, self.log_end_offset());
+            return Err(ReadError::OutOfRange { from, log_start_offset, log_end_offset });
+        }
+        let first = segments.partition_point(|segment| segment.base_offset <= limits.from).saturating_sub(1);
         for (index, segment) in segments.iter().enumerate().skip(first) {
-            if segment.base_offset >= upper_bound {
+            if segment.base_offset >= limits.upper_bound {
                 break;
             }
-            let limits = Limits { from, upper_bound, max_bytes: max_bytes as u64, at_least_one };
-            let open = match segment.open(&self.shared.disk, &self.shared.open_segments) {
-                // Retention took the segment between the look at the list and this.
-                Err(error) if error.is_not_found() && from < self.log_start_offset() => {
-                    let log_start_offset = self.log_start_offset();
-                    return Err(ReadError::OutOfRange { from, log_start_offset, log_end_offset });
-                }
-                other => other?,
-            };
+            let open = segment.open(&self.shared.disk, &self.shared.open_segments)?;
             if let Some((start, end)) = self.locate(segment, &open, limits)? {
                 let records = view(segment, &open, start, end)?;
                 let is_cold = index + 1 < segments.len();
@@ -97,6 +98,22 @@ impl<D: Disk> Log<D> {
             }
         }
         Ok(LogRead::empty())
+    }
+
+    /// What `look` finds in the segments of the log; once more where a file was gone because retention or compaction has
+    /// taken its segment out of the list meanwhile.
+    pub(super) fn with_segments<T>(
+        &self,
+        look: impl Fn(&[Arc<Segment<D>>]) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        loop {
+            let segments = self.segments.load();
+            match look(&segments) {
+                Err(ReadError::Disk(error))
+                    if error.is_not_found() && !Arc::ptr_eq(&segments, &self.segments.load()) => {}
+                other => return other,
+            }
+        }
     }
 
     /// Whether a read at `from` touches only the active segment, whose bytes are most likely in memory. Where it does

@@ -6,19 +6,17 @@ use std::sync::atomic::Ordering;
 
 use crate::disk::{Disk, DiskError};
 use crate::ids::{Offset, TimestampMs};
+use crate::log_dir::files::with_suffix;
 use crate::retention::{SegmentFacts, segments_to_delete};
-use crate::segment::{FileKind, Segment, file_name};
+use crate::segment::{DELETED_SUFFIX, FileKind, Segment, Stage, file_name};
 
 use super::Log;
 use super::checkpoint::SNAPSHOT_SUFFIX;
 
-/// The end of the names of files that are about to be removed. Source: LogFileUtils.java.
-pub(crate) const DELETED_SUFFIX: &str = ".deleted";
-
 /// Files of a segment that is no longer part of the log.
 pub(super) struct RemovedSegment {
-    files: Vec<PathBuf>,
-    due: TimestampMs,
+    pub(super) files: Vec<PathBuf>,
+    pub(super) due: TimestampMs,
 }
 
 impl<D: Disk> Log<D> {
@@ -32,6 +30,7 @@ impl<D: Disk> Log<D> {
         high_watermark: Offset,
     ) -> Result<usize, DiskError> {
         let config = self.config();
+        let _sealed = self.sealed.lock();
         let segments = self.segments.load_full();
         let facts = segments.iter().map(|segment| self.facts(segment)).collect::<Result<Vec<_>, _>>()?;
         let count = segments_to_delete(&facts, &config, now, high_watermark, self.log_start_offset());
@@ -80,13 +79,17 @@ impl<D: Disk> Log<D> {
     }
 
     fn facts(&self, segment: &Arc<Segment<D>>) -> Result<SegmentFacts, DiskError> {
-        let largest = segment.largest_timestamp().filter(|largest| largest.timestamp.0 >= 0);
-        let largest_timestamp = match largest {
-            Some(largest) => largest.timestamp,
-            None => self.shared.disk.modified(&segment.path(FileKind::Log))?,
-        };
+        let largest_timestamp = self.largest_timestamp(segment)?;
         let (size_in_bytes, next_offset) = (segment.end(), segment.next_offset());
         Ok(SegmentFacts { next_offset, size_in_bytes, largest_timestamp })
+    }
+
+    /// When the newest record of a segment was made, or the file was last written where no record says.
+    pub(super) fn largest_timestamp(&self, segment: &Segment<D>) -> Result<TimestampMs, DiskError> {
+        match segment.largest_timestamp().filter(|largest| largest.timestamp.0 >= 0) {
+            Some(largest) => Ok(largest.timestamp),
+            None => self.shared.disk.modified(&segment.path(FileKind::Log)),
+        }
     }
 
     /// The first `count` segments are no longer part of the log.
@@ -107,17 +110,13 @@ impl<D: Disk> Log<D> {
 
     fn rename_deleted(&self, segment: &Segment<D>, due: TimestampMs) -> Result<(), DiskError> {
         let disk = &self.shared.disk;
-        let mut files = Vec::new();
+        let mut files = segment.rename_files(disk, Stage::Deleted)?;
         let snapshot = self.directory.join(&file_name(segment.base_offset, SNAPSHOT_SUFFIX));
-        for path in FileKind::ALL.iter().map(|kind| segment.path(*kind)).chain([snapshot]) {
-            let mut name = path.clone().into_os_string();
-            name.push(DELETED_SUFFIX);
-            let renamed = PathBuf::from(name);
-            match disk.rename(&path, &renamed) {
-                Ok(()) => files.push(renamed),
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
-            }
+        let renamed = with_suffix(&snapshot, DELETED_SUFFIX);
+        match disk.rename(&snapshot, &renamed) {
+            Ok(()) => files.push(renamed),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
         }
         self.checkpointed.lock().snapshots.remove(&segment.base_offset);
         self.removed.lock().push(RemovedSegment { files, due });

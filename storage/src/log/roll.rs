@@ -142,7 +142,7 @@ fn must_roll<D: Disk>(
         || is_too_old(active, config, header, now)
 }
 
-/// Whether the batch is so much newer than the segment's first one that `segment.ms` calls for a new segment. Batches
+/// Whether the batch is so much newer than the segment's first one that `segment.ms`, or `max.compaction.lag.ms`, calls for a new segment. Batches
 /// without timestamps are held against the clock.
 fn is_too_old<D: Disk>(
     active: &Segment<D>,
@@ -152,8 +152,12 @@ fn is_too_old<D: Disk>(
 ) -> bool {
     let first = active.first_timestamp();
     let newest = if header.max_timestamp.0 >= 0 { header.max_timestamp } else { now };
-    first.0 >= 0
-        && newest.0.saturating_sub(first.0) > config.segment_ms.saturating_sub(jitter(active, config))
+    let age_max_ms = if config.cleanup_policy.compact {
+        config.segment_ms.min(config.max_compaction_lag_ms)
+    } else {
+        config.segment_ms
+    };
+    first.0 >= 0 && newest.0.saturating_sub(first.0) > age_max_ms.saturating_sub(jitter(active, config))
 }
 
 /// A part of `segment.jitter.ms` that differs from segment to segment, so that not all roll at once.

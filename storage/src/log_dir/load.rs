@@ -8,7 +8,8 @@ use config::topic::TopicConfig;
 use parking_lot::Mutex;
 
 use super::files::{Unsynced, read_file, write_file};
-use super::{LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
+use super::stop::Written;
+use super::{CLEANED_ENDS, LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
 use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::ids::{BrokerEpoch, Offset, TimestampMs, TopicId, TopicPartition};
@@ -59,7 +60,9 @@ impl<D: Disk> LogDir<D> {
             wanted.into_iter().map(|wanted| (wanted.0.to_string(), wanted)).collect();
         let recovery_points = self.read_offsets(RECOVERY_POINTS)?;
         let log_starts = self.read_offsets(LOG_START_OFFSETS)?;
-        self.checkpointing.lock().clone_from(&log_starts);
+        let cleaned_ends = self.read_offsets(CLEANED_ENDS)?;
+        *self.checkpointing.lock() =
+            Written { log_starts: log_starts.clone(), cleaned_ends: cleaned_ends.clone() };
         let mut strays = Vec::new();
         let mut found = Vec::new();
         for entry in disk.list(&self.shared.path)?.into_iter().filter(|entry| entry.is_directory) {
@@ -91,7 +94,9 @@ impl<D: Disk> LogDir<D> {
                 disk: disk.clone(),
                 directory: Arc::new(PartitionDirectory::new(path)),
                 config: Arc::clone(&wanted.2),
-                recovery_point: offset_of(&recovery_points, &wanted.0),
+                // Compaction touches nothing that was not below the recovery point.
+                recovery_point: offset_of(&recovery_points, &wanted.0)
+                    .max(offset_of(&cleaned_ends, &wanted.0)),
                 log_start_offset: offset_of(&log_starts, &wanted.0),
                 is_clean: self.clean_stop.is_some(),
                 now,
@@ -99,7 +104,7 @@ impl<D: Disk> LogDir<D> {
             (wanted, recovery, is_without_id)
         });
         let recovered = self.recover_all(jobs.collect())?;
-        self.take_in(recovered, wanted, strays)
+        self.take_in(recovered, wanted, strays, &cleaned_ends)
     }
 
     /// Recovers the logs on a few threads.
@@ -144,6 +149,7 @@ impl<D: Disk> LogDir<D> {
         opened: Vec<Opened<D>>,
         without_directory: BTreeMap<String, Wanted>,
         strays: Vec<PathBuf>,
+        cleaned_ends: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<Loaded<D>, OpenError> {
         let mut unsynced = Unsynced::default();
         let mut damage = Vec::new();
@@ -159,6 +165,9 @@ impl<D: Disk> LogDir<D> {
             }
             let shared = Arc::clone(&self.shared);
             let log = Log::new(shared, topic_partition.clone(), topic_id, config, recovered.state);
+            if let Some(cleaned_end) = cleaned_ends.get(&topic_partition) {
+                log.set_cleaned_end_offset(*cleaned_end);
+            }
             logs.insert(topic_partition, Arc::new(log));
         }
         unsynced.add_directory(self.shared.path.clone());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::files::{Unsynced, read_file, replace_file};
-use super::{LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
+use super::{CLEANED_ENDS, LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
 use crate::checkpoint::encode_offsets;
 use crate::disk::{Disk, DiskError};
 use crate::ids::{BrokerEpoch, Offset, TopicPartition};
@@ -15,6 +15,13 @@ use crate::log::Log;
 const CLEAN_STOP: &str = ".kafka_cleanshutdown";
 const MARKER_BYTES_MAX: u64 = 4096;
 
+/// What the checkpoints hold that are written only where they changed.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub(super) log_starts: BTreeMap<TopicPartition, Offset>,
+    pub(super) cleaned_ends: BTreeMap<TopicPartition, Offset>,
+}
+
 impl<D: Disk> LogDir<D> {
     /// Writes what bounds the next start, for every log that has changed since the last checkpoint. Waits for a flush of
     /// those logs. Also lets go of the mappings of logs that nothing was appended to since the last call.
@@ -22,9 +29,10 @@ impl<D: Disk> LogDir<D> {
     /// # Errors
     /// The disk failed; the directory is offline then, unless it was only full.
     pub fn checkpoint(&self) -> Result<(), DiskError> {
-        let mut log_starts = self.checkpointing.lock();
+        let mut written = self.checkpointing.lock();
         let logs = self.logs();
-        let outcome = self.checkpoint_logs(&logs, &mut log_starts);
+        let outcome =
+            self.checkpoint_logs(&logs, &mut written).and_then(|()| self.write_cleaned_ends(&mut written));
         if let Err(error) = &outcome
             && !error.is_out_of_space()
             && !self.shared.has_failed()
@@ -35,11 +43,7 @@ impl<D: Disk> LogDir<D> {
         outcome
     }
 
-    fn checkpoint_logs(
-        &self,
-        logs: &[Arc<Log<D>>],
-        written_log_starts: &mut BTreeMap<TopicPartition, Offset>,
-    ) -> Result<(), DiskError> {
+    fn checkpoint_logs(&self, logs: &[Arc<Log<D>>], written: &mut Written) -> Result<(), DiskError> {
         let disk = &self.shared.disk;
         let taken: Vec<_> =
             logs.iter().filter_map(|log| log.take_checkpoint().map(|state| (log, state))).collect();
@@ -58,20 +62,39 @@ impl<D: Disk> LogDir<D> {
         let useless: Vec<_> =
             taken.into_iter().flat_map(|(log, state)| log.finish_checkpoint(state)).collect();
         let mut unsynced = Unsynced::default();
+        let points: Vec<_> = logs.iter().filter_map(|log| Some((log, log.recovery_point()?))).collect();
         if is_changed {
-            let points =
-                logs.iter().filter_map(|log| Some((log.topic_partition().clone(), log.recovery_point()?)));
-            let text = encode_offsets(&points.collect());
+            let by_name = points.iter().map(|(log, point)| (log.topic_partition().clone(), *point));
+            let text = encode_offsets(&by_name.collect());
             unsynced.replace_file(disk, self.shared.path.join(RECOVERY_POINTS), text.as_bytes())?;
         }
         let log_starts: BTreeMap<_, _> = logs.iter().filter_map(|log| log.start_to_write()).collect();
-        if log_starts != *written_log_starts {
+        if log_starts != written.log_starts {
             let text = encode_offsets(&log_starts);
             unsynced.replace_file(disk, self.shared.path.join(LOG_START_OFFSETS), text.as_bytes())?;
-            *written_log_starts = log_starts;
+            written.log_starts = log_starts;
         }
         unsynced.sync(disk, &self.shared.path)?;
+        if is_changed {
+            points.iter().for_each(|(log, point)| log.set_durable_recovery_point(*point));
+        }
         useless.iter().try_for_each(|path| crate::log::remove_if_there(disk, path))
+    }
+
+    /// Writes how far compaction has come, where that has changed.
+    pub(super) fn write_cleaned_ends(&self, written: &mut Written) -> Result<(), DiskError> {
+        let ends = self.logs();
+        let ends: BTreeMap<_, _> = ends
+            .iter()
+            .filter_map(|log| Some((log.topic_partition().clone(), log.cleaned_end_offset()?)))
+            .collect();
+        if ends == written.cleaned_ends {
+            return Ok(());
+        }
+        let path = self.shared.path.join(CLEANED_ENDS);
+        replace_file(&self.shared.disk, &path, encode_offsets(&ends).as_bytes())?;
+        written.cleaned_ends = ends;
+        Ok(())
     }
 
     /// Stops cleanly: refuses appends, flushes everything, cuts the files to their ends, and leaves the marker by which

@@ -1,6 +1,9 @@
 //! Logs and their directory, on the simulated disk and on a real one.
 
 mod basics;
+mod compacted;
+mod compaction_crash;
+mod compaction_model;
 mod crash;
 mod faults;
 mod layout;

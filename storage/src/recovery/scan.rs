@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::batch::BatchHeader;
+use crate::batch_reader::{BatchReader, Next, READ_BYTES};
 use crate::disk::{Access, Disk, DiskError, DiskFile};
 use crate::ids::Offset;
 use crate::segment::{FileKind, Segment, file_name};
 
-use super::reader::{BatchReader, Next};
 use super::{Progress, Recovery};
 
 /// Where a segment lies.
@@ -47,9 +47,16 @@ impl<D: Disk> Recovery<D> {
         }
         progress.expected = progress.expected.max(bounds.base_offset);
         progress.bytes_since_index_entry = 0;
-        let mut reader = BatchReader::new(&file, start, len);
+        let mut reader = BatchReader::new(&file, start, len, READ_BYTES);
         let is_bad = loop {
             let stop = self.scan_batches(&file, &path, &mut reader, &segment, bounds, progress)?;
+            let is_compacted = self.config.cleanup_policy.compact && !stop.is_bad;
+            if let Some(next_base) = bounds.next_base.filter(|_| is_compacted) {
+                // Kafka's compaction leaves gaps between segments too.
+                if progress.expected < bounds.recovery_point.min(next_base) || self.is_clean {
+                    progress.expected = next_base;
+                }
+            }
             if progress.expected >= bounds.recovery_point {
                 break stop.is_bad;
             }
@@ -100,9 +107,11 @@ impl<D: Disk> Recovery<D> {
             let (expected, epoch) = (progress.expected, progress.epoch);
             let position = reader.position();
             let is_plausible = |header: &BatchHeader| {
-                // Compaction leaves gaps, and has never touched what lies past the recovery point.
-                let follows = header.base_offset == expected
-                    || (header.base_offset > expected && expected < bounds.recovery_point);
+                // Compaction leaves gaps, and has never touched what lies past the recovery point; after a clean stop all
+                // of the log is below it, whatever the checkpoint says.
+                let may_have_gap = expected < bounds.recovery_point || self.is_clean;
+                let follows =
+                    header.base_offset == expected || (header.base_offset > expected && may_have_gap);
                 follows
                     && header.partition_leader_epoch >= epoch
                     && bounds.next_base.is_none_or(|next_base| header.next_offset() <= next_base)
