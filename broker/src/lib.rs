@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod broker;
+mod cleaner;
 pub mod cli;
 pub mod clock;
 mod connection;

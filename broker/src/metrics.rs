@@ -65,6 +65,14 @@ metrics_table! {
     fetched_bytes: counter "ottla_fetched_bytes_total" [""] "Bytes of record batches that were sent to consumers.";
     flush_rounds: counter "ottla_flush_rounds_total" [""] "Rounds of the group commit.";
     flushed_partitions: counter "ottla_flushed_partitions_total" [""] "Partitions flushed, summed over the rounds.";
+    cleaner_rounds: counter "ottla_cleaner_rounds_total" [""] "Rounds of compaction.";
+    cleaner_read_bytes: counter "ottla_cleaner_read_bytes_total" [""] "Bytes that compaction read.";
+    cleaner_written_bytes: counter "ottla_cleaner_written_bytes_total" [""] "Bytes that compaction wrote.";
+    cleaner_removed_records: counter "ottla_cleaner_removed_records_total" [""] "Records that compaction removed.";
+    cleaner_dirtiest_ratio: gauge "ottla_cleaner_dirtiest_ratio" [""]
+        "The dirty part of the compacted log where it is largest, 0 to 1.";
+    cleaner_uncleanable_partitions: gauge "ottla_cleaner_uncleanable_partitions" [""]
+        "Partitions that are not compacted until the next start, since a round over them failed.";
     connections: gauge "ottla_connections" [""] "Client connections that are open.";
     connections_refused_limit: counter "ottla_connections_refused_limit_total" [""]
         "Connections refused by max.connections or max.connections.per.ip.";

@@ -6,6 +6,7 @@
 //! not flushed must not look as if it were.
 
 use crate::broker::{Broker, Parts};
+use crate::cleaner;
 use crate::clock;
 use crate::housekeeping;
 use crate::http;
@@ -167,6 +168,7 @@ impl Node {
                 broker.quorum.subscribe(),
                 background_stopped.clone(),
             )),
+            tokio::spawn(cleaner::run(Arc::clone(&broker), background_stopped.clone())),
             tokio::spawn(housekeeping::run(Arc::clone(&broker), background_stopped)),
         ];
         let kafka_addresses = sockets.iter().map(|socket| socket.address).collect();

@@ -25,6 +25,12 @@ impl StopSwitch {
 }
 
 impl Stopping {
+    /// Whether the word was said.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Returns once the word was said, or nobody is left to say it. Cancel-safe.
     pub async fn requested(&mut self) {
         // An error means that the switch is gone, which is as good as the word.
