@@ -25,3 +25,5 @@ pub mod output;
 pub mod record;
 pub mod request;
 pub mod shard;
+#[cfg(test)]
+mod testing;

@@ -8,6 +8,8 @@
 
 mod housekeeping;
 mod reads;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -1,0 +1,182 @@
+//! A shard with a log, followers and a clock, all in memory, for the tests: what a broker does around a shard, in the
+//! order that it has to.
+
+pub(crate) mod transcript;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::group::{GroupConfig, GroupCoordinatorConfig};
+use storage::ids::{Offset, TimestampMs, TopicId};
+
+use crate::environment::{Cluster, Environment, TopicDescription};
+use crate::ids::GroupId;
+use crate::output::{Output, ReplyTo};
+use crate::record::Record;
+use crate::request::{Reply, Request};
+use crate::shard::GroupShard;
+
+/// The wall clock when a test begins: 2023-11-14 22:13:20 UTC.
+pub(crate) const START: TimestampMs = TimestampMs(1_700_000_000_000);
+
+/// The topics of a test.
+#[derive(Debug, Default)]
+pub(crate) struct Topics(pub(crate) BTreeMap<Arc<str>, TopicDescription>);
+
+impl Topics {
+    /// Creates a topic; its id is made of its name.
+    pub(crate) fn create(&mut self, name: &str, partition_count: i32) {
+        let mut id = [0; 16];
+        id.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+        let topic = TopicDescription { id: TopicId::from_bytes(id), name: name.into(), partition_count };
+        self.0.insert(name.into(), topic);
+    }
+}
+
+impl Cluster for Topics {
+    fn version(&self) -> i64 {
+        i64::try_from(self.0.len()).unwrap_or(i64::MAX)
+    }
+
+    fn topic_by_name(&self, name: &str) -> Option<TopicDescription> {
+        self.0.get(name).cloned()
+    }
+
+    fn topic_by_id(&self, id: TopicId) -> Option<TopicDescription> {
+        self.0.values().find(|topic| topic.id == id).cloned()
+    }
+
+    fn topic_names(&self) -> Vec<Arc<str>> {
+        self.0.keys().cloned().collect()
+    }
+
+    fn group_config(&self, _: &GroupId) -> GroupConfig {
+        GroupConfig::default()
+    }
+}
+
+/// What became of a request: its answer, or `None` where the log refused what it led to.
+pub(crate) type Answer = (ReplyTo, Option<Reply>);
+
+/// A shard and what a broker has around it.
+pub(crate) struct Broker {
+    pub(crate) shard: GroupShard,
+    /// What was appended, in its order.
+    pub(crate) log: Vec<Record>,
+    /// How many records every follower has.
+    pub(crate) high_watermark: usize,
+    /// Whether followers get nothing more.
+    pub(crate) is_stalled: bool,
+    /// Whether the log takes nothing.
+    pub(crate) is_refusing: bool,
+    pub(crate) now: Duration,
+    pub(crate) settings: GroupCoordinatorConfig,
+    pub(crate) topics: Topics,
+    random: Cell<u128>,
+    next_reply_to: u64,
+    /// Answers that wait until so many records are committed.
+    held: Vec<(usize, ReplyTo, Reply)>,
+    /// Answers that were sent.
+    pub(crate) answers: Vec<Answer>,
+}
+
+impl Broker {
+    /// A broker without groups.
+    pub(crate) fn new() -> Self {
+        Self {
+            shard: GroupShard::new(),
+            log: Vec::new(),
+            high_watermark: 0,
+            is_stalled: false,
+            is_refusing: false,
+            now: Duration::ZERO,
+            settings: GroupCoordinatorConfig::default(),
+            topics: Topics::default(),
+            random: Cell::new(0),
+            next_reply_to: 0,
+            held: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// Asks the shard; the answer is found in `answers`, now or later.
+    pub(crate) fn ask(&mut self, request: Request) -> ReplyTo {
+        let reply_to = ReplyTo(self.next_reply_to);
+        self.next_reply_to += 1;
+        self.call(|shard, env, output| shard.handle(request, reply_to, env, output));
+        reply_to
+    }
+
+    /// Lets time pass, and does what becomes due on the way.
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(deadline) = self.shard.next_deadline().filter(|deadline| *deadline <= end) {
+            self.now = self.now.max(deadline);
+            self.call(|shard, env, output| shard.on_deadline(env, output));
+        }
+        self.now = end;
+    }
+
+    /// Loses what was in memory, and loads the shard from its log.
+    pub(crate) fn restart(&mut self) {
+        self.shard = loaded_from(&self.log, self.high_watermark);
+        self.call(|shard, env, output| shard.loaded(env, output));
+    }
+
+    /// The followers get everything.
+    pub(crate) fn catch_up(&mut self) {
+        self.is_stalled = false;
+        self.high_watermark = self.log.len();
+        self.shard.committed(offset(self.high_watermark));
+        let (sent, held) =
+            std::mem::take(&mut self.held).into_iter().partition(|(end, ..)| *end <= self.log.len());
+        self.held = held;
+        self.answers.extend(Vec::into_iter(sent).map(|(_, reply_to, reply)| (reply_to, Some(reply))));
+    }
+
+    /// Calls the shard and does its duties: append, apply, and answer once it is committed.
+    pub(crate) fn call(&mut self, call: impl FnOnce(&mut GroupShard, &Environment<'_>, &mut Output)) {
+        let random = || {
+            self.random.set(self.random.get() + 1);
+            self.random.get()
+        };
+        let env = Environment {
+            now: TimestampMs(START.0 + i64::try_from(self.now.as_millis()).unwrap_or(i64::MAX)),
+            monotonic: self.now,
+            random: &random,
+            cluster: &self.topics,
+            settings: &self.settings,
+        };
+        let mut output = Output::default();
+        call(&mut self.shard, &env, &mut output);
+        if self.is_refusing && !output.records.is_empty() {
+            self.answers.extend(output.replies.into_iter().map(|(reply_to, _)| (reply_to, None)));
+            return;
+        }
+        for record in output.records {
+            self.shard.apply(&record, offset(self.log.len()));
+            self.log.push(record);
+        }
+        let end = self.log.len();
+        self.held.extend(output.replies.into_iter().map(|(reply_to, reply)| (end, reply_to, reply)));
+        if !self.is_stalled {
+            self.catch_up();
+        }
+    }
+}
+
+/// A shard that has applied these records, of which the first `high_watermark` are committed.
+pub(crate) fn loaded_from(log: &[Record], high_watermark: usize) -> GroupShard {
+    let mut shard = GroupShard::new();
+    shard.committed(offset(high_watermark));
+    for (index, record) in log.iter().enumerate() {
+        shard.apply(record, offset(index));
+    }
+    shard
+}
+
+fn offset(index: usize) -> Offset {
+    Offset(i64::try_from(index).unwrap_or(i64::MAX))
+}

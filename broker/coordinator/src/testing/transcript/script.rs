@@ -1,0 +1,278 @@
+//! What can happen in a transcript: `who does what [key=value …]`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
+
+use super::print;
+use crate::description::OffsetFetch;
+use crate::error::GroupError;
+use crate::ids::{GenerationId, GroupId, InstanceId, MemberId};
+use crate::output::ReplyTo;
+use crate::request::{
+    CommittingOffset, Heartbeat, JoinGroup, LeaveGroup, LeavingMember, OffsetCommit, OffsetDelete, Reply,
+    Request, SyncGroup,
+};
+use crate::testing::Broker;
+
+/// A story that is being played.
+pub(super) struct Script {
+    broker: Broker,
+    /// Who waits for which answer.
+    callers: BTreeMap<ReplyTo, String>,
+    /// What clients know of themselves.
+    ids: BTreeMap<String, MemberId>,
+    generations: BTreeMap<String, GenerationId>,
+    /// How many records of the log were told.
+    told: usize,
+}
+
+/// The words of a command: those with `=` by name, the others in their order.
+struct Words<'a> {
+    plain: Vec<&'a str>,
+    named: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn of(command: &'a str) -> Self {
+        let (named, plain): (Vec<_>, Vec<_>) =
+            command.split_whitespace().partition(|word| word.contains('='));
+        Self { plain, named: named.into_iter().filter_map(|word| word.split_once('=')).collect() }
+    }
+
+    fn milliseconds(&self, name: &str, otherwise: i32) -> i32 {
+        self.named
+            .get(name)
+            .map_or(otherwise, |text| i32::try_from(duration(text).as_millis()).expect("short"))
+    }
+
+    fn instance(&self) -> Option<InstanceId> {
+        self.named.get("instance").map(|name| InstanceId::from(*name))
+    }
+}
+
+impl Script {
+    pub(super) fn new() -> Self {
+        let mut broker = Broker::new();
+        for name in ["orders", "payments"] {
+            broker.topics.create(name, 2);
+        }
+        let (callers, ids, generations) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { broker, callers, ids, generations, told: 0 }
+    }
+
+    /// Does what the command says, and answers what came of it.
+    pub(super) fn run(&mut self, command: &str) -> Vec<String> {
+        let words = Words::of(command);
+        let broker = &mut self.broker;
+        let mut read = Vec::new();
+        match words.plain.as_slice() {
+            ["wait", text] => broker.wait(duration(text)),
+            ["restart"] => broker.restart(),
+            ["unload"] => broker.call(|shard, _, output| shard.unload(output)),
+            ["log", "refuses"] => broker.is_refusing = true,
+            ["log", "works"] => broker.is_refusing = false,
+            ["followers", "stall"] => broker.is_stalled = true,
+            ["followers", "catch", "up"] => broker.catch_up(),
+            ["expire"] => broker.call(|shard, env, output| shard.expire_offsets(env, output)),
+            ["topic", name, "is", "deleted"] => {
+                broker.topics.0.remove(*name);
+                broker.call(|shard, env, output| shard.forget_topics(&[Arc::from(*name)], env, output));
+            }
+            ["describe", group] => {
+                read =
+                    print::classic_group(&broker.shard.describe_classic(&GroupId::from(*group), broker.now));
+            }
+            ["list"] => read = broker.shard.list().iter().map(print::listing).collect(),
+            ["offsets", group] => {
+                let all = OffsetFetch { group_id: GroupId::from(*group), member: None, partitions: None };
+                read = broker.shard.fetch_offsets(&all).iter().flatten().map(print::offset).collect();
+            }
+            ["set"] => self.set(&words),
+            [who, verb, group] => self.ask(who, verb, &GroupId::from(*group), &words),
+            other => panic!("no such command: {other:?}"),
+        }
+        let mut told = self.tell();
+        told.extend(read);
+        told
+    }
+
+    fn set(&mut self, words: &Words<'_>) {
+        let settings = &mut self.broker.settings;
+        for (name, value) in &words.named {
+            match *name {
+                "group.max.size" => settings.group_max_size = value.parse().expect("a number"),
+                "group.initial.rebalance.delay" => {
+                    settings.group_initial_rebalance_delay_ms = words.milliseconds(name, 0);
+                }
+                other => panic!("no such setting: {other}"),
+            }
+        }
+    }
+
+    fn ask(&mut self, who: &str, verb: &str, group_id: &GroupId, words: &Words<'_>) {
+        let request = match verb {
+            "joins" => Request::JoinGroup(self.join(who, group_id, words)),
+            "syncs" => Request::SyncGroup(self.sync(who, group_id, words)),
+            "beats" => Request::Heartbeat(Heartbeat {
+                group_id: group_id.clone(),
+                generation_id: self.generation(who, words),
+                member_id: self.id(who),
+                group_instance_id: words.instance(),
+            }),
+            "leaves" => Request::LeaveGroup(self.leave(who, group_id, words)),
+            "commits" => Request::OffsetCommit(self.commit(who, group_id, words)),
+            "forgets" => Request::OffsetDelete(OffsetDelete {
+                group_id: group_id.clone(),
+                partitions: words.named.keys().map(|name| topic_partition(name)).collect(),
+            }),
+            "deletes" => Request::DeleteGroup(group_id.clone()),
+            other => panic!("no such verb: {other}"),
+        };
+        let reply_to = self.broker.ask(request);
+        self.callers.insert(reply_to, who.to_owned());
+    }
+
+    fn join(&mut self, who: &str, group_id: &GroupId, words: &Words<'_>) -> JoinGroup {
+        if words.named.get("id") == Some(&"none") {
+            self.ids.remove(who);
+        }
+        let topics = words.named.get("topics").copied().unwrap_or("orders");
+        let protocols = words.named.get("protocols").copied().unwrap_or("range");
+        let version = words.named.get("version").map_or(9, |text| text.parse().expect("a version"));
+        JoinGroup {
+            group_id: group_id.clone(),
+            member_id: self.ids.get(who).cloned(),
+            group_instance_id: words.instance(),
+            client_id: who.into(),
+            client_host: "/127.0.0.1".into(),
+            session_timeout_ms: words.milliseconds("session", 10_000),
+            rebalance_timeout_ms: words.milliseconds("rebalance", 60_000),
+            protocol_type: words.named.get("type").copied().unwrap_or("consumer").into(),
+            protocols: protocols.split(',').map(|name| (name.into(), subscription(topics))).collect(),
+            requires_known_member_id: version >= 4,
+            supports_skipping_assignment: version >= 9,
+        }
+    }
+
+    fn sync(&self, who: &str, group_id: &GroupId, words: &Words<'_>) -> SyncGroup {
+        let assigned = words.named.get("assigns").copied().unwrap_or_default();
+        let assignments = assigned.split(',').filter_map(|one| one.split_once(':'));
+        SyncGroup {
+            group_id: group_id.clone(),
+            generation_id: self.generation(who, words),
+            member_id: self.id(who),
+            group_instance_id: words.instance(),
+            protocol_type: None,
+            protocol_name: words.named.get("protocol").map(|name| Arc::from(*name)),
+            assignments: assignments
+                .map(|(who, assignment)| (self.id(who), Bytes::copy_from_slice(assignment.as_bytes())))
+                .collect(),
+        }
+    }
+
+    fn leave(&self, who: &str, group_id: &GroupId, words: &Words<'_>) -> LeaveGroup {
+        let member = |member_id: Option<MemberId>, instance: Option<&str>| LeavingMember {
+            member_id,
+            group_instance_id: instance.map(InstanceId::from),
+            reason: None,
+        };
+        let members = match (words.named.get("members"), words.named.get("instances")) {
+            (Some(names), _) => names.split(',').map(|name| member(Some(self.id(name)), None)).collect(),
+            (None, Some(names)) => names.split(',').map(|name| member(None, Some(name))).collect(),
+            (None, None) => vec![member(Some(self.id(who)), words.named.get("instance").copied())],
+        };
+        LeaveGroup { group_id: group_id.clone(), members }
+    }
+
+    fn commit(&self, who: &str, group_id: &GroupId, words: &Words<'_>) -> OffsetCommit {
+        let committing = |(name, offset): (&&str, &&str)| {
+            let (topic, partition) = topic_partition(name);
+            CommittingOffset {
+                topic,
+                topic_id: TopicId::ZERO,
+                partition,
+                offset: Offset(offset.parse().expect("an offset")),
+                leader_epoch: LeaderEpoch::NONE,
+                metadata: words.named.get("metadata").copied().unwrap_or_default().into(),
+            }
+        };
+        let partitions = words.named.iter().filter(|(name, _)| name.contains('-'));
+        OffsetCommit {
+            group_id: group_id.clone(),
+            member_id: self.ids.get(who).cloned().unwrap_or_else(|| MemberId::from("")),
+            generation_id_or_member_epoch: self.generation(who, words).0,
+            group_instance_id: words.instance(),
+            retention: words.named.get("retention").map(|text| duration(text)),
+            supports_consumer_protocol: true,
+            offsets: partitions.map(committing).collect(),
+        }
+    }
+
+    fn id(&self, who: &str) -> MemberId {
+        self.ids.get(who).cloned().unwrap_or_else(|| MemberId::from(who))
+    }
+
+    fn generation(&self, who: &str, words: &Words<'_>) -> GenerationId {
+        match words.named.get("generation") {
+            Some(text) => GenerationId(text.parse().expect("a generation")),
+            None => self.generations.get(who).copied().unwrap_or(GenerationId::NONE),
+        }
+    }
+
+    /// What was written and answered since this was last asked.
+    fn tell(&mut self) -> Vec<String> {
+        let mut told: Vec<String> = self.broker.log.iter().skip(self.told).map(print::record).collect();
+        self.told = self.broker.log.len();
+        for (reply_to, reply) in std::mem::take(&mut self.broker.answers) {
+            let who = self.callers.remove(&reply_to).expect("somebody asked, and was not answered before");
+            match &reply {
+                Some(Reply::JoinGroup(Ok(joined))) => {
+                    self.ids.insert(who.clone(), joined.member_id.clone());
+                    self.generations.insert(who.clone(), joined.generation_id);
+                }
+                Some(Reply::JoinGroup(Err(GroupError::MemberIdRequired(member_id)))) => {
+                    self.ids.insert(who.clone(), member_id.clone());
+                }
+                Some(_) | None => {}
+            }
+            let reply = reply.as_ref().map_or_else(|| "the log refused it".to_owned(), print::reply);
+            told.push(format!("{who}: {reply}"));
+        }
+        told
+    }
+}
+
+fn topic_partition(text: &str) -> (Arc<str>, PartitionIndex) {
+    let (topic, index) = text.rsplit_once('-').expect("a topic and a partition");
+    (topic.into(), PartitionIndex(index.parse().expect("the number of a partition")))
+}
+
+fn duration(text: &str) -> Duration {
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    let count: u64 = digits.parse().expect("a number and a unit");
+    match text.strip_prefix(digits) {
+        Some("ms") => Duration::from_millis(count),
+        Some("s") => Duration::from_secs(count),
+        Some("m") => Duration::from_secs(60 * count),
+        Some("d") => Duration::from_secs(86_400 * count),
+        other => panic!("no such unit: {other:?}"),
+    }
+}
+
+/// The subscription of a consumer to these topics, as clients write it.
+fn subscription(topics: &str) -> Bytes {
+    let names: Vec<&str> = topics.split(',').collect();
+    let mut bytes = BytesMut::new();
+    bytes.put_i16(1);
+    bytes.put_i32(i32::try_from(names.len()).expect("few"));
+    for name in names {
+        bytes.put_i16(i16::try_from(name.len()).expect("short"));
+        bytes.put_slice(name.as_bytes());
+    }
+    bytes.put_i32(-1);
+    bytes.freeze()
+}
