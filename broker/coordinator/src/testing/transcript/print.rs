@@ -104,7 +104,7 @@ fn each(result: &Result<Vec<Result<(), GroupError>>, GroupError>, good: &str) ->
 }
 
 /// A member id without the chance in it: `name#n` for the n-th id that was made, with the instance id behind.
-fn name(member_id: &MemberId, instance_id: Option<&InstanceId>) -> String {
+pub(super) fn name(member_id: &MemberId, instance_id: Option<&InstanceId>) -> String {
     let text = member_id.as_str();
     let instance = instance_id.map(|instance_id| format!(" ({instance_id})")).unwrap_or_default();
     let Some((name, random)) = text.len().checked_sub(37).and_then(|end| text.split_at_checked(end)) else {

@@ -22,13 +22,16 @@ use crate::testing::Broker;
 pub(super) struct Script {
     broker: Broker,
     /// Who waits for which answer.
-    callers: BTreeMap<ReplyTo, String>,
-    /// What clients know of themselves.
-    ids: BTreeMap<String, MemberId>,
-    generations: BTreeMap<String, GenerationId>,
+    callers: BTreeMap<ReplyTo, Client>,
+    /// What clients know of themselves. A member of old can be named by its id.
+    ids: BTreeMap<Client, MemberId>,
+    generations: BTreeMap<Client, GenerationId>,
     /// How many records of the log were told.
     told: usize,
 }
+
+/// A client: the group that it speaks to, and its name.
+type Client = (GroupId, String);
 
 /// The words of a command: those with `=` by name, the others in their order.
 struct Words<'a> {
@@ -114,17 +117,18 @@ impl Script {
     }
 
     fn ask(&mut self, who: &str, verb: &str, group_id: &GroupId, words: &Words<'_>) {
+        let client = (group_id.clone(), who.to_owned());
         let request = match verb {
-            "joins" => Request::JoinGroup(self.join(who, group_id, words)),
-            "syncs" => Request::SyncGroup(self.sync(who, group_id, words)),
+            "joins" => Request::JoinGroup(self.join(&client, words)),
+            "syncs" => Request::SyncGroup(self.sync(&client, words)),
             "beats" => Request::Heartbeat(Heartbeat {
                 group_id: group_id.clone(),
-                generation_id: self.generation(who, words),
-                member_id: self.id(who),
+                generation_id: self.generation(&client, words),
+                member_id: self.id(group_id, who),
                 group_instance_id: words.instance(),
             }),
-            "leaves" => Request::LeaveGroup(self.leave(who, group_id, words)),
-            "commits" => Request::OffsetCommit(self.commit(who, group_id, words)),
+            "leaves" => Request::LeaveGroup(self.leave(&client, words)),
+            "commits" => Request::OffsetCommit(self.commit(&client, words)),
             "forgets" => Request::OffsetDelete(OffsetDelete {
                 group_id: group_id.clone(),
                 partitions: words.named.keys().map(|name| topic_partition(name)).collect(),
@@ -133,21 +137,21 @@ impl Script {
             other => panic!("no such verb: {other}"),
         };
         let reply_to = self.broker.ask(request);
-        self.callers.insert(reply_to, who.to_owned());
+        self.callers.insert(reply_to, client);
     }
 
-    fn join(&mut self, who: &str, group_id: &GroupId, words: &Words<'_>) -> JoinGroup {
+    fn join(&mut self, client: &Client, words: &Words<'_>) -> JoinGroup {
         if words.named.get("id") == Some(&"none") {
-            self.ids.remove(who);
+            self.ids.remove(client);
         }
         let topics = words.named.get("topics").copied().unwrap_or("orders");
         let protocols = words.named.get("protocols").copied().unwrap_or("range");
         let version = words.named.get("version").map_or(9, |text| text.parse().expect("a version"));
         JoinGroup {
-            group_id: group_id.clone(),
-            member_id: self.ids.get(who).cloned(),
+            group_id: client.0.clone(),
+            member_id: self.ids.get(client).cloned(),
             group_instance_id: words.instance(),
-            client_id: who.into(),
+            client_id: client.1.as_str().into(),
             client_host: "/127.0.0.1".into(),
             session_timeout_ms: words.milliseconds("session", 10_000),
             rebalance_timeout_ms: words.milliseconds("rebalance", 60_000),
@@ -158,37 +162,43 @@ impl Script {
         }
     }
 
-    fn sync(&self, who: &str, group_id: &GroupId, words: &Words<'_>) -> SyncGroup {
+    fn sync(&self, client: &Client, words: &Words<'_>) -> SyncGroup {
         let assigned = words.named.get("assigns").copied().unwrap_or_default();
         let assignments = assigned.split(',').filter_map(|one| one.split_once(':'));
         SyncGroup {
-            group_id: group_id.clone(),
-            generation_id: self.generation(who, words),
-            member_id: self.id(who),
+            group_id: client.0.clone(),
+            generation_id: self.generation(client, words),
+            member_id: self.id(&client.0, &client.1),
             group_instance_id: words.instance(),
             protocol_type: None,
             protocol_name: words.named.get("protocol").map(|name| Arc::from(*name)),
             assignments: assignments
-                .map(|(who, assignment)| (self.id(who), Bytes::copy_from_slice(assignment.as_bytes())))
+                .map(|(who, assignment)| {
+                    (self.id(&client.0, who), Bytes::copy_from_slice(assignment.as_bytes()))
+                })
                 .collect(),
         }
     }
 
-    fn leave(&self, who: &str, group_id: &GroupId, words: &Words<'_>) -> LeaveGroup {
+    fn leave(&self, client: &Client, words: &Words<'_>) -> LeaveGroup {
         let member = |member_id: Option<MemberId>, instance: Option<&str>| LeavingMember {
             member_id,
             group_instance_id: instance.map(InstanceId::from),
             reason: None,
         };
         let members = match (words.named.get("members"), words.named.get("instances")) {
-            (Some(names), _) => names.split(',').map(|name| member(Some(self.id(name)), None)).collect(),
+            (Some(names), _) => {
+                names.split(',').map(|name| member(Some(self.id(&client.0, name)), None)).collect()
+            }
             (None, Some(names)) => names.split(',').map(|name| member(None, Some(name))).collect(),
-            (None, None) => vec![member(Some(self.id(who)), words.named.get("instance").copied())],
+            (None, None) => {
+                vec![member(Some(self.id(&client.0, &client.1)), words.named.get("instance").copied())]
+            }
         };
-        LeaveGroup { group_id: group_id.clone(), members }
+        LeaveGroup { group_id: client.0.clone(), members }
     }
 
-    fn commit(&self, who: &str, group_id: &GroupId, words: &Words<'_>) -> OffsetCommit {
+    fn commit(&self, client: &Client, words: &Words<'_>) -> OffsetCommit {
         let committing = |(name, offset): (&&str, &&str)| {
             let (topic, partition) = topic_partition(name);
             CommittingOffset {
@@ -202,9 +212,9 @@ impl Script {
         };
         let partitions = words.named.iter().filter(|(name, _)| name.contains('-'));
         OffsetCommit {
-            group_id: group_id.clone(),
-            member_id: self.ids.get(who).cloned().unwrap_or_else(|| MemberId::from("")),
-            generation_id_or_member_epoch: self.generation(who, words).0,
+            group_id: client.0.clone(),
+            member_id: self.ids.get(client).cloned().unwrap_or_else(|| MemberId::from("")),
+            generation_id_or_member_epoch: self.generation(client, words).0,
             group_instance_id: words.instance(),
             retention: words.named.get("retention").map(|text| duration(text)),
             supports_consumer_protocol: true,
@@ -212,15 +222,23 @@ impl Script {
         }
     }
 
-    fn id(&self, who: &str) -> MemberId {
-        self.ids.get(who).cloned().unwrap_or_else(|| MemberId::from(who))
+    fn id(&self, group_id: &GroupId, who: &str) -> MemberId {
+        let known = self.ids.get(&(group_id.clone(), who.to_owned()));
+        known.cloned().unwrap_or_else(|| MemberId::from(who))
     }
 
-    fn generation(&self, who: &str, words: &Words<'_>) -> GenerationId {
+    fn generation(&self, client: &Client, words: &Words<'_>) -> GenerationId {
         match words.named.get("generation") {
             Some(text) => GenerationId(text.parse().expect("a generation")),
-            None => self.generations.get(who).copied().unwrap_or(GenerationId::NONE),
+            None => self.generations.get(client).copied().unwrap_or(GenerationId::NONE),
         }
+    }
+
+    /// A client was told its id.
+    fn learn(&mut self, client: &Client, member_id: &MemberId) {
+        let by_id = (client.0.clone(), print::name(member_id, None));
+        self.ids.insert(by_id, member_id.clone());
+        self.ids.insert(client.clone(), member_id.clone());
     }
 
     /// What was written and answered since this was last asked.
@@ -228,19 +246,19 @@ impl Script {
         let mut told: Vec<String> = self.broker.log.iter().skip(self.told).map(print::record).collect();
         self.told = self.broker.log.len();
         for (reply_to, reply) in std::mem::take(&mut self.broker.answers) {
-            let who = self.callers.remove(&reply_to).expect("somebody asked, and was not answered before");
+            let client = self.callers.remove(&reply_to).expect("somebody asked, and was not answered before");
             match &reply {
                 Some(Reply::JoinGroup(Ok(joined))) => {
-                    self.ids.insert(who.clone(), joined.member_id.clone());
-                    self.generations.insert(who.clone(), joined.generation_id);
+                    self.learn(&client, &joined.member_id);
+                    self.generations.insert(client.clone(), joined.generation_id);
                 }
                 Some(Reply::JoinGroup(Err(GroupError::MemberIdRequired(member_id)))) => {
-                    self.ids.insert(who.clone(), member_id.clone());
+                    self.learn(&client, member_id);
                 }
                 Some(_) | None => {}
             }
             let reply = reply.as_ref().map_or_else(|| "the log refused it".to_owned(), print::reply);
-            told.push(format!("{who}: {reply}"));
+            told.push(format!("{}: {reply}", client.1));
         }
         told
     }
