@@ -1,6 +1,7 @@
 //! A shard with a log, followers and a clock, all in memory, for the tests: what a broker does around a shard, in the
 //! order that it has to.
 
+pub(crate) mod clients;
 pub(crate) mod transcript;
 
 use std::cell::Cell;
@@ -112,7 +113,10 @@ impl Broker {
     /// Lets time pass, and does what becomes due on the way.
     pub(crate) fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
+        let mut calls = 0;
         while let Some(deadline) = self.shard.next_deadline().filter(|deadline| *deadline <= end) {
+            calls += 1;
+            assert!(calls < 10_000, "the shard is always due");
             self.now = self.now.max(deadline);
             self.call(|shard, env, output| shard.on_deadline(env, output));
         }
@@ -123,6 +127,18 @@ impl Broker {
     pub(crate) fn restart(&mut self) {
         self.shard = loaded_from(&self.log, self.high_watermark);
         self.call(|shard, env, output| shard.loaded(env, output));
+    }
+
+    /// How many requests were asked; they are numbered from 0.
+    pub(crate) fn asked(&self) -> u64 {
+        self.next_reply_to
+    }
+
+    /// What followers do not have is lost, and whoever waits for it hears no more than that.
+    pub(crate) fn lose_uncommitted(&mut self) {
+        self.log.truncate(self.high_watermark);
+        self.answers
+            .extend(std::mem::take(&mut self.held).into_iter().map(|(_, reply_to, _)| (reply_to, None)));
     }
 
     /// The followers get everything.

@@ -1,5 +1,7 @@
 //! Stories of groups, see [`crate::testing::transcript`].
 
+mod properties;
+
 use crate::testing::transcript::check;
 
 #[test]

@@ -5,7 +5,8 @@ use super::{ClassicGroup, State};
 use crate::environment::Environment;
 use crate::error::GroupError;
 use crate::group::OffsetAge;
-use crate::record::Record;
+use crate::ids::GenerationId;
+use crate::record::{ClassicGroupValue, Record};
 use crate::request::OffsetCommit;
 
 impl ClassicGroup {
@@ -64,12 +65,12 @@ impl ClassicGroup {
             return OffsetAge::SinceCommit;
         }
         match self.state {
-            State::Empty => match self.record.applied() {
-                Some(value) if value.members.is_empty() && value.current_state_timestamp.0 >= 0 => {
+            State::Empty => match self.record.applied().filter(|value| self.is_end(Some(value))) {
+                Some(value) if value.current_state_timestamp.0 >= 0 => {
                     OffsetAge::Since(value.current_state_timestamp)
                 }
-                Some(value) if value.members.is_empty() => OffsetAge::SinceCommit,
-                Some(_) | None => OffsetAge::Never,
+                Some(_) => OffsetAge::SinceCommit,
+                None => OffsetAge::Never,
             },
             State::Stable if self.is_of_consumers() && self.subscribed_topics.is_some() => {
                 OffsetAge::SinceCommit
@@ -80,8 +81,16 @@ impl ClassicGroup {
 
     /// The record that says that nobody is left, where it could not be written when that happened.
     pub(crate) fn unwritten_end(&self) -> Option<Record> {
-        let has_members = self.record.applied().is_some_and(|value| !value.members.is_empty());
-        (self.state == State::Empty && has_members).then(|| self.record_of_empty())
+        let is_unwritten = self.state == State::Empty && !self.is_end(self.record.applied());
+        is_unwritten.then(|| self.record_of_empty())
+    }
+
+    /// Whether the record says that nobody is left of the last generation there was.
+    pub(super) fn is_end(&self, value: Option<&ClassicGroupValue>) -> bool {
+        match value {
+            Some(value) => value.members.is_empty() && value.generation_id == self.generation_id,
+            None => self.generation_id == GenerationId(0),
+        }
     }
 
     fn is_of_consumers(&self) -> bool {

@@ -11,7 +11,7 @@ use crate::description::{
     ClassicGroupDescription, ClassicMemberDescription, GroupKind, GroupListing, GroupState,
 };
 use crate::ids::{GroupId, MemberId};
-use crate::record::{ClassicGroupValue, ClassicMemberValue};
+use crate::record::ClassicMemberValue;
 
 impl ClassicGroup {
     /// The group in a list.
@@ -44,15 +44,11 @@ impl ClassicGroup {
     /// How the group stands. Neither that it is stable nor that it is empty is told before it is committed.
     fn visible_state(&self) -> GroupState {
         match self.state {
-            State::Empty if self.has_committed_end() => GroupState::Empty,
+            State::Empty if self.is_end(self.record.committed()) => GroupState::Empty,
             State::Empty | State::PreparingRebalance { .. } => GroupState::PreparingRebalance,
             State::Stable if self.has_committed_generation() => GroupState::Stable,
             State::Stable | State::CompletingRebalance => GroupState::CompletingRebalance,
         }
-    }
-
-    fn has_committed_end(&self) -> bool {
-        self.record.committed().is_none_or(|value: &ClassicGroupValue| value.members.is_empty())
     }
 
     /// Whether the generation is committed, if perhaps before a static member got a new id.
