@@ -49,6 +49,12 @@ impl Ledger {
         self.acknowledged_end.get(partition).copied().unwrap_or_default()
     }
 
+    /// The offsets after the last acknowledged records (exclusive), by partition.
+    #[must_use]
+    pub fn acknowledged_ends(&self) -> Vec<i64> {
+        self.acknowledged_end.clone()
+    }
+
     /// Checks that no acknowledgement so far was wrong in itself.
     ///
     /// # Errors

@@ -18,12 +18,15 @@
 //!   included, which shows whether a test itself is right. Tests that need a process of their own are skipped.
 //! - `CI`: a missing runtime fails a test instead of skipping it.
 //! - `OTTLA_TEST_KILLS`, `OTTLA_TEST_POWER_CUTS`: how many cycles the fault tests run (200 and 20 unless set).
+//! - `OTTLA_TEST_REBALANCES`: how many rebalances a group under random kills goes through (100 unless set).
+//! - `OTTLA_TEST_RENEW_GOLDEN`: writes what Kafka's tools print into the golden file instead of comparing with it.
 //!
 //! Deliberately absent: anything that the broker imports, and any assertion on speed (`bench` measures).
 
 pub mod access_log;
 pub mod driver;
 pub mod group;
+pub mod http;
 pub mod ledger;
 pub mod node;
 pub mod records;

@@ -4,6 +4,7 @@
 //! parallel test processes from installing at the same time. A runtime that cannot be had fails the test where `CI`
 //! is set, and elsewhere skips it with one line on standard error.
 
+pub mod debian;
 pub mod go;
 pub mod java;
 pub mod kcat;

@@ -1,18 +1,76 @@
-//! Questions about a group, asked of the broker with raw requests.
+//! Questions about a group, asked of the broker with raw requests, and commits to it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
-use kafka_protocol::messages::{GroupId, OffsetFetchRequest};
+use kafka_protocol::messages::{
+    DeleteGroupsRequest, FindCoordinatorRequest, GroupId, IncrementalAlterConfigsRequest,
+    OffsetCommitRequest, OffsetFetchRequest,
+};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::wire::{Connection, topic_name};
+use super::classic::text;
+use crate::wait::wait_until;
+use crate::wire::{self, Connection, topic_name};
+
+/// The longest that a coordinator may take to be there, its topic to be created included.
+const COORDINATOR_LIMIT: Duration = Duration::from_secs(30);
 
 /// A group's name as the crate has it.
 #[must_use]
 pub fn group_id(group: &str) -> GroupId {
     GroupId(StrBytes::from_string(group.to_owned()))
+}
+
+/// Checks an error code; `None` stands for success.
+///
+/// # Errors
+/// When it is another.
+pub fn expect_code(what: &str, found: i16, expected: Option<ResponseError>) -> Result<()> {
+    let found = ResponseError::try_from_code(found);
+    ensure!(found == expected, "{what}: expected {expected:?}, the answer is {found:?}");
+    Ok(())
+}
+
+/// Connects, and waits until the broker coordinates `group`.
+///
+/// # Errors
+/// When it does not in time.
+pub fn coordinator(bootstrap: &str, group: &str) -> Result<Connection> {
+    let mut connection = Connection::open(bootstrap)?;
+    let request = FindCoordinatorRequest::default().with_key_type(0).with_coordinator_keys(vec![text(group)]);
+    wait_until(COORDINATOR_LIMIT, "the group has a coordinator", || {
+        let response = connection.call(4, &request)?;
+        let found = response.coordinators.first().context("the answer names no coordinator")?;
+        match ResponseError::try_from_code(found.error_code) {
+            None => Ok(committed_offset(&mut connection, group, "none", 0).is_ok()),
+            Some(ResponseError::CoordinatorNotAvailable | ResponseError::CoordinatorLoadInProgress) => {
+                Ok(false)
+            }
+            Some(error) => bail!("FindCoordinator answered {error:?}"),
+        }
+    })?;
+    Ok(connection)
+}
+
+/// Creates a topic, and waits until the broker serves its partitions.
+///
+/// # Errors
+/// When it does not in time.
+pub fn create_served_topic(connection: &mut Connection, topic: &str, partitions: i32) -> Result<()> {
+    // Some tests' records carry old timestamps.
+    let created = wire::create_topic(connection, topic, partitions, &[("retention.ms", "-1")])?;
+    ensure!(created == 0, "CreateTopics answered {created}");
+    wait_until(COORDINATOR_LIMIT, "the new topic is served", || {
+        Ok((0..partitions).all(|partition| wire::end_offset(connection, topic, partition).is_ok()))
+    })
 }
 
 /// The committed offsets of a group in the partitions of one topic; -1 stands for none.
@@ -38,4 +96,80 @@ pub fn committed_offsets(
         offsets.insert(partition.partition_index, partition.committed_offset);
     }
     Ok(offsets)
+}
+
+/// The committed offset of one partition; -1 stands for none.
+///
+/// # Errors
+/// As [`committed_offsets`].
+pub fn committed_offset(
+    connection: &mut Connection,
+    group: &str,
+    topic: &str,
+    partition: i32,
+) -> Result<i64> {
+    let offsets = committed_offsets(connection, group, topic, partition + 1)?;
+    offsets.get(&partition).copied().context("the answer names no such partition")
+}
+
+/// A commit of one partition by nobody in particular.
+#[must_use]
+pub fn commit_request(group: &str, topic: &str, partition: i32, offset: i64) -> OffsetCommitRequest {
+    let partition = OffsetCommitRequestPartition::default()
+        .with_partition_index(partition)
+        .with_committed_offset(offset)
+        .with_committed_leader_epoch(-1)
+        .with_committed_metadata(Some(StrBytes::default()));
+    let topic =
+        OffsetCommitRequestTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
+    OffsetCommitRequest::default()
+        .with_group_id(group_id(group))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic])
+}
+
+/// Commits and returns the error code of the first partition.
+///
+/// # Errors
+/// When no answer comes.
+pub fn commit(connection: &mut Connection, version: i16, request: &OffsetCommitRequest) -> Result<i16> {
+    let response = connection.call(version, request)?;
+    let partition = response.topics.first().and_then(|topic| topic.partitions.first());
+    Ok(partition.context("the answer names no partition")?.error_code)
+}
+
+/// Sets a group's own settings.
+///
+/// # Errors
+/// When the broker refuses.
+pub fn alter_group(connection: &mut Connection, group: &str, settings: &[(&str, String)]) -> Result<()> {
+    /// The number of the resource type GROUP.
+    const GROUP: i8 = 32;
+    /// The number of the operation SET.
+    const SET: i8 = 0;
+    let configs = settings.iter().map(|(key, value)| {
+        AlterableConfig::default()
+            .with_name(text(key))
+            .with_config_operation(SET)
+            .with_value(Some(text(value)))
+    });
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(GROUP)
+        .with_resource_name(text(group))
+        .with_configs(configs.collect());
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    let response = connection.call(1, &request)?;
+    let answer = response.responses.first().context("the answer names no resource")?;
+    ensure!(answer.error_code == 0, "IncrementalAlterConfigs answered {answer:?}");
+    Ok(())
+}
+
+/// Deletes a group and returns the error code.
+///
+/// # Errors
+/// When no answer comes.
+pub fn delete_group(connection: &mut Connection, group: &str) -> Result<i16> {
+    let request = DeleteGroupsRequest::default().with_groups_names(vec![group_id(group)]);
+    let response = connection.call(2, &request)?;
+    Ok(response.results.first().context("the answer names no group")?.error_code)
 }

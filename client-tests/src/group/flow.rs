@@ -1,4 +1,4 @@
-//! A producer that keeps records coming to every partition of a topic until it is told to stop.
+//! A producer that keeps records coming to every partition of a group's topic until it is told to stop.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ProduceRequest;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 
+use super::running::PARTITIONS;
 use crate::ledger::{Ledger, payload};
 use crate::wait::{let_pass, wait_until};
 use crate::wire::{Connection, batch, topic_name};
@@ -37,7 +38,8 @@ impl Flow {
     ///
     /// # Errors
     /// When the broker does not accept the connection.
-    pub fn start(bootstrap: &str, topic: &str, partitions: usize) -> Result<Flow> {
+    pub fn start(bootstrap: &str, topic: &str) -> Result<Flow> {
+        let partitions = usize::try_from(PARTITIONS)?;
         let mut connection = Connection::open(bootstrap)?;
         let finish = Arc::new(AtomicBool::new(false));
         let ledger = Arc::new(Mutex::new(Ledger::new(partitions)));
@@ -53,17 +55,6 @@ impl Flow {
             lock(&entries).check()
         });
         Ok(Flow { finish, ledger, thread: Some(thread) })
-    }
-
-    /// Checks that it still produces.
-    ///
-    /// # Errors
-    /// Why it gave up.
-    pub fn check(&mut self) -> Result<()> {
-        match self.thread.take_if(|thread| thread.is_finished()) {
-            Some(thread) => thread.join().map_err(|_| anyhow!("the producer panicked"))?,
-            None => Ok(()),
-        }
     }
 
     /// What was acknowledged so far. The producer stands still while the caller looks at it.

@@ -2,7 +2,7 @@
 //!
 //! Invariants judged as lines come: a record is the one that was produced at its offset; while a member holds a
 //! partition it processes every record of it in turn; it begins no earlier than a commit that was acknowledged before
-//! the partition was given to it. Lines of different members are read in an order of their own, which can only make
+//! the partition was given to it; no partition has two owners in one generation (or member epoch). Lines of different members are read in an order of their own, which can only make
 //! these rules milder, never wrong: whoever hands a partition over says so before the broker can know.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,7 @@ struct State {
     members: BTreeMap<usize, Holdings>,
     processed: BTreeMap<i32, BTreeSet<i64>>,
     committed: BTreeMap<i32, i64>,
+    owners: BTreeMap<(i32, i32), usize>,
     trouble: Vec<String>,
     violation: Option<String>,
 }
@@ -34,10 +35,16 @@ struct State {
 struct Holdings {
     partitions: BTreeMap<i32, Position>,
     generation: Option<i32>,
-    assignments: usize,
     first: BTreeMap<i32, i64>,
     processed: usize,
     ended: bool,
+}
+
+impl Holdings {
+    /// Its partitions, each with the generation.
+    fn places(&self, generation: i32) -> impl Iterator<Item = (i32, i32)> {
+        self.partitions.keys().map(move |&partition| (generation, partition))
+    }
 }
 
 /// Where a member stands in a partition that it holds.
@@ -86,28 +93,10 @@ impl Journal {
             .unwrap_or_default()
     }
 
-    /// How often a member was given partitions, none included.
+    /// The highest generation, or member epoch, that a member named.
     #[must_use]
-    pub fn assignments_of(&self, member: usize) -> usize {
-        self.lock().members.get(&member).map_or(0, |held| held.assignments)
-    }
-
-    /// The generation or epoch that a member last named.
-    #[must_use]
-    pub fn generation_of(&self, member: usize) -> Option<i32> {
-        self.lock().members.get(&member).and_then(|held| held.generation)
-    }
-
-    /// Whether a member's output has ended.
-    #[must_use]
-    pub fn has_ended(&self, member: usize) -> bool {
-        self.lock().members.get(&member).is_some_and(|held| held.ended)
-    }
-
-    /// How many records a member has processed.
-    #[must_use]
-    pub fn processed_by(&self, member: usize) -> usize {
-        self.lock().members.get(&member).map_or(0, |held| held.processed)
+    pub fn generation(&self) -> i32 {
+        self.lock().members.values().filter_map(|held| held.generation).max().unwrap_or_default()
     }
 
     /// The lowest offset of each partition that one of `members` has processed.
@@ -173,12 +162,15 @@ impl State {
         let held = self.members.entry(member).or_default();
         match event {
             Event::Assigned { partitions, generation } => {
-                held.assignments += 1;
                 held.generation = generation.or(held.generation);
                 for partition in partitions {
                     let committed = self.committed.get(&partition).copied().unwrap_or_default();
                     // Some clients repeat what they keep; only what is new begins anew.
                     held.partitions.entry(partition).or_insert(Position { committed, next: None });
+                }
+                for place in generation.into_iter().flat_map(|generation| held.places(generation)) {
+                    let owner = *self.owners.entry(place).or_insert(member);
+                    ensure!(owner == member, "member {owner} has it in the same generation: {place:?}");
                 }
             }
             Event::Revoked { partitions } => {
