@@ -4,23 +4,18 @@
 //! the JVM is warm. What a broker costs is the CPU time of its process. 1 GB is 10^9 bytes of record values.
 
 mod clients;
-mod kafka;
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use rustix::thread::sched_getaffinity;
 
-use crate::machine::Machine;
-use crate::process::{Background, on_core};
-use crate::table::{NOT_MEASURED, Table, cpu_per_gb, ratio, significant};
+use crate::process::Background;
+use crate::side_by_side::{Contender, Figures, SideBySide};
+use crate::table::cpu_per_gb;
 use crate::wire::create_topic;
-use crate::{ottla, workspace};
 
 use clients::{Clients, Pace, Production};
-use kafka::Kafka;
 
 const PARTITIONS: i32 = 6;
 /// The sizes of a record's value, in bytes.
@@ -44,83 +39,22 @@ pub(crate) struct Options {
     only: Vec<Contender>,
 }
 
-/// A broker with its settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Contender {
-    /// Ottla, which flushes before it acknowledges.
-    Ottla,
-    /// Apache Kafka with `log.flush.interval.messages=1`.
-    KafkaFlushed,
-    /// Apache Kafka as it comes: acknowledged from the page cache.
-    Kafka,
-}
-
-impl Contender {
-    const ALL: [Self; 3] = [Self::Ottla, Self::KafkaFlushed, Self::Kafka];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ottla => "Ottla (flushed)",
-            Self::KafkaFlushed => "Kafka, flushed",
-            Self::Kafka => "Kafka, not flushed",
-        }
-    }
-}
-
-/// One line of the table for one contender.
-#[derive(Debug)]
-struct Figure {
-    what: String,
-    value: f64,
-}
-
-/// A broker that answers, and what its start took.
-struct Running {
-    process: Background,
-    address: SocketAddr,
-    format_time: Duration,
-    start_time: Duration,
-}
-
-/// Everything that the measurements share.
-struct Setting<'a> {
-    options: &'a Options,
-    directory: &'a Path,
-    ottla: Option<PathBuf>,
-    kafka: Kafka,
-    cores: Cores,
-}
-
-/// Who runs where. `None`: the machine has a single core, which all share.
-#[derive(Clone, Copy, Debug)]
-struct Cores {
-    broker: Option<usize>,
-    clients: Option<usize>,
-}
-
 /// Measures, and prints a table.
 pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
-    let is_wanted = |contender: &Contender| options.only.is_empty() || options.only.contains(contender);
-    let contenders: Vec<Contender> = Contender::ALL.into_iter().filter(is_wanted).collect();
-    let ottla = if contenders.contains(&Contender::Ottla) { Some(workspace::ottla_binary()?) } else { None };
-    let setting =
-        Setting { options, directory, ottla, kafka: Kafka::install()?, cores: Cores::of_this_process()? };
-    println!("{}", Machine::of(directory)?);
-    println!("{}\n", setting.cores);
-    let mut measured = Vec::new();
-    for contender in contenders {
-        eprintln!("measuring {}", contender.name());
-        measured.push((contender, on_core(setting.cores.clients, || measure(contender, &setting))?));
-    }
-    println!("{}", side_by_side(&measured));
-    Ok(())
+    let contenders = SideBySide::prepare(&options.only, directory)?;
+    println!("Of each load the second run.");
+    contenders.run(|contender, figures| measure(contender, &contenders, options, figures))
 }
 
-fn measure(contender: Contender, setting: &Setting<'_>) -> Result<Vec<Figure>> {
-    let home = workspace::scratch(setting.directory)?;
-    let running = start(contender, setting, home.path())?;
-    let mut figures = Vec::new();
-    let mut add = |what: String, value: f64| figures.push(Figure { what, value });
+fn measure(
+    contender: Contender,
+    contenders: &SideBySide<'_>,
+    options: &Options,
+    figures: &mut Figures,
+) -> Result<()> {
+    let home = contenders.home()?;
+    let running = contenders.start(contender, home.path(), &[])?;
+    let mut add = |what: String, value: f64| figures.add(what, value);
     let whole_start = running.format_time + running.start_time;
     add(
         "start of an empty node to the first Metadata, format included: ms".to_owned(),
@@ -130,11 +64,11 @@ fn measure(contender: Contender, setting: &Setting<'_>) -> Result<Vec<Figure>> {
     let idle = running.process.memory()?;
     add("anonymous memory after the start: MiB".to_owned(), mebibytes(idle.anonymous));
 
-    let clients = Clients { kafka: &setting.kafka, address: running.address };
+    let clients = Clients { kafka: &contenders.kafka, address: running.address };
     for record_bytes in RECORD_SIZES {
         let topic = format!("bench-{record_bytes}");
         create_topic(running.address, &topic, PARTITIONS)?;
-        let records = setting.options.megabytes * 1_000_000 / record_bytes;
+        let records = options.megabytes * 1_000_000 / record_bytes;
         let production =
             Production { topic: &topic, records, record_bytes, batch_bytes: BATCH_BYTES, pace: Pace::Full };
         let produced_bytes = records * record_bytes;
@@ -152,7 +86,7 @@ fn measure(contender: Contender, setting: &Setting<'_>) -> Result<Vec<Figure>> {
     create_topic(running.address, "bench-paced", PARTITIONS)?;
     let production = Production {
         topic: "bench-paced",
-        records: records_per_second * setting.options.paced_seconds,
+        records: records_per_second * options.paced_seconds,
         record_bytes,
         batch_bytes,
         pace: Pace::RecordsPerSecond(records_per_second),
@@ -172,21 +106,7 @@ fn measure(contender: Contender, setting: &Setting<'_>) -> Result<Vec<Figure>> {
         "resident memory after this load, mapped log pages included: MiB".to_owned(),
         mebibytes(loaded.resident),
     );
-    running.process.stop()?;
-    Ok(figures)
-}
-
-fn start(contender: Contender, setting: &Setting<'_>, home: &Path) -> Result<Running> {
-    let core = setting.cores.broker;
-    match (contender, &setting.ottla) {
-        (Contender::Ottla, Some(binary)) => {
-            let ottla::Ready { process, address, start_time } = ottla::start(binary, home, core)?;
-            Ok(Running { process, address, format_time: Duration::ZERO, start_time })
-        }
-        (Contender::Ottla, None) => anyhow::bail!("the binary was not built"),
-        (Contender::KafkaFlushed, _) => setting.kafka.start(home, core, "log.flush.interval.messages=1\n"),
-        (Contender::Kafka, _) => setting.kafka.start(home, core, ""),
-    }
+    running.process.stop()
 }
 
 /// Does `work` twice; answers what the second time gave, and the CPU time that it took `broker`.
@@ -203,53 +123,4 @@ fn milliseconds(duration: Duration) -> f64 {
 
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
-}
-
-fn side_by_side(measured: &[(Contender, Vec<Figure>)]) -> Table {
-    let mut heading = vec!["figure".to_owned()];
-    heading.extend(Contender::ALL.map(|contender| contender.name().to_owned()));
-    heading.extend(["Ottla : Kafka, flushed".to_owned(), "Ottla : Kafka, not flushed".to_owned()]);
-    let mut table = Table::new(heading);
-    let longest = measured.iter().map(|(_, figures)| figures.as_slice()).max_by_key(|figures| figures.len());
-    for (number, figure) in longest.unwrap_or_default().iter().enumerate() {
-        let value = |wanted: Contender| {
-            let (_, figures) = measured.iter().find(|(contender, _)| *contender == wanted)?;
-            Some(figures.get(number)?.value)
-        };
-        let mut row = vec![figure.what.clone()];
-        row.extend(
-            Contender::ALL.map(|contender| value(contender).map_or(NOT_MEASURED.to_owned(), significant)),
-        );
-        for other in [Contender::KafkaFlushed, Contender::Kafka] {
-            row.push(ratio(value(Contender::Ottla), value(other)));
-        }
-        table.row(row);
-    }
-    table
-}
-
-impl Cores {
-    /// The first core that this process may use is the broker's, the second its clients'.
-    fn of_this_process() -> Result<Self> {
-        let allowed = sched_getaffinity(None)?;
-        let mut cores = (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
-        match (cores.next(), cores.next()) {
-            (Some(broker), Some(clients)) => Ok(Self { broker: Some(broker), clients: Some(clients) }),
-            _ => Ok(Self { broker: None, clients: None }),
-        }
-    }
-}
-
-impl std::fmt::Display for Cores {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.broker, self.clients) {
-            (Some(broker), Some(clients)) => {
-                write!(
-                    formatter,
-                    "broker on core {broker}, clients on core {clients}; second run of each load"
-                )
-            }
-            _ => write!(formatter, "broker and clients share the only core; second run of each load"),
-        }
-    }
 }

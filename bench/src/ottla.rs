@@ -22,8 +22,8 @@ pub(crate) struct Ready {
     pub(crate) start_time: Duration,
 }
 
-/// Starts `binary` with its data in `home`, which must be empty.
-pub(crate) fn start(binary: &Path, home: &Path, core: Option<usize>) -> Result<Ready> {
+/// Starts `binary` with its data in `home`, and with more `settings`, `key=value`.
+pub(crate) fn start(binary: &Path, home: &Path, core: Option<usize>, settings: &[&str]) -> Result<Ready> {
     let address = free_address()?;
     let mut command = Command::new(binary);
     command.arg("serve");
@@ -35,8 +35,12 @@ pub(crate) fn start(binary: &Path, home: &Path, core: Option<usize>) -> Result<R
         format!("listeners=PLAINTEXT://{address}"),
         "ottla.http.listener=127.0.0.1:0".to_owned(),
         format!("log.dirs={}", home.join("data").display()),
-    ] {
-        command.args(["--set", &setting]);
+    ]
+    .iter()
+    .map(String::as_str)
+    .chain(settings.iter().copied())
+    {
+        command.args(["--set", setting]);
     }
     let started = Stopwatch::start();
     let mut process = Background::start(&mut command, core, &home.join("stderr"))?;

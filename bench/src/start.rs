@@ -30,7 +30,7 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
     let mut memory_when_idle = None;
     for number in 1..=options.runs {
         let home = workspace::scratch(directory)?;
-        let ready = ottla::start(&binary, home.path(), None)?;
+        let ready = ottla::start(&binary, home.path(), None, &[])?;
         start_times.push(ready.start_time);
         memory_at_start.push(ready.process.memory()?.anonymous);
         if number == options.runs {

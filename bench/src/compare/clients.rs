@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::kafka::Kafka;
+use crate::kafka::Kafka;
 use crate::process::run;
 
 /// The heap that Kafka's scripts give to a client program.

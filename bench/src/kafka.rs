@@ -7,9 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::Running;
 use crate::clock::Stopwatch;
 use crate::process::{Background, on_core, run};
+use crate::side_by_side::Running;
 use crate::wire::{first_metadata, free_address};
 use crate::workspace;
 
@@ -28,13 +28,13 @@ const BROKER_JVM: [&str; 7] = [
 
 /// The jars, and our consumer compiled against them.
 #[derive(Debug)]
-pub(super) struct Kafka {
+pub(crate) struct Kafka {
     class_path: OsString,
 }
 
 impl Kafka {
     /// Fetches and compiles what is not there yet, below `target/bench`.
-    pub(super) fn install() -> Result<Self> {
+    pub(crate) fn install() -> Result<Self> {
         let sources = workspace::bench_dir().join("kafka");
         let pom = sources.join("pom.xml");
         let consumer = sources.join("AssignedConsumer.java");
@@ -63,7 +63,7 @@ impl Kafka {
     }
 
     /// A Java program with Kafka's jars, before its arguments.
-    pub(super) fn java<S: AsRef<OsStr>>(&self, options: impl IntoIterator<Item = S>, class: &str) -> Command {
+    pub(crate) fn java<S: AsRef<OsStr>>(&self, options: impl IntoIterator<Item = S>, class: &str) -> Command {
         let mut logging = OsString::from("-Dlog4j2.configurationFile=");
         logging.push(workspace::bench_dir().join("kafka/log4j2.xml"));
         let mut command = Command::new("java");
@@ -71,14 +71,16 @@ impl Kafka {
         command
     }
 
-    /// Formats and starts a node with its data in `home`, which must be empty, and waits for its first answer.
-    pub(super) fn start(&self, home: &Path, core: Option<usize>, more_properties: &str) -> Result<Running> {
+    /// Starts a node with its data in `home`, which it formats where it is empty, and waits for its first answer.
+    pub(crate) fn start(&self, home: &Path, core: Option<usize>, settings: &[&str]) -> Result<Running> {
         let address = free_address()?;
-        let properties = write_properties(home, &address.to_string(), more_properties)?;
+        let properties = write_properties(home, &address.to_string(), settings)?;
         let started = Stopwatch::start();
-        let mut format = self.java(["-Xmx256m"], "kafka.tools.StorageTool");
-        format.args(["format", "-t", CLUSTER_ID, "-c"]).arg(&properties);
-        on_core(core, || run(&mut format))?;
+        if !home.join("data").exists() {
+            let mut format = self.java(["-Xmx256m"], "kafka.tools.StorageTool");
+            format.args(["format", "-t", CLUSTER_ID, "-c"]).arg(&properties);
+            on_core(core, || run(&mut format))?;
+        }
         let format_time = started.elapsed();
         let started = Stopwatch::start();
         let mut broker = self.java(BROKER_JVM, "kafka.Kafka");
@@ -89,7 +91,7 @@ impl Kafka {
 }
 
 /// One node that is broker and controller, with internal topics of one replica.
-fn write_properties(home: &Path, address: &str, more: &str) -> Result<PathBuf> {
+fn write_properties(home: &Path, address: &str, settings: &[&str]) -> Result<PathBuf> {
     let controller = free_address()?;
     let data = home.join("data");
     let text = format!(
@@ -106,8 +108,9 @@ fn write_properties(home: &Path, address: &str, more: &str) -> Result<PathBuf> {
          transaction.state.log.min.isr=1\n\
          share.coordinator.state.topic.replication.factor=1\n\
          share.coordinator.state.topic.min.isr=1\n\
-         {more}",
-        data.display()
+         {}\n",
+        data.display(),
+        settings.join("\n")
     );
     let path = home.join("server.properties");
     fs::write(&path, text)?;
