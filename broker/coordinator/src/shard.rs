@@ -53,6 +53,9 @@ impl GroupShard {
     ) {
         self.forget_refused(output);
         let group_id = group_id_of(&request).clone();
+        if is_group_id_needed(&request) && group_id.as_str().is_empty() {
+            return output.reply(reply_to, refused(&request, GroupError::InvalidGroupId));
+        }
         match request {
             Request::JoinGroup(request) => self.join_group(request, reply_to, env, output),
             Request::SyncGroup(request) => self.sync_group(request, reply_to, env, output),
@@ -278,6 +281,32 @@ fn group_id_of(request: &Request) -> &GroupId {
         Request::OffsetCommit(request) => &request.group_id,
         Request::OffsetDelete(request) => &request.group_id,
         Request::DeleteGroup(group_id) => group_id,
+    }
+}
+
+/// Whether Kafka refuses the request of a group without a name. Offsets may be committed for such a one.
+fn is_group_id_needed(request: &Request) -> bool {
+    match request {
+        Request::JoinGroup(_)
+        | Request::SyncGroup(_)
+        | Request::Heartbeat(_)
+        | Request::LeaveGroup(_)
+        | Request::ConsumerGroupHeartbeat(_) => true,
+        Request::OffsetCommit(_) | Request::OffsetDelete(_) | Request::DeleteGroup(_) => false,
+    }
+}
+
+/// The answer to a request that is refused.
+fn refused(request: &Request, error: GroupError) -> Reply {
+    match request {
+        Request::JoinGroup(_) => Reply::JoinGroup(Err(error)),
+        Request::SyncGroup(_) => Reply::SyncGroup(Err(error)),
+        Request::Heartbeat(_) => Reply::Heartbeat(Err(error)),
+        Request::LeaveGroup(_) => Reply::LeaveGroup(Err(error)),
+        Request::ConsumerGroupHeartbeat(_) => Reply::ConsumerGroupHeartbeat(Err(error)),
+        Request::OffsetCommit(_) => Reply::OffsetCommit(Err(error)),
+        Request::OffsetDelete(_) => Reply::OffsetDelete(Err(error)),
+        Request::DeleteGroup(_) => Reply::DeleteGroup(Err(error)),
     }
 }
 

@@ -31,12 +31,14 @@ impl Offsets {
         &'a self,
         group_id: &'a GroupId,
     ) -> Vec<(&'a Arc<str>, PartitionIndex, &'a OffsetCommitValue)> {
-        let applied = self.applied.get(group_id).into_iter().flatten();
-        let mut values: BTreeMap<(&Arc<str>, PartitionIndex), &OffsetCommitValue> = applied
-            .flat_map(|(topic, partitions)| {
-                partitions.iter().map(move |(index, value)| ((topic, *index), value))
-            })
-            .collect();
+        let applied = self.applied.get(group_id).into_iter().flatten().flat_map(|(topic, partitions)| {
+            partitions.iter().map(move |(partition, value)| (topic, *partition, value))
+        });
+        if self.superseded_of(group_id).next().is_none() {
+            return applied.collect();
+        }
+        let mut values: BTreeMap<(&Arc<str>, PartitionIndex), &OffsetCommitValue> =
+            applied.map(|(topic, partition, value)| ((topic, partition), value)).collect();
         for ((_, topic, partition), before) in self.superseded_of(group_id) {
             match before.front().and_then(Option::as_ref) {
                 Some(value) => values.insert((topic, *partition), value),

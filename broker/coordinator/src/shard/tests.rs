@@ -1,5 +1,6 @@
 //! Stories of groups, see [`crate::testing::transcript`].
 
+mod limits;
 mod properties;
 
 use crate::testing::transcript::check;

@@ -82,3 +82,6 @@ pub(super) fn select<'a>(members: impl Iterator<Item = &'a Protocols> + Clone) -
     let most = votes.values().copied().max()?;
     votes.into_iter().find(|(_, count)| *count == most).map(|(name, _)| name.clone())
 }
+
+#[cfg(test)]
+mod tests;

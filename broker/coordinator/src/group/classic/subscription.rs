@@ -33,3 +33,6 @@ pub(super) fn add_topics(metadata: &[u8], topics: &mut BTreeSet<Arc<str>>) -> Op
     let user_data = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
     (user_data <= rest.len()).then_some(())
 }
+
+#[cfg(test)]
+mod tests;
