@@ -1,5 +1,6 @@
 //! Groups: the classic protocol, the consumer protocol, and what turns one into the other.
 
+pub mod assignor;
 pub(crate) mod classic;
 pub(crate) mod consumer;
 pub(crate) mod table;
