@@ -115,8 +115,8 @@ pub struct ConsumerGroupDescription {
     pub group_epoch: GroupEpoch,
     /// The epoch of the target assignment.
     pub assignment_epoch: GroupEpoch,
-    /// The assignor that most members prefer.
-    pub assignor: Arc<str>,
+    /// The assignor that most members prefer; `None` where nobody does, so that it is the broker's first.
+    pub assignor: Option<Arc<str>>,
     /// Its members, in the order of their ids.
     pub members: Vec<ConsumerMemberDescription>,
 }

@@ -3,6 +3,7 @@
 pub mod assignor;
 pub(crate) mod classic;
 pub(crate) mod consumer;
+pub(crate) mod migration;
 pub(crate) mod table;
 
 use std::time::Duration;
@@ -82,7 +83,7 @@ impl Group {
     pub(crate) fn loaded(&mut self, group_id: &GroupId, env: &Environment<'_>, output: &mut Output) {
         match self {
             Self::Classic(group) => group.loaded(env, output),
-            Self::Consumer(group) => group.loaded(group_id, env, output),
+            Self::Consumer(group) => group.loaded(group_id, env),
         }
     }
 
@@ -91,14 +92,6 @@ impl Group {
         match self {
             Self::Classic(group) => group.next_deadline(),
             Self::Consumer(group) => group.next_deadline(),
-        }
-    }
-
-    /// Does what was due by now.
-    pub(crate) fn on_deadline(&mut self, group_id: &GroupId, env: &Environment<'_>, output: &mut Output) {
-        match self {
-            Self::Classic(group) => group.on_deadline(env, output),
-            Self::Consumer(group) => group.on_deadline(group_id, env, output),
         }
     }
 
@@ -141,7 +134,7 @@ impl Group {
     pub(crate) fn tombstones(&self, group_id: &GroupId, records: &mut Vec<Record>) {
         match self {
             Self::Classic(_) => {
-                records.push(Record::ClassicGroup { group_id: group_id.clone(), value: None })
+                records.push(Record::ClassicGroup { group_id: group_id.clone(), value: None });
             }
             Self::Consumer(group) => group.tombstones(group_id, records),
         }
@@ -159,7 +152,8 @@ impl Group {
     pub(crate) fn unload(&mut self, output: &mut Output) {
         match self {
             Self::Classic(group) => group.unload(output),
-            Self::Consumer(group) => group.unload(output),
+            // Nobody waits in a consumer group.
+            Self::Consumer(_) => {}
         }
     }
 }

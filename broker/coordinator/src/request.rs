@@ -179,6 +179,8 @@ pub struct ConsumerGroupHeartbeat {
     pub group_id: GroupId,
     /// The member; empty where it joins in version 0, which leaves its name to the broker.
     pub member_id: MemberId,
+    /// Whether the client has to name the member (version 1 and later). Source: KIP-1082.
+    pub is_named_by_client: bool,
     /// The epoch that it has reached, or one of [`MemberEpoch`]'s words.
     pub member_epoch: MemberEpoch,
     /// The name that it keeps, where it is static.

@@ -18,7 +18,7 @@ use storage::ids::Offset;
 use crate::environment::Environment;
 use crate::error::GroupError;
 use crate::group::table::Groups;
-use crate::group::{Group, classic, consumer};
+use crate::group::{Group, classic, consumer, migration};
 use crate::ids::GroupId;
 use crate::offsets::{self, Offsets};
 use crate::output::{Output, ReplyTo};
@@ -57,12 +57,12 @@ impl GroupShard {
             return output.reply(reply_to, refused(&request, GroupError::InvalidGroupId));
         }
         match request {
-            Request::JoinGroup(request) => self.join_group(request, reply_to, env, output),
+            Request::JoinGroup(request) => self.join_group(&request, reply_to, env, output),
             Request::SyncGroup(request) => self.sync_group(request, reply_to, env, output),
-            Request::Heartbeat(request) => self.heartbeat(request, reply_to, env, output),
-            Request::LeaveGroup(request) => self.leave_group(request, reply_to, env, output),
+            Request::Heartbeat(request) => self.heartbeat(&request, reply_to, env, output),
+            Request::LeaveGroup(request) => self.leave_group(&request, reply_to, env, output),
             Request::ConsumerGroupHeartbeat(request) => {
-                consumer::heartbeat(&mut self.groups, request, reply_to, env, output);
+                consumer::heartbeat(&mut self.groups, &request, reply_to, env, output);
             }
             Request::OffsetCommit(request) => {
                 let reply = self.commit(&request, env, output);
@@ -135,8 +135,10 @@ impl GroupShard {
                 return;
             }
             let group_id = group_id.clone();
-            if let Some(group) = self.groups.get_mut(&group_id) {
-                group.on_deadline(&group_id, env, output);
+            match self.groups.get_mut(&group_id) {
+                Some(Group::Classic(group)) => group.on_deadline(env, output),
+                Some(Group::Consumer(_)) => migration::on_deadline(&mut self.groups, &group_id, env, output),
+                None => {}
             }
             self.groups.schedule(&group_id);
         }
@@ -160,7 +162,7 @@ impl GroupShard {
 
     fn join_group(
         &mut self,
-        request: JoinGroup,
+        request: &JoinGroup,
         reply_to: ReplyTo,
         env: &Environment<'_>,
         output: &mut Output,
@@ -172,10 +174,10 @@ impl GroupShard {
         }
         match self.groups.get(&request.group_id) {
             Some(Group::Consumer(group)) if !group.is_empty() => {
-                consumer::join_classic(&mut self.groups, request, reply_to, env, output);
+                migration::join(&mut self.groups, request, reply_to, env, output);
             }
             Some(Group::Classic(_) | Group::Consumer(_)) | None => {
-                classic::join(&mut self.groups, &request, reply_to, env, output);
+                classic::join(&mut self.groups, request, reply_to, env, output);
             }
         }
     }
@@ -193,7 +195,7 @@ impl GroupShard {
             }
             Some(Group::Classic(group)) => group.sync(&request, reply_to, env, output),
             Some(Group::Consumer(_)) => {
-                consumer::sync_classic(&mut self.groups, request, reply_to, env, output);
+                migration::sync(&mut self.groups, request, reply_to, env, output);
             }
             None => output.reply(reply_to, Reply::SyncGroup(Err(unknown_group(&request.group_id)))),
         }
@@ -201,18 +203,18 @@ impl GroupShard {
 
     fn heartbeat(
         &mut self,
-        request: Heartbeat,
+        request: &Heartbeat,
         reply_to: ReplyTo,
         env: &Environment<'_>,
         output: &mut Output,
     ) {
         match self.groups.get_mut(&request.group_id) {
             Some(Group::Classic(group)) => {
-                let reply = group.heartbeat(&request, env);
+                let reply = group.heartbeat(request, env);
                 output.reply(reply_to, Reply::Heartbeat(reply));
             }
             Some(Group::Consumer(_)) => {
-                consumer::heartbeat_classic(&mut self.groups, request, reply_to, env, output);
+                migration::heartbeat(&mut self.groups, request, reply_to, env, output);
             }
             None => output.reply(reply_to, Reply::Heartbeat(Err(unknown_group(&request.group_id)))),
         }
@@ -220,18 +222,18 @@ impl GroupShard {
 
     fn leave_group(
         &mut self,
-        request: LeaveGroup,
+        request: &LeaveGroup,
         reply_to: ReplyTo,
         env: &Environment<'_>,
         output: &mut Output,
     ) {
         match self.groups.get_mut(&request.group_id) {
             Some(Group::Classic(group)) => {
-                let results = group.leave(&request, env, output);
+                let results = group.leave(request, env, output);
                 output.reply(reply_to, Reply::LeaveGroup(Ok(results)));
             }
             Some(Group::Consumer(_)) => {
-                consumer::leave_classic(&mut self.groups, request, reply_to, env, output);
+                migration::leave(&mut self.groups, request, reply_to, env, output);
             }
             None => {
                 let unknown = |_| Err(unknown_group(&request.group_id));
@@ -262,8 +264,8 @@ impl GroupShard {
                 offsets::commit(request, env, |_| Ok(()))?
             }
             Some(Group::Consumer(group)) => {
-                group.check_commit(request, env)?;
-                offsets::commit(request, env, |offset| group.admits(request, offset))?
+                group.check_commit(request)?;
+                offsets::commit(request, env, |offset| group.admits(request, offset, env))?
             }
         };
         output.records.extend(records);

@@ -17,6 +17,7 @@
 //! Source: ClassicGroup.java, GroupMetadataManager.java (`classicGroup*`).
 
 mod commit;
+mod conversion;
 mod describe;
 mod join;
 mod leave;
@@ -40,8 +41,10 @@ use crate::error::GroupError;
 use crate::ids::{GenerationId, GroupId, InstanceId, MemberId};
 use crate::output::Output;
 use crate::request::Reply;
+pub(crate) use conversion::ConvertedMember;
 pub(crate) use join::join;
 use member::Member;
+pub(crate) use protocols::select as select_protocol;
 use recorded::Recorded;
 pub(crate) use recorded::apply;
 use static_member::Replacement;

@@ -93,7 +93,7 @@ impl ClassicGroup {
         }
     }
 
-    fn is_of_consumers(&self) -> bool {
+    pub(crate) fn is_of_consumers(&self) -> bool {
         self.protocol_type.as_deref() == Some(CONSUMER_PROTOCOL_TYPE)
     }
 }

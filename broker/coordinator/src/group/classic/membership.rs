@@ -135,7 +135,7 @@ impl ClassicGroup {
 
     /// The protocol that the members choose.
     pub(super) fn select_protocol(&self) -> Option<Arc<str>> {
-        protocols::select(self.members.values().map(|member| &member.protocols))
+        protocols::select(self.members.values().map(|member| member.protocols.as_slice()))
     }
 
     /// How long members have to rejoin: as long as the one that has longest.

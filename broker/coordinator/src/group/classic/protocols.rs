@@ -59,6 +59,11 @@ impl Protocols {
         self.0.iter().find(|(name, _)| &**name == protocol).map(|(_, metadata)| metadata)
     }
 
+    /// Each with what the member says for it, the favourite first.
+    pub(super) fn as_slice(&self) -> &[(Arc<str>, Bytes)] {
+        &self.0
+    }
+
     /// How many bytes they hold.
     pub(super) fn bytes(&self) -> usize {
         self.0.iter().map(|(name, metadata)| name.len() + metadata.len() + PROTOCOL_BYTES).sum()
@@ -67,16 +72,16 @@ impl Protocols {
 
 /// The protocol that most members like best of those that all support; of two liked alike, the first by name.
 /// `None` where there is no such protocol.
-pub(super) fn select<'a>(members: impl Iterator<Item = &'a Protocols> + Clone) -> Option<Arc<str>> {
+pub(crate) fn select<'a>(members: impl Iterator<Item = &'a [(Arc<str>, Bytes)]> + Clone) -> Option<Arc<str>> {
     let mut counts: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
     let mut member_count = 0;
     for protocols in members.clone() {
         member_count += 1;
-        protocols.names().for_each(|name| *counts.entry(name).or_default() += 1);
+        protocols.iter().for_each(|(name, _)| *counts.entry(name).or_default() += 1);
     }
     let mut votes: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
     for protocols in members {
-        let vote = protocols.names().find(|name| counts.get(name) == Some(&member_count))?;
+        let (vote, _) = protocols.iter().find(|(name, _)| counts.get(name) == Some(&member_count))?;
         *votes.entry(vote).or_default() += 1;
     }
     let most = votes.values().copied().max()?;

@@ -99,7 +99,8 @@ impl ClassicGroup {
         let of_each = self
             .members
             .iter()
-            .map(|(other, member)| if other == member_id { theirs } else { &member.protocols });
+            .map(|(other, member)| if other == member_id { theirs } else { &member.protocols })
+            .map(Protocols::as_slice);
         protocols::select(of_each)
     }
 
