@@ -10,7 +10,7 @@ fn members(each: &[&[&str]]) -> Vec<Protocols> {
 }
 
 fn chosen(each: &[&[&str]]) -> Option<String> {
-    select(members(each).iter()).map(|name| name.to_string())
+    select(members(each).iter().map(Protocols::as_slice)).map(|name| name.to_string())
 }
 
 #[test]
