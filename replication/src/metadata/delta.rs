@@ -22,6 +22,8 @@ pub struct MetadataDelta {
     pub follows: Vec<LocalPartition>,
     /// Partitions that this broker leads on in the same epoch, with another ISR or assignment.
     pub replicas_changed: Vec<LocalPartition>,
+    /// Names of the topics that were deleted, on whatever brokers they were; a topic of that name may have been made since.
+    pub deleted_topics: BTreeSet<Arc<str>>,
     /// Names of existing topics whose own configuration has changed.
     pub topic_configs: BTreeSet<String>,
     /// Whether a setting of this broker, or of all, has changed.
@@ -49,7 +51,10 @@ impl MetadataDelta {
         for change in new.topic_map().changes_since(old.topic_map()) {
             match change {
                 Change::Added(_, topic) => delta.compare_topics(None, Some(topic), broker),
-                Change::Removed(_, topic) => delta.compare_topics(Some(topic), None, broker),
+                Change::Removed(_, topic) => {
+                    delta.deleted_topics.insert(Arc::clone(&topic.name));
+                    delta.compare_topics(Some(topic), None, broker);
+                }
                 Change::Replaced(_, before, after) => {
                     if !Arc::ptr_eq(before, after) {
                         delta.compare_topics(Some(before), Some(after), broker);
