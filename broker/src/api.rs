@@ -5,22 +5,29 @@
 //! switches compression off otherwise (KAFKA-18659), and served from 3.
 
 use crate::broker::Broker;
-use crate::limits;
+use crate::limits::{self, RequestMemory};
 use crate::stopping::Stopping;
 use crate::wire::api_versions_request::ApiVersionsRequest;
 use crate::wire::bounded_buffer::BoundedBuffer;
+use crate::wire::delete_groups::DeleteGroupsRequest;
+use crate::wire::offset_commit::OffsetCommitRequest;
+use crate::wire::offset_fetch::OffsetFetchRequest;
 use crate::wire::request_header::RequestPrefix;
 use crate::wire::response::{EncodeError, FrameBuilder, ResponseFrame};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeTopicPartitionsRequest, FetchRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
-    ListOffsetsRequest, MetadataRequest, ProduceRequest,
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeTopicPartitionsRequest,
+    FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest,
+    MetadataRequest, OffsetDeleteRequest, ProduceRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+mod coordination;
 
 /// One API as the table has it.
 #[derive(Clone, Copy, Debug)]
@@ -49,12 +56,16 @@ pub struct RequestContext {
     /// The address of our end of the connection: what a client is told to connect to, unless `advertised.listeners`
     /// says otherwise.
     pub local_address: SocketAddr,
+    /// The address of the client's end.
+    pub peer_address: SocketAddr,
     /// The name that the client gave itself; empty where it gave none.
     pub client_id: String,
     /// The version of the request.
     pub version: i16,
     /// The word that no more requests come over the connection: who waits for records answers now.
     pub ending: Stopping,
+    /// The room that the request takes of those that wait for an answer.
+    pub(crate) memory: Arc<RequestMemory>,
 }
 
 /// What becomes of a request once it was handled.
@@ -98,7 +109,13 @@ pub struct MalformedBody {
 macro_rules! apis {
     ($($name:ident = $key:literal, advertised $min:literal ..= $max:literal, served from $served:literal,
        schema to $schema:literal, $request:ident => $module:ident;)*) => {
-        $(pub(crate) mod $module;)*
+        $(
+            #[allow(
+                clippy::needless_pass_by_value,
+                reason = "a handler owns what it is asked, whether it keeps it or not"
+            )]
+            pub(crate) mod $module;
+        )*
 
         /// Every API that is served, by key.
         pub const APIS: &[Api] = &[$(Api {
@@ -163,14 +180,29 @@ apis! {
     Fetch = 1, advertised 4..=18, served from 4, schema to 18, FetchRequest => fetch;
     ListOffsets = 2, advertised 1..=11, served from 1, schema to 10, ListOffsetsRequest => list_offsets;
     Metadata = 3, advertised 0..=13, served from 0, schema to 13, MetadataRequest => metadata;
+    OffsetCommit = 8, advertised 2..=10, served from 2, schema to 10, OffsetCommitRequest => offset_commit;
+    OffsetFetch = 9, advertised 1..=10, served from 1, schema to 10, OffsetFetchRequest => offset_fetch;
+    FindCoordinator = 10, advertised 0..=6, served from 0, schema to 6, FindCoordinatorRequest => find_coordinator;
+    JoinGroup = 11, advertised 0..=9, served from 0, schema to 9, JoinGroupRequest => join_group;
+    Heartbeat = 12, advertised 0..=4, served from 0, schema to 4, HeartbeatRequest => heartbeat;
+    LeaveGroup = 13, advertised 0..=5, served from 0, schema to 5, LeaveGroupRequest => leave_group;
+    SyncGroup = 14, advertised 0..=5, served from 0, schema to 5, SyncGroupRequest => sync_group;
+    DescribeGroups = 15, advertised 0..=6, served from 0, schema to 6, DescribeGroupsRequest => describe_groups;
+    ListGroups = 16, advertised 0..=5, served from 0, schema to 5, ListGroupsRequest => list_groups;
     ApiVersions = 18, advertised 0..=5, served from 0, schema to 5, ApiVersionsRequest => api_versions;
     CreateTopics = 19, advertised 2..=7, served from 2, schema to 7, CreateTopicsRequest => create_topics;
     DeleteTopics = 20, advertised 1..=6, served from 1, schema to 6, DeleteTopicsRequest => delete_topics;
     InitProducerId = 22, advertised 0..=5, served from 0, schema to 5, InitProducerIdRequest => init_producer_id;
     DescribeConfigs = 32, advertised 1..=4, served from 1, schema to 4, DescribeConfigsRequest => describe_configs;
+    DeleteGroups = 42, advertised 0..=3, served from 0, schema to 3, DeleteGroupsRequest => delete_groups;
     IncrementalAlterConfigs = 44, advertised 0..=1, served from 0, schema to 1,
         IncrementalAlterConfigsRequest => incremental_alter_configs;
+    OffsetDelete = 47, advertised 0..=0, served from 0, schema to 0, OffsetDeleteRequest => offset_delete;
     DescribeCluster = 60, advertised 0..=2, served from 0, schema to 2, DescribeClusterRequest => describe_cluster;
+    ConsumerGroupHeartbeat = 68, advertised 0..=1, served from 0, schema to 1,
+        ConsumerGroupHeartbeatRequest => consumer_group_heartbeat;
+    ConsumerGroupDescribe = 69, advertised 0..=1, served from 0, schema to 1,
+        ConsumerGroupDescribeRequest => consumer_group_describe;
     DescribeTopicPartitions = 75, advertised 0..=0, served from 0, schema to 0,
         DescribeTopicPartitionsRequest => describe_topic_partitions;
 }

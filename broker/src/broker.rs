@@ -3,6 +3,7 @@
 //! It owns no behaviour beyond short questions about its configuration and state; each part decides in its own
 //! module.
 
+use crate::coordinators::Coordinators;
 use crate::fetch_sessions::FetchSessions;
 use crate::limits::Limits;
 use crate::log_budget::LogBudget;
@@ -37,7 +38,7 @@ const COLD_READS_AT_ONCE: usize = 16;
 #[derive(Debug)]
 pub struct Broker {
     /// The configuration in force.
-    pub(crate) settings: CurrentSettings,
+    pub(crate) settings: Arc<CurrentSettings>,
     node_id: BrokerId,
     /// Where changes of the metadata are proposed.
     pub(crate) quorum: Quorum,
@@ -45,6 +46,8 @@ pub struct Broker {
     pub(crate) log_dir: Arc<LogDir<OsDisk>>,
     /// The partitions that this node serves.
     pub(crate) partitions: Arc<Partitions>,
+    /// The groups that this node coordinates.
+    pub(crate) coordinators: Coordinators,
     /// The ids that idempotent producers are given.
     pub(crate) producer_ids: ProducerIds,
     /// What consumers asked for before.
@@ -61,7 +64,7 @@ pub struct Broker {
     pub(crate) cold_reads: Semaphore,
     /// Set once, when the log directory fails.
     pub(crate) failure: Arc<AtomicBool>,
-    image: ArcSwap<MetadataImage>,
+    image: Arc<ArcSwap<MetadataImage>>,
     image_offset: watch::Sender<i64>,
 }
 
@@ -89,10 +92,14 @@ impl Broker {
         let Parts { settings, quorum, log_dir, partitions, failure, metrics } = parts;
         let broker = &settings.broker;
         let count = |value: i32| usize::try_from(value).unwrap_or(0);
+        let fetch_sessions_max = count(broker.max_incremental_fetch_session_cache_slots);
+        let node_id = BrokerId(broker.node_id);
+        let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
+        let settings = Arc::new(CurrentSettings::new(settings));
+        let coordinators =
+            Coordinators::new(node_id, Arc::clone(&settings), Arc::clone(&image), Arc::clone(&failure));
         Self {
-            fetch_sessions: Mutex::new(FetchSessions::new(count(
-                broker.max_incremental_fetch_session_cache_slots,
-            ))),
+            fetch_sessions: Mutex::new(FetchSessions::new(fetch_sessions_max)),
             seats: Seats::default(),
             quorum,
             log_dir,
@@ -103,10 +110,11 @@ impl Broker {
             limits: Limits::new(),
             refusal_lines: Mutex::default(),
             cold_reads: Semaphore::new(COLD_READS_AT_ONCE),
-            image: ArcSwap::default(),
+            coordinators,
+            image,
             image_offset: watch::Sender::new(-1),
-            node_id: BrokerId(settings.broker.node_id),
-            settings: CurrentSettings::new(settings),
+            node_id,
+            settings,
         }
     }
 

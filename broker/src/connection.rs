@@ -114,6 +114,7 @@ where
         stream,
         frames: FrameReader::default(),
         local_address: local,
+        peer_address: peer,
         queue,
         stopping,
         reader_ended,
@@ -164,6 +165,7 @@ struct Reader<R> {
     stream: R,
     frames: FrameReader,
     local_address: SocketAddr,
+    peer_address: SocketAddr,
     queue: mpsc::Sender<PendingOutcome>,
     /// The word that the node stops.
     stopping: Stopping,
@@ -183,7 +185,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 Ok(read) => read,
                 Err(ending) => return ending,
             };
-            let outcome = match self.handle(&frame) {
+            let memory = Arc::new(memory);
+            let outcome = match self.handle(&frame, &memory) {
                 Ok(outcome) => outcome,
                 Err(ending) => return ending,
             };
@@ -263,7 +266,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// Judges a request by its header and hands it on.
-    fn handle(&self, frame: &Bytes) -> Result<PendingOutcome, Ending> {
+    fn handle(&self, frame: &Bytes, memory: &Arc<limits::RequestMemory>) -> Result<PendingOutcome, Ending> {
         let prefix = RequestPrefix::read(frame)?;
         let RequestPrefix { api_key: key, api_version: version, .. } = prefix;
         let api = api::find(key).ok_or(Ending::NotServed { key, version })?;
@@ -278,9 +281,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let context = RequestContext {
             broker: Arc::clone(&self.broker),
             local_address: self.local_address,
+            peer_address: self.peer_address,
             client_id,
             version,
             ending: self.ending.clone(),
+            memory: Arc::clone(memory),
         };
         match panics::contained(|| api::decode_request(api, version, body)) {
             Some(request) => Ok(api::dispatch(request?, prefix, context)),

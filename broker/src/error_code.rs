@@ -4,10 +4,12 @@
 use crate::api::fetch::FetchError;
 use crate::api::list_offsets::ListOffsetsError;
 use crate::api::produce::ProduceError;
+use crate::coordinators::{CoordinatorError, OffsetsTopicError, WriteError};
 use crate::fetch_sessions::SessionError;
 use crate::producer_ids::ProducerIdsError;
 use crate::quorum::ProposeError;
 use crate::topics::CreateOnFirstUseError;
+use coordinator::error::GroupError;
 use kafka_protocol::ResponseError;
 use replication::controller::configs::AlterConfigError;
 use replication::controller::producer_ids::AllocateProducerIdsError;
@@ -205,6 +207,63 @@ pub(crate) fn of_propose(error: &ProposeError) -> ResponseError {
         ProposeError::Busy => ResponseError::ThrottlingQuotaExceeded,
         ProposeError::TimedOut => ResponseError::RequestTimedOut,
         ProposeError::Stopped => ResponseError::BrokerNotAvailable,
+    }
+}
+
+/// Source: `KafkaApis.getCoordinator`: while the topic is not there, clients try again.
+pub(crate) fn of_offsets_topic(error: &OffsetsTopicError) -> ResponseError {
+    match error {
+        OffsetsTopicError::Refused(_) | OffsetsTopicError::Propose(_) => {
+            ResponseError::CoordinatorNotAvailable
+        }
+    }
+}
+
+/// Source: `CoordinatorRuntime`, `CoordinatorOperationExceptionHelper`.
+pub(crate) fn of_coordinator(error: &CoordinatorError) -> ResponseError {
+    match error {
+        CoordinatorError::NotCoordinator => ResponseError::NotCoordinator,
+        CoordinatorError::Loading | CoordinatorError::Busy => ResponseError::CoordinatorLoadInProgress,
+        CoordinatorError::Write(error) => of_coordinator_write(error),
+        CoordinatorError::Group(error) => of_group(error),
+    }
+}
+
+fn of_coordinator_write(error: &WriteError) -> ResponseError {
+    match error {
+        WriteError::TextTooLong(_) | WriteError::TooLarge(_) | WriteError::Refused(_) => {
+            ResponseError::UnknownServerError
+        }
+        WriteError::Storage(_) | WriteError::NotLeader => ResponseError::NotCoordinator,
+        WriteError::Deleted | WriteError::TimedOut => ResponseError::CoordinatorNotAvailable,
+    }
+}
+
+/// Source: `GroupMetadataManager.java`, `OffsetMetadataManager.java`.
+pub(crate) fn of_group(error: &GroupError) -> ResponseError {
+    match error {
+        GroupError::InvalidGroupId => ResponseError::InvalidGroupId,
+        GroupError::GroupIdNotFound(_) => ResponseError::GroupIdNotFound,
+        GroupError::NonEmptyGroup => ResponseError::NonEmptyGroup,
+        GroupError::GroupMaxSizeReached(_) => ResponseError::GroupMaxSizeReached,
+        GroupError::UnknownMemberId(_) => ResponseError::UnknownMemberId,
+        GroupError::MemberIdRequired(_) => ResponseError::MemberIdRequired,
+        GroupError::FencedInstanceId => ResponseError::FencedInstanceId,
+        GroupError::UnreleasedInstanceId(_) => ResponseError::UnreleasedInstanceId,
+        GroupError::IllegalGeneration => ResponseError::IllegalGeneration,
+        GroupError::FencedMemberEpoch(_) => ResponseError::FencedMemberEpoch,
+        GroupError::StaleMemberEpoch(_) => ResponseError::StaleMemberEpoch,
+        GroupError::RebalanceInProgress => ResponseError::RebalanceInProgress,
+        GroupError::InconsistentGroupProtocol => ResponseError::InconsistentGroupProtocol,
+        GroupError::InvalidSessionTimeout => ResponseError::InvalidSessionTimeout,
+        GroupError::UnsupportedAssignor(_) => ResponseError::UnsupportedAssignor,
+        GroupError::InvalidRegularExpression(_) => ResponseError::InvalidRegularExpression,
+        GroupError::InvalidRequest(_) => ResponseError::InvalidRequest,
+        GroupError::GroupSubscribedToTopic => ResponseError::GroupSubscribedToTopic,
+        GroupError::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
+        GroupError::UnsupportedVersion(_) => ResponseError::UnsupportedVersion,
+        GroupError::RecordTooLarge => ResponseError::UnknownServerError,
+        GroupError::NotCoordinator => ResponseError::NotCoordinator,
     }
 }
 

@@ -13,6 +13,7 @@ mod cleaner;
 pub mod cli;
 pub mod clock;
 mod connection;
+mod coordinators;
 mod error_code;
 pub mod fetch_sessions;
 mod housekeeping;

@@ -1,6 +1,7 @@
 //! What may grow, and how far. At a limit a request is refused or waits; nothing queues without bound.
 
 use crate::api;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -42,6 +43,11 @@ const SMALL_REQUEST_MEMORY_KIB: u32 = 64 * 1024;
 /// Smaller than the largest frame (`socket.request.max.bytes`): that frame would never be read.
 const REQUEST_MEMORY_KIB: u32 = 256 * 1024;
 
+/// JoinGroup and SyncGroup requests that wait until other members of their groups come, for minutes if need be; they are
+/// counted apart, so that they never keep other requests from being read. Larger: clients that join and never go on hold
+/// more memory. Smaller: very many groups that rebalance at once are told to come back.
+const PARKED_REQUESTS_MAX: usize = 50_000;
+
 /// How long a request that names no timeout waits for the metadata quorum. Longer: a disk that hangs holds requests.
 /// Shorter: a slow disk fails what would have come to pass. Source: `request.timeout.ms`.
 pub(crate) const METADATA_CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,6 +64,7 @@ pub(crate) fn metadata_change_timeout(timeout_ms: i32) -> Duration {
 pub(crate) struct Limits {
     small_request_memory: Arc<Semaphore>,
     request_memory: Arc<Semaphore>,
+    parked: Arc<Semaphore>,
 }
 
 /// How often the bytes of a request to this API are read while it is decoded, before it is refused.
@@ -74,10 +81,23 @@ fn decoded_bytes_max(frame_bytes: usize, api_key: i16) -> usize {
     frame_bytes + frame_bytes.saturating_mul(DECODED_BYTES_PER_WIRE_BYTE).min(by_reads)
 }
 
-/// A share of the request memory, given back on drop.
-#[derive(Debug)]
+/// A share of the request memory, given back on drop or before.
+#[derive(Debug, Default)]
 pub(crate) struct RequestMemory {
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl RequestMemory {
+    /// Gives the share back: what was read is decoded and lives elsewhere.
+    fn release(&self) {
+        drop(self.permit.lock().take());
+    }
+}
+
+/// A place among the requests that are parked in groups, given up on drop.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Limits {
@@ -85,6 +105,7 @@ impl Limits {
         Self {
             small_request_memory: Arc::new(Semaphore::new(SMALL_REQUEST_MEMORY_KIB as usize)),
             request_memory: Arc::new(Semaphore::new(REQUEST_MEMORY_KIB as usize)),
+            parked: Arc::new(Semaphore::new(PARKED_REQUESTS_MAX)),
         }
     }
 
@@ -95,13 +116,23 @@ impl Limits {
         let memory =
             if frame_bytes <= SMALL_FRAME_BYTES { &self.small_request_memory } else { &self.request_memory };
         let permit = Arc::clone(memory).acquire_many_owned(kib).await;
-        RequestMemory { _permit: permit.ok() }
+        RequestMemory { permit: Mutex::new(permit.ok()) }
+    }
+
+    /// A place for a request that waits until other members of its group come, in exchange for the room that it took as
+    /// a request: what it said belongs to the group now. `None` where there is no place.
+    pub(crate) fn park(&self, memory: &RequestMemory) -> Option<Parked> {
+        let permit = Arc::clone(&self.parked).try_acquire_owned().ok()?;
+        memory.release();
+        Some(Parked { _permit: permit })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, REQUEST_MEMORY_KIB, decoded_bytes_max, metadata_change_timeout};
+    use super::{
+        Limits, PARKED_REQUESTS_MAX, REQUEST_MEMORY_KIB, decoded_bytes_max, metadata_change_timeout,
+    };
     use crate::api::PRODUCE_KEY;
     use std::time::Duration;
 
@@ -124,6 +155,20 @@ mod tests {
         drop(all);
         assert_eq!(limits.request_memory.available_permits(), REQUEST_MEMORY_KIB as usize);
         drop(small);
+    }
+
+    #[tokio::test]
+    async fn a_parked_request_takes_no_room_of_those_that_are_served() {
+        let limits = Limits::new();
+        let memory = limits.request_memory(1, METADATA_KEY).await;
+        let free = limits.small_request_memory.available_permits();
+        let parked = limits.park(&memory).expect("there is a place");
+        assert_eq!(limits.small_request_memory.available_permits(), free + 1);
+        assert_eq!(limits.parked.available_permits(), PARKED_REQUESTS_MAX - 1);
+        drop(parked);
+        assert_eq!(limits.parked.available_permits(), PARKED_REQUESTS_MAX);
+        let all = limits.parked.acquire_many(u32::try_from(PARKED_REQUESTS_MAX).expect("fits")).await;
+        assert!(all.is_ok() && limits.park(&memory).is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! partitions follow it, so that whoever sees a topic can use it.
 
 use crate::broker::Broker;
+use crate::coordinators::OFFSETS_TOPIC;
 use crate::partitions::Partition;
 use crate::stopping::Stopping;
 use replication::metadata::delta::{LocalPartition, MetadataDelta};
@@ -53,6 +54,27 @@ pub(crate) fn follow(broker: &Broker, image: Arc<MetadataImage>) {
         follow_topic_configs(broker, &image, topic);
     }
     broker.publish(image);
+    follow_coordinators(broker, &delta);
+}
+
+/// Begins and ends the coordination of groups. The image is published by then: a shard that is loaded asks it for topics.
+fn follow_coordinators(broker: &Broker, delta: &MetadataDelta) {
+    let of_groups = |partitions: &'_ [LocalPartition]| -> Vec<LocalPartition> {
+        partitions.iter().filter(|local| local.topic_partition.topic == OFFSETS_TOPIC).cloned().collect()
+    };
+    for local in [of_groups(&delta.removed), of_groups(&delta.follows)].concat() {
+        broker.coordinators.resign(local.topic_partition.partition);
+    }
+    for local in of_groups(&delta.leads) {
+        let index = local.topic_partition.partition;
+        if let Some(partition) = broker.partitions.find(local.topic_id, index) {
+            broker.coordinators.lead(index, &partition);
+        }
+    }
+    if !delta.deleted_topics.is_empty() {
+        let names: Vec<Arc<str>> = delta.deleted_topics.iter().cloned().collect();
+        broker.coordinators.topics_deleted(&names);
+    }
 }
 
 /// Leads a partition in its new epoch. Returns the partition where this node did not serve it before.

@@ -1,8 +1,8 @@
 //! The life of a node: how its parts come up, in which order they go down, and what ends it by itself.
 //!
 //! Up: the lock on the log directory, the metadata quorum, the partitions' logs (recovered and flushed), the ports.
-//! Down, each step joined before the next: no new connections, answers to what was read, housekeeping, the logs
-//! (flushed and marked clean), the quorum. A node whose log directory failed does not go down in order: what it has
+//! Down, each step joined before the next: no new connections, answers to what was read, the coordinators of groups,
+//! housekeeping, the logs (flushed and marked clean), the quorum. A node whose log directory failed does not go down in order: what it has
 //! not flushed must not look as if it were.
 
 use crate::broker::{Broker, Parts};
@@ -230,6 +230,7 @@ impl Node {
         for task in self.serving {
             task.await?;
         }
+        self.broker.coordinators.stop().await;
         self.background_switch.stop();
         for task in self.background {
             task.await?;

@@ -63,6 +63,12 @@ impl Partition {
         LeaderEpoch(self.leader_epoch.load(Ordering::Acquire))
     }
 
+    /// When a record of it counts as stored.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
     /// Leads on in a later epoch. An epoch that is not later changes nothing.
     pub fn lead(&self, epoch: LeaderEpoch) {
         if epoch > self.leader_epoch() {

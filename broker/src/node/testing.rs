@@ -69,6 +69,7 @@ impl TestNode {
 
     /// Stops cleanly.
     pub(crate) async fn stop(mut self) {
+        self.broker.coordinators.stop().await;
         self.stop_following().await;
         let broker = self.broker;
         tokio::task::spawn_blocking(move || {
@@ -83,9 +84,11 @@ impl TestNode {
         RequestContext {
             broker: Arc::clone(&self.broker),
             local_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
+            peer_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
             client_id: "test".to_owned(),
             version,
             ending: self.ending.clone(),
+            memory: Arc::default(),
         }
     }
 

@@ -1,0 +1,138 @@
+//! What the APIs of groups have in common: the way to a group's shard and back, and how texts and states are written.
+
+use super::RequestContext;
+use crate::coordinators::{CoordinatorError, Submitted};
+use crate::error_code;
+use coordinator::description::GroupState;
+use coordinator::error::GroupError;
+use coordinator::request::{Reply, Request};
+use coordinator::shard::GroupShard;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::GroupId;
+use kafka_protocol::protocol::StrBytes;
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::Arc;
+
+/// Groups that one request may name. Larger: one request is answered with very much at once. Smaller: tools that look at
+/// every group of a large cluster at once are refused.
+pub(super) const GROUPS_PER_REQUEST_MAX: usize = 10_000;
+
+/// The operations on a group that nobody restricts, as bits: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS.
+/// Source: `AclEntry.supportedOperations`.
+pub(super) const GROUP_OPERATIONS: i32 = (1 << 3) | (1 << 6) | (1 << 8) | (1 << 10) | (1 << 11);
+
+/// Why a coordinator did not do what it was asked, as it goes to the client.
+pub(super) struct Refusal {
+    pub(super) error: ResponseError,
+    pub(super) message: String,
+}
+
+impl From<CoordinatorError> for Refusal {
+    fn from(error: CoordinatorError) -> Self {
+        Self { error: error_code::of_coordinator(&error), message: error.to_string() }
+    }
+}
+
+impl From<ResponseError> for Refusal {
+    fn from(error: ResponseError) -> Self {
+        Self { error, message: error.to_string() }
+    }
+}
+
+impl Refusal {
+    pub(super) fn code(&self) -> i16 {
+        self.error.code()
+    }
+
+    pub(super) fn message(self) -> Option<StrBytes> {
+        Some(StrBytes::from_string(self.message))
+    }
+}
+
+/// Hands `request` to the shard of `group_id`, behind what this connection asked before. The future waits for what the
+/// shard answers once that is committed.
+pub(super) fn ask(
+    context: &RequestContext,
+    group_id: &str,
+    request: Request,
+) -> impl Future<Output = Result<Reply, CoordinatorError>> + Send + use<> {
+    let submitted = submit(context, group_id, request);
+    async move { submitted?.answer().await }
+}
+
+/// The same for requests that may be parked until other members come: they take no room of the requests that wait, and
+/// end with their connection.
+pub(super) fn ask_parked(
+    context: &RequestContext,
+    group_id: &str,
+    request: Request,
+) -> impl Future<Output = Result<Reply, CoordinatorError>> + Send + use<> {
+    let parked = context.broker.limits.park(&context.memory);
+    let submitted = parked.ok_or(CoordinatorError::Busy).and_then(|parked| {
+        let submitted = submit(context, group_id, request)?;
+        Ok((submitted, parked))
+    });
+    let mut ending = context.ending.clone();
+    async move {
+        let (submitted, _parked) = submitted?;
+        tokio::select! {
+            biased;
+            answer = submitted.answer() => answer,
+            () = ending.requested() => Err(CoordinatorError::NotCoordinator),
+        }
+    }
+}
+
+fn submit(context: &RequestContext, group_id: &str, request: Request) -> Result<Submitted, CoordinatorError> {
+    context.broker.coordinators.shard_of(group_id)?.submit(request)
+}
+
+/// Looks at the shard of `group_id`, at once.
+pub(super) fn look<T>(
+    context: &RequestContext,
+    group_id: &str,
+    look: impl FnOnce(&GroupShard) -> Result<T, GroupError>,
+) -> Result<T, CoordinatorError> {
+    context.broker.coordinators.shard_of(group_id)?.read(look)
+}
+
+/// A reply of another kind than the request is our own mistake.
+pub(super) fn mismatch<T>(reply: &Reply) -> T {
+    unreachable!("a shard answered another request than it was asked: {reply:?}")
+}
+
+/// Each group once, up to [`GROUPS_PER_REQUEST_MAX`] of them: a short request that repeats one would else have an answer
+/// without bound.
+pub(super) fn each_once(groups: Vec<GroupId>) -> impl Iterator<Item = GroupId> {
+    let mut seen = HashSet::with_capacity(groups.len());
+    groups.into_iter().filter(move |group| seen.insert(group.clone())).take(GROUPS_PER_REQUEST_MAX)
+}
+
+/// The texts of requests, as the core keeps them.
+pub(super) fn shared(text: &StrBytes) -> Arc<str> {
+    text.as_str().into()
+}
+
+/// The texts of the core, as responses carry them.
+pub(super) fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+/// The address of who asks, in Java's form.
+pub(super) fn client_host(context: &RequestContext) -> Arc<str> {
+    format!("/{}", context.peer_address.ip().to_canonical()).into()
+}
+
+/// How a group stands, in Kafka's word. Source: `GroupState.java`.
+pub(super) fn state_name(state: GroupState) -> &'static str {
+    match state {
+        GroupState::Empty => "Empty",
+        GroupState::PreparingRebalance => "PreparingRebalance",
+        GroupState::CompletingRebalance => "CompletingRebalance",
+        GroupState::Assigning => "Assigning",
+        GroupState::Reconciling => "Reconciling",
+        GroupState::Stable => "Stable",
+        GroupState::Dead => "Dead",
+    }
+}

@@ -1,0 +1,307 @@
+//! The task of one shard: loads it, then turns requests, time and the high watermark into calls of it.
+//!
+//! One request at a time: decide, append, apply, without an await in between; so a later request is decided on the state
+//! that the earlier one made, and nobody sees half of it. What the append made is waited for by its answers alone.
+
+use super::append::{Unity, append};
+use super::cluster::Moment;
+use super::load::{LoadError, load};
+use super::replies::Replies;
+use super::shard::{Queued, Shard};
+use super::{CoordinatorError, Surroundings, WriteError};
+use crate::clock;
+use crate::partitions::{Partition, Registration};
+use crate::stopping::Stopping;
+use coordinator::environment::Environment;
+use coordinator::output::Output;
+use coordinator::request::Request;
+use coordinator::shard::GroupShard;
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use storage::compression::Codec;
+use storage::ids::{Offset, PartitionIndex};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+/// A shard that begins, and the task that runs it until `stopping`. Where the log is empty the shard serves at once.
+pub(super) fn begin(
+    index: PartitionIndex,
+    partition: Arc<Partition>,
+    surroundings: Arc<Surroundings>,
+    stopping: Stopping,
+) -> (Arc<Shard>, impl Future<Output = ()> + Send + 'static) {
+    let (shard, queue) = Shard::new();
+    let log = &partition.log;
+    let is_empty = log.log_start_offset() == log.log_end_offset();
+    let applied_end = log.log_end_offset();
+    if is_empty {
+        shard.set_loaded(Some(GroupShard::new()));
+    }
+    let task = Task {
+        index,
+        shard: Arc::clone(&shard),
+        partition,
+        surroundings,
+        replies: Replies::default(),
+        registration: None,
+        applied_end,
+        next_expiry: Duration::ZERO,
+    };
+    (shard, task.run(queue, stopping, is_empty))
+}
+
+struct Task {
+    index: PartitionIndex,
+    shard: Arc<Shard>,
+    partition: Arc<Partition>,
+    surroundings: Arc<Surroundings>,
+    replies: Replies,
+    /// The place among those who wait for the high watermark, and what it is to be.
+    registration: Option<(Offset, Registration)>,
+    /// The end (exclusive) of what is applied.
+    applied_end: Offset,
+    /// When offsets are next looked for that have grown too old.
+    next_expiry: Duration,
+}
+
+impl Task {
+    async fn run(mut self, mut queue: mpsc::Receiver<Queued>, mut stopping: Stopping, is_loaded: bool) {
+        if !is_loaded {
+            // What is cut off here is a load, which changes nothing.
+            let is_serving = tokio::select! {
+                biased;
+                () = stopping.requested() => return,
+                is_serving = self.load() => is_serving,
+            };
+            if !is_serving {
+                return;
+            }
+        }
+        self.next_expiry = clock::monotonic() + self.expiry_interval();
+        self.committed();
+        loop {
+            let until_due = self.do_what_is_due();
+            tokio::select! {
+                biased;
+                () = stopping.requested() => break,
+                () = self.shard.wake.notified() => {
+                    self.registration = None;
+                    self.committed();
+                    self.forget_deleted_topics();
+                }
+                Some(queued) = queue.recv() => {
+                    let (request, answer) = *queued;
+                    let reply_to = self.replies.register(answer);
+                    let unity = unity_of(&request);
+                    self.decide(unity, |core, env, output| core.handle(request, reply_to, env, output));
+                }
+                () = sleep(until_due) => {}
+            }
+        }
+        self.end(queue);
+    }
+
+    /// Whether the shard can be served.
+    async fn load(&mut self) -> bool {
+        let surroundings = Arc::clone(&self.surroundings);
+        // The semaphore lives as long as the node, so this cannot fail.
+        let _permit = surroundings.loads.acquire().await.ok();
+        let settings = surroundings.settings.load();
+        let piece = usize::try_from(settings.broker.offsets_topic.offsets_load_buffer_size).unwrap_or(1);
+        let partition = Arc::clone(&self.partition);
+        let began = clock::monotonic();
+        let loaded = tokio::task::spawn_blocking(move || load(&partition, piece)).await;
+        match loaded {
+            Ok(Ok((core, end))) => {
+                tracing::debug!(
+                    "the groups of {} are loaded, in {:?}",
+                    self.partition.log.topic_partition(),
+                    clock::monotonic().saturating_sub(began)
+                );
+                self.applied_end = end;
+                self.shard.set_loaded(Some(core));
+                self.decide(Unity::Whole, GroupShard::loaded);
+                self.forget_topics_that_are_gone();
+                true
+            }
+            Ok(Err(error)) => {
+                self.refuse_to_serve(&error);
+                false
+            }
+            // A panic has already ended the process; see `panics`.
+            Err(_panic) => false,
+        }
+    }
+
+    fn refuse_to_serve(&self, error: &LoadError) {
+        tracing::error!(
+            "the groups of {} are not served, since its log cannot be read: {error}; restore it from a copy",
+            self.partition.log.topic_partition()
+        );
+        self.shard.set_loaded(None);
+    }
+
+    /// Decides, appends and applies, and puts the answers where they wait for the high watermark.
+    fn decide(&mut self, unity: Unity, decide: impl FnOnce(&mut GroupShard, &Environment<'_>, &mut Output)) {
+        let moment = Moment::now(&self.surroundings);
+        let env = moment.environment();
+        let mut output = Output::default();
+        let Ok(core) = self.shard.core() else { return };
+        decide(&mut core.write(), &env, &mut output);
+        let mut applied_end = self.applied_end;
+        let written =
+            append(&self.partition, &output.records, unity, self.codec(), env.now, |records, base_offset| {
+                let mut core = core.write();
+                for (record, offset) in records.iter().zip(base_offset.0..) {
+                    core.apply(record, Offset(offset));
+                    applied_end = Offset(offset + 1);
+                }
+            });
+        self.applied_end = applied_end;
+        match written {
+            Ok(()) => {
+                self.replies.decided(output.replies, applied_end, env.monotonic + self.commit_timeout());
+            }
+            Err(error) => {
+                self.log_refusal(&error);
+                self.replies.refused(&output.replies, &error);
+            }
+        }
+        self.committed();
+    }
+
+    /// Sends the answers that the high watermark has passed, and sees to it that the task is woken when it moves on.
+    fn committed(&mut self) {
+        if self.partition.is_closed() || self.surroundings.failure.load(Ordering::Acquire) {
+            // The high watermark moves no further.
+            self.replies.resign();
+            self.registration = None;
+            return;
+        }
+        let mut high_watermark = self.partition.high_watermark();
+        if high_watermark < self.applied_end {
+            // Register before the last look, so that no move falls in between.
+            let until = self.replies.oldest().unwrap_or(self.applied_end).max(high_watermark.plus(1));
+            if self.registration.as_ref().is_none_or(|(registered, _)| *registered != until) {
+                self.registration = Some((until, self.partition.register(until, &self.shard.wake)));
+            }
+            high_watermark = self.partition.high_watermark();
+        } else {
+            self.registration = None;
+        }
+        if let Ok(core) = self.shard.core() {
+            core.write().committed(high_watermark);
+        }
+        self.replies.committed(high_watermark);
+    }
+
+    /// Does what time asks for, and answers how long there is nothing to do.
+    fn do_what_is_due(&mut self) -> Duration {
+        let now = clock::monotonic();
+        self.replies.expire(now);
+        if self.next_expiry <= now {
+            self.next_expiry = now + self.expiry_interval();
+            self.decide(Unity::Parts, GroupShard::expire_offsets);
+        }
+        let next = |task: &Self| task.shard.core().ok().and_then(|core| core.read().next_deadline());
+        if next(self).is_some_and(|deadline| deadline <= now) {
+            self.decide(Unity::Whole, GroupShard::on_deadline);
+        }
+        let deadlines = [next(self), self.replies.next_deadline(), Some(self.next_expiry)];
+        let earliest = deadlines.into_iter().flatten().min().unwrap_or(self.next_expiry);
+        earliest.saturating_sub(clock::monotonic())
+    }
+
+    fn forget_deleted_topics(&mut self) {
+        let names = self.shard.take_deleted_topics();
+        if !names.is_empty() {
+            self.decide(Unity::Parts, |core, env, output| core.forget_topics(&names, env, output));
+        }
+    }
+
+    /// Forgets the offsets of topics that were deleted, or made anew, while nobody looked after this shard.
+    fn forget_topics_that_are_gone(&mut self) {
+        let moment = Moment::now(&self.surroundings);
+        let gone: BTreeSet<Arc<str>> = match self.shard.core() {
+            Ok(core) => core
+                .read()
+                .committed_offsets()
+                .filter(|(_, topic, _, value)| moment.is_gone(topic, value.topic_id))
+                .map(|(_, topic, _, _)| Arc::clone(topic))
+                .collect(),
+            Err(_) => BTreeSet::new(),
+        };
+        let gone: Vec<_> = gone.into_iter().collect();
+        if !gone.is_empty() {
+            self.decide(Unity::Parts, |core, env, output| core.forget_topics(&gone, env, output));
+        }
+    }
+
+    /// Answers everybody who waits, in the queue too.
+    fn end(mut self, mut queue: mpsc::Receiver<Queued>) {
+        queue.close();
+        while let Ok(queued) = queue.try_recv() {
+            let (_, answer) = *queued;
+            drop(answer.send(Err(CoordinatorError::NotCoordinator)));
+        }
+        self.committed();
+        let mut output = Output::default();
+        if let Ok(core) = self.shard.core() {
+            core.write().unload(&mut output);
+        }
+        self.replies.resign();
+        tracing::debug!("the groups of partition {} are no longer served here", self.index);
+    }
+
+    fn log_refusal(&self, error: &WriteError) {
+        match error {
+            WriteError::Refused(_) => {
+                tracing::error!("{}: {error}", self.partition.log.topic_partition());
+            }
+            WriteError::TextTooLong(_)
+            | WriteError::TooLarge(_)
+            | WriteError::Storage(_)
+            | WriteError::NotLeader
+            | WriteError::Deleted
+            | WriteError::TimedOut => {
+                tracing::debug!("{}: {error}", self.partition.log.topic_partition());
+            }
+        }
+    }
+
+    fn codec(&self) -> Codec {
+        let settings = self.surroundings.settings.load();
+        let number = i16::try_from(settings.broker.offsets_topic.offsets_topic_compression_codec);
+        number.ok().and_then(Codec::from_number).unwrap_or(Codec::None)
+    }
+
+    fn commit_timeout(&self) -> Duration {
+        let settings = self.surroundings.settings.load();
+        milliseconds(i64::from(settings.broker.offsets_topic.offsets_commit_timeout_ms))
+    }
+
+    fn expiry_interval(&self) -> Duration {
+        let settings = self.surroundings.settings.load();
+        milliseconds(settings.broker.groups.offsets_retention_check_interval_ms)
+    }
+}
+
+/// Deletions stand for themselves: what is cut off is asked for again.
+fn unity_of(request: &Request) -> Unity {
+    match request {
+        Request::DeleteGroup(_) | Request::OffsetDelete(_) => Unity::Parts,
+        Request::JoinGroup(_)
+        | Request::SyncGroup(_)
+        | Request::Heartbeat(_)
+        | Request::LeaveGroup(_)
+        | Request::ConsumerGroupHeartbeat(_)
+        | Request::OffsetCommit(_) => Unity::Whole,
+    }
+}
+
+fn milliseconds(count: i64) -> Duration {
+    Duration::from_millis(u64::try_from(count).unwrap_or(0).max(1))
+}
