@@ -252,7 +252,7 @@ impl GroupShard {
         if self.groups.get(&request.group_id).is_none() && self.groups.is_full() {
             return Err(GroupError::GroupMaxSizeReached("There are too many groups.".to_owned()));
         }
-        let (records, results) = match self.groups.get_mut(&request.group_id) {
+        let committed = match self.groups.get_mut(&request.group_id) {
             // Whoever commits without being a member makes a group that only keeps offsets.
             None if request.generation_id_or_member_epoch < 0 => offsets::commit(request, env, |_| Ok(()))?,
             None if request.supports_consumer_protocol => {
@@ -268,8 +268,8 @@ impl GroupShard {
                 offsets::commit(request, env, |offset| group.admits(request, offset, env))?
             }
         };
-        output.records.extend(records);
-        Ok(results)
+        output.records.extend(committed.records);
+        Ok(committed.results)
     }
 }
 

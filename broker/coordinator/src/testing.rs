@@ -118,7 +118,7 @@ impl Broker {
             calls += 1;
             assert!(calls < 10_000, "the shard is always due");
             self.now = self.now.max(deadline);
-            self.call(|shard, env, output| shard.on_deadline(env, output));
+            self.call(GroupShard::on_deadline);
         }
         self.now = end;
     }
@@ -126,7 +126,7 @@ impl Broker {
     /// Loses what was in memory, and loads the shard from its log.
     pub(crate) fn restart(&mut self) {
         self.shard = loaded_from(&self.log, self.high_watermark);
-        self.call(|shard, env, output| shard.loaded(env, output));
+        self.call(GroupShard::loaded);
     }
 
     /// How many requests were asked; they are numbered from 0.

@@ -81,7 +81,8 @@ struct InitialDelay {
 /// A group of the classic protocol. A group that only keeps offsets is one too, and has never had a protocol type.
 ///
 /// Invariants: `static_members` names exactly the members with an instance id; `leader` is a member, where there are
-/// members; `protocol_counts` says how many members support each protocol; `awaiting_join_count` is the number of
+/// members; `protocol_counts` says how many members support each protocol, and
+/// `protocol_bytes` how much they all say; `awaiting_join_count` is the number of
 /// members that wait for an answer to JoinGroup.
 #[derive(Debug)]
 pub(crate) struct ClassicGroup {
@@ -100,6 +101,7 @@ pub(crate) struct ClassicGroup {
     members: BTreeMap<MemberId, Member>,
     static_members: BTreeMap<InstanceId, MemberId>,
     protocol_counts: BTreeMap<Arc<str>, usize>,
+    protocol_bytes: usize,
     awaiting_join_count: usize,
     /// Who was sent back to join with an id, and until when it may.
     pending_members: BTreeMap<MemberId, Duration>,
@@ -131,6 +133,7 @@ impl ClassicGroup {
             members: BTreeMap::new(),
             static_members: BTreeMap::new(),
             protocol_counts: BTreeMap::new(),
+            protocol_bytes: 0,
             awaiting_join_count: 0,
             pending_members: BTreeMap::new(),
             pending_sync: BTreeSet::new(),

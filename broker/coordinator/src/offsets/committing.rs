@@ -7,6 +7,14 @@ use crate::error::GroupError;
 use crate::record::{OffsetCommitValue, Record};
 use crate::request::{CommittingOffset, OffsetCommit};
 
+/// What a commit leads to.
+pub(crate) struct Committed {
+    /// What to write.
+    pub(crate) records: Vec<Record>,
+    /// What becomes of each partition, in the order of the request.
+    pub(crate) results: Vec<Result<(), GroupError>>,
+}
+
 /// What becomes of each partition of the request, in its order, with the records of those that are good.
 ///
 /// `admits` is the group's word on a single partition; the first that it refuses refuses the whole request.
@@ -14,7 +22,7 @@ pub(crate) fn commit(
     request: &OffsetCommit,
     env: &Environment<'_>,
     mut admits: impl FnMut(&CommittingOffset) -> Result<(), GroupError>,
-) -> Result<(Vec<Record>, Vec<Result<(), GroupError>>), GroupError> {
+) -> Result<Committed, GroupError> {
     let mut records = Vec::with_capacity(request.offsets.len());
     let mut results = Vec::with_capacity(request.offsets.len());
     for committing in &request.offsets {
@@ -26,7 +34,7 @@ pub(crate) fn commit(
         records.push(record(request, committing, env.now));
         results.push(Ok(()));
     }
-    Ok((records, results))
+    Ok(Committed { records, results })
 }
 
 /// Kafka counts as Java does: in UTF-16 units.

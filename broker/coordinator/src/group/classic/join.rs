@@ -110,7 +110,7 @@ impl ClassicGroup {
         if !self.supports(&request.protocol_type, &protocols) {
             return Err(GroupError::InconsistentGroupProtocol);
         }
-        if self.protocol_bytes() + protocols.bytes() > GROUP_BYTES_MAX {
+        if self.protocol_bytes + protocols.bytes() > GROUP_BYTES_MAX {
             return Err(GroupError::RecordTooLarge);
         }
         let arrival = Arrival { request, protocols, reply_to };

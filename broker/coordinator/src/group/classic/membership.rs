@@ -156,18 +156,15 @@ impl ClassicGroup {
         Some(topics)
     }
 
-    /// How many bytes the members said of themselves.
-    pub(super) fn protocol_bytes(&self) -> usize {
-        self.members.values().map(|member| member.protocols.bytes()).sum()
-    }
-
     fn count(&mut self, protocols: &Protocols) {
+        self.protocol_bytes += protocols.bytes();
         for name in protocols.names() {
             *self.protocol_counts.entry(name.clone()).or_default() += 1;
         }
     }
 
     fn discount(&mut self, protocols: &Protocols) {
+        self.protocol_bytes -= protocols.bytes();
         for name in protocols.names() {
             let Some(count) = self.protocol_counts.get_mut(name) else { continue };
             *count -= 1;

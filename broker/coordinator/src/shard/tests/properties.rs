@@ -13,6 +13,7 @@ use crate::ids::{GenerationId, GroupId};
 use crate::output::ReplyTo;
 use crate::record::{ClassicGroupValue, Record};
 use crate::request::{CommittingOffset, OffsetCommit, Reply, Request};
+use crate::shard::GroupShard;
 use crate::testing::clients::{Client, Phase};
 use crate::testing::{Broker, loaded_from};
 
@@ -104,7 +105,7 @@ impl World {
             Event::FollowersStall(true) => broker.is_stalled = true,
             Event::FollowersStall(false) => broker.catch_up(),
             Event::Failover => self.fail_over(),
-            Event::Expire => broker.call(|shard, env, output| shard.expire_offsets(env, output)),
+            Event::Expire => broker.call(GroupShard::expire_offsets),
             Event::Delete => {
                 broker.ask(Request::DeleteGroup(GroupId::from(GROUP)));
             }
@@ -299,7 +300,7 @@ proptest! {
             learned.committed(Offset(i64::try_from(high_watermark).expect("small")));
         }
         prop_assert_eq!(format!("{:?}", known.list()), format!("{:?}", learned.list()));
-        let told = |shard: &crate::shard::GroupShard| {
+        let told = |shard: &GroupShard| {
             shard.committed_offsets().map(|(_, _, index, value)| (index, value.offset)).collect::<Vec<_>>()
         };
         prop_assert_eq!(told(&known), told(&learned));

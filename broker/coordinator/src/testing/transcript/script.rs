@@ -16,6 +16,7 @@ use crate::request::{
     CommittingOffset, Heartbeat, JoinGroup, LeaveGroup, LeavingMember, OffsetCommit, OffsetDelete, Reply,
     Request, SyncGroup,
 };
+use crate::shard::GroupShard;
 use crate::testing::Broker;
 
 /// A story that is being played.
@@ -80,7 +81,7 @@ impl Script {
             ["log", "works"] => broker.is_refusing = false,
             ["followers", "stall"] => broker.is_stalled = true,
             ["followers", "catch", "up"] => broker.catch_up(),
-            ["expire"] => broker.call(|shard, env, output| shard.expire_offsets(env, output)),
+            ["expire"] => broker.call(GroupShard::expire_offsets),
             ["topic", name, "is", "deleted"] => {
                 broker.topics.0.remove(*name);
                 broker.call(|shard, env, output| shard.forget_topics(&[Arc::from(*name)], env, output));
