@@ -123,6 +123,10 @@ impl GroupShard {
     /// When [`Self::on_deadline`] is to be called, on [`Environment::monotonic`]. It may be too early, never too late.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
+        if self.groups.is_anything_staged() {
+            // The append was refused, and somebody waits in what was not written.
+            return Some(Duration::ZERO);
+        }
         self.groups.next_deadline().map(|(deadline, _)| deadline)
     }
 

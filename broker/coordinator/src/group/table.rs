@@ -104,6 +104,11 @@ impl Groups {
         self.insert(group_id, group)
     }
 
+    /// Whether anything was staged whose records are not applied.
+    pub(crate) fn is_anything_staged(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
     /// What was staged although the records were never applied.
     pub(crate) fn unstage(&mut self) -> BTreeMap<GroupId, Group> {
         std::mem::take(&mut self.staged)

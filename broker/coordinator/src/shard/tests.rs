@@ -1,5 +1,6 @@
 //! Stories of groups, see [`crate::testing::transcript`].
 
+mod conversion;
 mod limits;
 mod properties;
 
