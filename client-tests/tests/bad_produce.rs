@@ -146,6 +146,20 @@ fn timestamp_too_far_ahead_is_an_invalid_timestamp() -> Result<()> {
 }
 
 #[test]
+fn record_without_a_key_on_a_compacted_topic_is_an_invalid_record() -> Result<()> {
+    let mut fixture = Fixture::with_topic(&[("cleanup.policy", "compact")])?;
+    let key = |offset: i64| (offset != 1).then(|| Bytes::from("key"));
+    let records: Vec<_> = (0..3).map(|offset| batch::record(offset, key(offset), "v".into())).collect();
+    let records = batch::encode(&records)?;
+    fixture.expect_refusal("a record without a key", records.clone(), ResponseError::InvalidRecord.code())?;
+    let request = produce_request(&fixture.topic, 0, -1, records);
+    let answer = produce(&mut fixture.connection, BY_NAME, &request)?;
+    let blamed: Vec<i32> = answer.record_errors.iter().map(|error| error.batch_index).collect();
+    ensure!(blamed == [1], "the answer blames {blamed:?}");
+    fixture.expect_good_batch_at_zero()
+}
+
+#[test]
 fn topic_or_partition_that_does_not_exist_is_unknown() -> Result<()> {
     let mut fixture = Fixture::with_topic(&[])?;
     let unknown = ResponseError::UnknownTopicOrPartition.code();
