@@ -188,7 +188,9 @@ impl<D: Disk> LogDir<D> {
         let mut written = self.checkpointing.lock();
         let Some(log) = self.logs.write().remove(partition) else { return Ok(()) };
         // Before the directory goes: another log of this name must not be taken for clean.
-        self.write_cleaned_ends(&mut written)?;
+        if let Err(error) = self.write_cleaned_ends(&mut written) {
+            tracing::warn!(%error, "how far compaction came is written later");
+        }
         let name = format!("{partition}.{}-delete", uuid::Uuid::new_v4().simple());
         let target = self.shared.path.join(name);
         self.shared.flusher.between_rounds(|| log.delete(&target))

@@ -2,6 +2,7 @@
 
 mod basics;
 mod compacted;
+mod compaction;
 mod compaction_crash;
 mod compaction_model;
 mod crash;
