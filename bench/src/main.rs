@@ -6,6 +6,7 @@
 
 mod append;
 mod clock;
+mod compaction;
 mod compare;
 mod flush;
 mod kafka;
@@ -42,6 +43,8 @@ enum Command {
     Append(append::Options),
     /// Flushed appends a second, by producers and partitions.
     Flush(flush::Options),
+    /// Rounds of compaction, and what appends beside them wait.
+    Compaction(compaction::Options),
     /// The same load on Ottla and on Apache Kafka.
     Compare(compare::Options),
 }
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Command::Start(options) => start::run(&options, &directory),
         Command::Append(options) => append::run(&options, &directory),
         Command::Flush(options) => flush::run(&options, &directory),
+        Command::Compaction(options) => compaction::run(&options, &directory),
         Command::Compare(options) => compare::run(&options, &directory),
     }
 }

@@ -27,7 +27,7 @@ const VALUE_BYTES: usize = 900;
 
 /// Logs with their flusher.
 pub(crate) struct Logs {
-    _log_dir: LogDir<OsDisk>,
+    log_dir: LogDir<OsDisk>,
     logs: Vec<Arc<Log<OsDisk>>>,
     flushes: Arc<Flushes>,
     rules: AppendRules,
@@ -53,7 +53,13 @@ struct Told {
 impl Logs {
     /// Empty logs of `partitions` partitions below `home`, which must be empty, too.
     pub(crate) fn create(home: &Path, partitions: usize) -> Result<Self> {
-        let names = (0..partitions).map(|number| Ok(TopicPartition::new(TOPIC, i32::try_from(number)?)));
+        Self::with_configs(home, vec![TopicConfig::default(); partitions])
+    }
+
+    /// Empty logs of a partition for each of `configs`.
+    pub(crate) fn with_configs(home: &Path, configs: Vec<TopicConfig>) -> Result<Self> {
+        let numbers = 0..configs.len();
+        let names = numbers.map(|number| Ok(TopicPartition::new(TOPIC, i32::try_from(number)?)));
         let names: Vec<TopicPartition> = names.collect::<Result<_>>()?;
         let wakes = names.iter().map(|name| (name.clone(), Condvar::new())).collect();
         let flushes = Arc::new(Flushes { told: Mutex::default(), wakes });
@@ -61,12 +67,11 @@ impl Logs {
         let settings = LogDirSettings::new(move || watch.elapsed());
         let events: Arc<dyn LogDirEvents<OsDisk>> = Arc::clone(&flushes) as _;
         let log_dir = LogDir::open(OsDisk, home, settings, events)?;
-        let config = Arc::new(TopicConfig::default());
-        let rules = AppendRules::of_topic(&config, AppendOrigin::Client, PRODUCE_VERSION);
-        let create = |name| log_dir.create_log(name, TopicId::ZERO, Arc::clone(&config));
-        let logs: Vec<_> = names.into_iter().map(create).collect();
+        let rules = AppendRules::of_topic(&TopicConfig::default(), AppendOrigin::Client, PRODUCE_VERSION);
+        let create = |(name, config)| log_dir.create_log(name, TopicId::ZERO, Arc::new(config));
+        let logs: Vec<_> = names.into_iter().zip(configs).map(create).collect();
         logs.iter().for_each(|log| log.begin_leader_epoch(EPOCH));
-        Ok(Self { _log_dir: log_dir, logs, flushes, rules, now: now() })
+        Ok(Self { log_dir, logs, flushes, rules, now: now() })
     }
 
     /// Checks and appends `batch` as if it came from a client; answers the end to wait for.
@@ -108,7 +113,13 @@ impl Logs {
         ends
     }
 
-    fn log(&self, partition: usize) -> Result<&Arc<Log<OsDisk>>> {
+    /// Flushes all logs, and moves their recovery points to their ends.
+    pub(crate) fn checkpoint(&self) -> Result<()> {
+        Ok(self.log_dir.checkpoint()?)
+    }
+
+    /// One of the logs.
+    pub(crate) fn log(&self, partition: usize) -> Result<&Arc<Log<OsDisk>>> {
         self.logs.get(partition).with_context(|| format!("no partition {partition}"))
     }
 }
