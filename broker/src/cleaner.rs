@@ -111,30 +111,34 @@ fn choose(broker: &Broker, shared: &Shared) -> Option<(Arc<Partition>, Cleanable
         return None;
     }
     let mut chosen = shared.chosen.lock();
-    let mut dirtiest = 0.0_f64;
-    let mut best: Option<(Arc<Partition>, Cleanable)> = None;
-    let partitions = broker.partitions.all();
-    let is_there = |name: &Name| broker.partitions.find(name.0, name.1).is_some();
-    chosen.uncleanable.retain(is_there);
-    for partition in partitions {
-        let name = name(&partition);
-        if chosen.in_progress.contains(&name) || chosen.uncleanable.contains(&name) {
-            continue;
-        }
-        let Some(cleanable) = look_at(&partition) else { continue };
-        let ratio = cleanable.dirty_ratio();
-        dirtiest = dirtiest.max(ratio);
-        let is_dirtier = best.as_ref().is_none_or(|(_, best)| ratio > best.dirty_ratio());
-        if cleanable.is_worth_cleaning() && is_dirtier {
-            best = Some((partition, cleanable));
-        }
-    }
-    broker.metrics.cleaner_dirtiest_ratio.set(dirtiest);
+    chosen.uncleanable.retain(|(topic_id, index)| broker.partitions.find(*topic_id, *index).is_some());
+    let mut partitions = broker.partitions.all();
+    partitions.retain(|partition| {
+        let name = name(partition);
+        !chosen.in_progress.contains(&name) && !chosen.uncleanable.contains(&name)
+    });
+    let looked_at = partitions.into_iter().filter_map(|partition| Some((look_at(&partition)?, partition)));
+    let (largest_ratio, best) = dirtiest(looked_at);
+    broker.metrics.cleaner_dirtiest_ratio.set(largest_ratio);
     broker.metrics.cleaner_uncleanable_partitions.set(chosen.uncleanable.len() as f64);
-    if let Some((partition, _)) = &best {
-        chosen.in_progress.insert(name(partition));
+    let (cleanable, partition) = best?;
+    chosen.in_progress.insert(name(&partition));
+    Some((partition, cleanable))
+}
+
+/// The largest dirty ratio of all logs, and the log with the largest of those that are worth a round.
+fn dirtiest<T>(logs: impl Iterator<Item = (Cleanable, T)>) -> (f64, Option<(Cleanable, T)>) {
+    let mut largest_ratio = 0.0_f64;
+    let mut best: Option<(Cleanable, T)> = None;
+    for (cleanable, log) in logs {
+        let ratio = cleanable.dirty_ratio();
+        largest_ratio = largest_ratio.max(ratio);
+        let is_dirtier = best.as_ref().is_none_or(|(best, _)| ratio > best.dirty_ratio());
+        if cleanable.is_worth_cleaning() && is_dirtier {
+            best = Some((cleanable, log));
+        }
     }
-    best
+    (largest_ratio, best)
 }
 
 /// What there is to clean in a partition; an error is told, and the partition looked at again later.
@@ -209,5 +213,40 @@ fn cleaner_settings(config: &BrokerConfig) -> CleanerSettings {
         key_bytes_max: key_bytes.max(KEY_BYTES_MIN),
         key_load_factor: config.log_cleaner_io_buffer_load_factor,
         read_bytes: io_bytes / 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cleanable, dirtiest};
+    use storage::ids::Offset;
+
+    fn log(clean_bytes: u64, dirty_bytes: u64, is_overdue: bool, dirty_ratio_min: f64) -> Cleanable {
+        let (first_dirty_offset, first_uncleanable_offset) = (Offset(0), Offset(100));
+        Cleanable {
+            first_dirty_offset,
+            first_uncleanable_offset,
+            clean_bytes,
+            dirty_bytes,
+            is_overdue,
+            dirty_ratio_min,
+        }
+    }
+
+    #[test]
+    fn dirtiest_log_that_is_worth_a_round_is_next() {
+        let logs =
+            [(log(40, 60, false, 0.5), "a"), (log(10, 90, false, 0.95), "b"), (log(30, 70, false, 0.5), "c")];
+        let (largest_ratio, best) = dirtiest(logs.into_iter());
+        assert_eq!(best.map(|(_, name)| name), Some("c"));
+        assert!((largest_ratio - 0.9).abs() < 1e-9, "also of those that are not worth it yet");
+    }
+
+    #[test]
+    fn overdue_log_is_worth_a_round_whatever_its_ratio() {
+        let logs = [(log(99, 1, true, 0.5), "overdue"), (log(60, 40, false, 0.5), "not yet")];
+        assert_eq!(dirtiest(logs.into_iter()).1.map(|(_, name)| name), Some("overdue"));
+        let nothing = [(log(100, 0, true, 0.0), "clean")];
+        assert!(dirtiest(nothing.into_iter()).1.is_none());
     }
 }
