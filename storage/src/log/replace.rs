@@ -5,6 +5,9 @@
 //! new segment; the old files are named `.deleted`; the new ones get their place. Readers that found the old segments read
 //! on in them: their files are only renamed, and removed after `file.delete.delay.ms`.
 //!
+//! The sync between the names `.swap` and the rest is for file systems that do not keep renames in their order; where they do,
+//! as journals have it, every step that a crash leaves follows from those before it.
+//!
 //! Source: LocalLog.replaceSegments.
 
 use std::sync::Arc;
