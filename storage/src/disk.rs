@@ -2,7 +2,8 @@
 //!
 //! Two implementations: [`os::OsDisk`] is the operating system; [`simulated::SimulatedDisk`] lives in memory, forgets at
 //! a crash what was not synced, and returns errors when told to. Absent: retries. An error of a sync is never retried
-//! by anyone, since the second call may succeed while the data is gone.
+//! by anyone, since the second call may succeed while the data is gone. A success is confirmed before anyone is told
+//! ([`DiskFile::confirm_syncs`]), since a sync that is overtaken by the end of its file system may report one.
 
 use std::io;
 use std::ops::Range;
@@ -31,6 +32,13 @@ impl DiskError {
     /// An error of `operation` on `path`.
     pub fn new(operation: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
         Self { operation, path: path.to_owned(), source: source.into() }
+    }
+
+    /// The same error once more, for another who has to know.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let source = self.source.raw_os_error().map(io::Error::from_raw_os_error);
+        Self::new(self.operation, &self.path, source.unwrap_or_else(|| self.source.kind().into()))
     }
 
     /// The disk or a quota is full; nothing else is wrong.
@@ -193,6 +201,13 @@ pub trait DiskFile: Send + Sync + 'static {
     /// The disk failed: the bytes in question are lost or not, and no second call will tell.
     fn sync_data(&self) -> Result<(), DiskError>;
 
+    /// Confirms that the syncs that were reported as done so far, of any file of this file system, were. It changes this
+    /// file, which nobody writes to and which should be at hand for this alone: its next sync takes longer.
+    ///
+    /// # Errors
+    /// The file system has given up, perhaps before those syncs: what they wrote may be lost.
+    fn confirm_syncs(&self) -> Result<(), DiskError>;
+
     /// Starts writing a range to the disk without waiting; a hint that a sync of it follows.
     ///
     /// # Errors
@@ -231,4 +246,19 @@ pub trait DiskFile: Send + Sync + 'static {
     /// # Errors
     /// The disk failed: the bytes in question are lost or not, and no second call will tell.
     fn sync_mapped(&self, region: &Region, range: Range<u64>) -> Result<(), DiskError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::DiskError;
+
+    #[test]
+    fn copy_of_an_error_says_what_the_operating_system_said() {
+        let error = DiskError::new("write", Path::new("/a"), io::Error::from_raw_os_error(libc::EIO));
+        assert_eq!(error.copy().to_string(), error.to_string());
+        assert!(error.to_string().contains("Input/output error"), "{error}");
+    }
 }

@@ -3,7 +3,8 @@
 //! What is appended while a round runs belongs to the next one. [`FlushWindow`] decides when a round starts (core);
 //! [`Flusher`] keeps the queue and runs the rounds (shell).
 //!
-//! Invariants: one round at a time; a log's flushed end moves only after everything of the round is synced; after an
+//! Invariants: one round at a time; a log's flushed end moves only after everything of the round is synced, and the disk
+//! has confirmed it (a sync that is overtaken by the end of its file system may report success all the same); after an
 //! error nothing is ever reported as flushed again, and the log directory is offline.
 //! Absent: retries. Source of the figures behind the ways to sync: DESIGN.md §3.
 
@@ -179,7 +180,10 @@ impl<D: Disk> Flusher<D> {
             return;
         }
         let works: Vec<FlushWork<D>> = logs.iter().map(|log| log.begin_flush()).collect();
-        match sync_all(shared, works, pool) {
+        // What says that the log ends on the disk comes last: until then, a success may be that of a sync too late.
+        let synced =
+            sync_all(shared, works, pool).and_then(|works| shared.lock_file.confirm_syncs().map(|()| works));
+        match synced {
             Ok(works) => {
                 logs.iter().zip(&works).for_each(|(log, work)| log.finish_flush(work));
                 shared.events.flushed(&logs);

@@ -25,7 +25,7 @@ use config::topic::TopicConfig;
 use parking_lot::{Mutex, RwLock};
 
 use crate::checkpoint::{decode_offsets, encode_offsets};
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Access, Disk, DiskError};
 use crate::error::OpenError;
 use crate::flusher::SyncPool;
 use crate::ids::{BrokerEpoch, BrokerId, Offset, TopicId, TopicPartition};
@@ -79,11 +79,13 @@ impl<D: Disk> LogDir<D> {
         events: Arc<dyn LogDirEvents<D>>,
     ) -> Result<Self, OpenError> {
         create_path(&disk, path)?;
-        let lock = disk.lock(&path.join(".lock"))?;
+        let lock_path = path.join(".lock");
+        let lock = disk.lock(&lock_path)?;
         let lock = lock.ok_or_else(|| OpenError::Locked { path: path.to_owned() })?;
         let meta = meta::read(&disk, path)?;
         let clean_stop = stop::take_marker(&disk, path)?;
-        let shared = Arc::new(Shared::new(disk, path.to_owned(), settings, events));
+        let lock_file = disk.open(&lock_path, Access::ReadWrite)?;
+        let shared = Arc::new(Shared::new(disk, path.to_owned(), lock_file, settings, events));
         let free_bytes = shared.disk.free_bytes(path)?;
         shared.set_free_bytes(free_bytes);
         let flusher = match shared.settings.flush_driver {

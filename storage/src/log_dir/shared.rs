@@ -85,6 +85,8 @@ pub(crate) struct Shared<D: Disk> {
     pub(crate) settings: LogDirSettings,
     pub(crate) events: Arc<dyn LogDirEvents<D>>,
     pub(crate) flusher: Flusher<D>,
+    /// The file of the lock, which is never written: by it syncs are confirmed.
+    pub(crate) lock_file: D::File,
     pub(crate) open_segments: OpenSegments<D>,
     /// Nobody else's data is on the file system, so that a sync of all of it waits for nobody else.
     pub(crate) is_own_file_system: bool,
@@ -97,10 +99,12 @@ impl<D: Disk> Shared<D> {
     pub(super) fn new(
         disk: D,
         path: PathBuf,
+        lock_file: D::File,
         settings: LogDirSettings,
         events: Arc<dyn LogDirEvents<D>>,
     ) -> Self {
         Self {
+            lock_file,
             is_own_file_system: disk.is_own_file_system(&path),
             flusher: Flusher::new(settings.flush_window),
             open_segments: OpenSegments::new(settings.open_segments_max),

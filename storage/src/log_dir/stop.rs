@@ -37,7 +37,7 @@ impl<D: Disk> LogDir<D> {
             && !error.is_out_of_space()
             && !self.shared.has_failed()
         {
-            self.shared.fail(DiskError::new(error.operation, &error.path, error.source.kind()));
+            self.shared.fail(error.copy());
         }
         logs.iter().for_each(|log| log.release_idle_writer());
         outcome

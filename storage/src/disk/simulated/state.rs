@@ -24,6 +24,7 @@ pub(super) struct State {
     pub(super) capacity: u64,
     pub(super) sync_points: u64,
     pub(super) halt_at: Option<u64>,
+    pub(super) halt_behind: Option<u64>,
     pub(super) is_halted: bool,
     pub(super) failures: Vec<(Operation, u64, io::ErrorKind)>,
     pub(super) locks: BTreeSet<PathBuf>,
@@ -66,6 +67,11 @@ impl Directory {
         steps.iter().for_each(|step| step.apply(&mut self.entries));
         self.pending.push(steps);
     }
+
+    fn sync(&mut self) {
+        self.durable.clone_from(&self.entries);
+        self.pending.clear();
+    }
 }
 
 /// SplitMix64: small, and the same on every machine.
@@ -99,6 +105,7 @@ impl State {
             capacity,
             sync_points: 0,
             halt_at: None,
+            halt_behind: None,
             is_halted: false,
             failures: Vec::new(),
             locks: BTreeSet::new(),
@@ -127,14 +134,20 @@ impl State {
         failed.map_or(Ok(()), |kind| Err(kind.into()))
     }
 
-    fn sync_point(&mut self) -> io::Result<()> {
+    /// Counts a sync, and answers whether it does what it reports.
+    fn sync_point(&mut self) -> io::Result<bool> {
         let number = self.sync_points;
         self.sync_points += 1;
+        if self.halt_behind == Some(number) {
+            self.check_is_running()?;
+            self.is_halted = true;
+            return Ok(false);
+        }
         if self.halt_at == Some(number) {
             self.is_halted = true;
         }
         self.check_is_running()?;
-        self.check(Operation::Sync)
+        self.check(Operation::Sync).map(|()| true)
     }
 
     pub(super) fn file(&self, node: INode) -> &File {
@@ -274,25 +287,23 @@ impl State {
     }
 
     pub(super) fn sync_file(&mut self, node: INode, range: Range<u64>) -> io::Result<()> {
-        self.sync_point()?;
-        self.file_mut(node).sync(&range);
+        if self.sync_point()? {
+            self.file_mut(node).sync(&range);
+        }
         Ok(())
     }
 
     pub(super) fn sync_dir(&mut self, names: &[String]) -> io::Result<()> {
-        self.sync_point()?;
-        let directory = self.directory(names)?;
-        directory.durable = directory.entries.clone();
-        directory.pending.clear();
+        if self.sync_point()? {
+            self.directory(names)?.sync();
+        }
         Ok(())
     }
 
     pub(super) fn sync_everything(&mut self) -> io::Result<()> {
-        self.sync_point()?;
-        self.files.values_mut().for_each(|file| file.sync(&(0..u64::MAX)));
-        for directory in self.directories.values_mut() {
-            directory.durable = directory.entries.clone();
-            directory.pending.clear();
+        if self.sync_point()? {
+            self.files.values_mut().for_each(|file| file.sync(&(0..u64::MAX)));
+            self.directories.values_mut().for_each(Directory::sync);
         }
         Ok(())
     }

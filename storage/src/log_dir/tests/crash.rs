@@ -163,10 +163,13 @@ fn start(disk: &SimulatedDisk) -> Result<Started, crate::error::OpenError> {
     Ok((dir, loaded.logs))
 }
 
+/// How the power goes at a sync.
+type Halt = fn(&SimulatedDisk, u64);
+
 /// Starts on a new disk, works, stops at the given sync point, and gives what a crash leaves.
-fn run_until(seed: u64, sync_point: u64) -> (World, SimulatedDisk, u64) {
+fn run_until(seed: u64, sync_point: u64, halt: Halt) -> (World, SimulatedDisk, u64) {
     let disk = SimulatedDisk::new(seed, 1 << 30);
-    disk.halt_at(sync_point);
+    halt(&disk, sync_point);
     disk.set_own_file_system(seed.is_multiple_of(3));
     let mut world = World::default();
     let mut random = Random(seed);
@@ -181,12 +184,12 @@ fn run_until(seed: u64, sync_point: u64) -> (World, SimulatedDisk, u64) {
     (world, disk, count)
 }
 
-fn recover_and_check(seed: u64, sync_point: u64, mut world: World, crashed: &SimulatedDisk) {
+fn recover_and_check(seed: u64, sync_point: u64, halt: Halt, mut world: World, crashed: &SimulatedDisk) {
     let mut random = Random(seed ^ sync_point.wrapping_mul(0x9E37_79B9));
     let mut disk = crashed.crash();
     // Recovery may be cut off too, more than once.
     while random.below(3) == 0 {
-        disk.halt_at(random.below(12));
+        halt(&disk, random.below(12));
         if let Ok((dir, logs)) = start(&disk) {
             world.epoch += 1;
             for log in &logs {
@@ -214,12 +217,13 @@ fn recover_and_check(seed: u64, sync_point: u64, mut world: World, crashed: &Sim
     logs.iter().for_each(|log| world.verify(log));
 }
 
-fn crash_everywhere(seeds: std::ops::Range<u64>) {
+fn crash_everywhere(seeds: std::ops::Range<u64>, halt: Halt) {
     for seed in seeds {
-        let (_, _, count) = run_until(seed, u64::MAX);
+        let (_, _, count) = run_until(seed, u64::MAX, halt);
         for sync_point in 0..count {
-            let (world, disk, _) = run_until(seed, sync_point);
-            let checked = std::panic::AssertUnwindSafe(|| recover_and_check(seed, sync_point, world, &disk));
+            let (world, disk, _) = run_until(seed, sync_point, halt);
+            let checked =
+                std::panic::AssertUnwindSafe(|| recover_and_check(seed, sync_point, halt, world, &disk));
             if let Err(panic) = std::panic::catch_unwind(checked) {
                 eprintln!("seed {seed}, sync point {sync_point}");
                 std::panic::resume_unwind(panic);
@@ -230,7 +234,12 @@ fn crash_everywhere(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn crash_at_every_sync_point_loses_nothing_that_was_flushed() {
-    crash_everywhere(0..20);
+    crash_everywhere(0..20, SimulatedDisk::halt_at);
+}
+
+#[test]
+fn sync_that_claims_success_when_the_disk_is_gone_loses_nothing_that_was_flushed() {
+    crash_everywhere(0..10, SimulatedDisk::halt_behind);
 }
 
 #[test]
