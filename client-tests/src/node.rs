@@ -196,26 +196,6 @@ impl Node {
         Ok(())
     }
 
-    /// Stops every thread of the process where it is (SIGSTOP), as a machine without power does: what was not said by
-    /// then is never said. A thread inside the kernel's disk code stops on its way out.
-    ///
-    /// # Errors
-    /// When the node is not running, or a thread keeps running.
-    pub fn freeze(&self) -> Result<()> {
-        let pid = self.pid()?;
-        kill_process(Pid::from_raw(pid.try_into()?).context("a process id is positive")?, Signal::STOP)?;
-        wait_until(STOP_LIMIT, "every thread of the node stands still", || {
-            for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-                let stat = std::fs::read_to_string(task?.path().join("stat"))?;
-                let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-                if !matches!(state, Some('T' | 'D')) {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })
-    }
-
     /// Asks the process to stop (SIGTERM), without waiting.
     ///
     /// # Errors

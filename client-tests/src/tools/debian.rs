@@ -1,7 +1,9 @@
-//! Programs from Debian's packages, unpacked below `target/` and not installed: nothing is started, and no root is needed.
+//! Programs from Debian's packages: unpacked below `target/` where a program stands alone (no root is needed, and no
+//! service is started), installed where it needs libraries of others.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
@@ -13,6 +15,33 @@ use super::{installed, missing, run};
 /// Where `CI` is set and it cannot be had.
 pub fn prometheus() -> Result<Option<PathBuf>> {
     unpacked("prometheus", "usr/bin/prometheus")
+}
+
+/// Makes sure that `program` of `package` is there, by `apt-get` where it is missing and that is possible; `version` is
+/// the argument with which it prints its version.
+///
+/// # Errors
+/// Where `CI` is set and the program cannot be had.
+pub fn install(package: &str, program: &'static str, version: &str) -> Result<Option<&'static str>> {
+    let is_there = || Command::new(program).arg(version).output().is_ok_and(|output| output.status.success());
+    if is_there() {
+        return Ok(Some(program));
+    }
+    if !rustix::process::getuid().is_root() {
+        return missing(program, "it is not installed, and only root can install it");
+    }
+    let outcome = installed(program, &format!("apt-get install {package}"), |_| {
+        run("apt-get", ["-qq", "-y", "install", package]).or_else(|_| {
+            run("apt-get", ["-qq", "update"])?;
+            run("apt-get", ["-qq", "-y", "install", package])
+        })?;
+        Ok(())
+    });
+    match outcome {
+        Ok(_) if is_there() => Ok(Some(program)),
+        Ok(_) => missing(program, "apt-get installed it, and it still does not run"),
+        Err(error) => missing(program, &format!("{error:#}")),
+    }
 }
 
 /// A program of a package, by its path in there.

@@ -2,17 +2,32 @@
 //! page and every piece of metadata that was not synced.
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use client_tests::tools::{missing, program, run};
 use tempfile::TempDir;
 
 /// Room for the loads of these tests many times over; the file stays sparse.
 const SIZE: u64 = 1 << 30;
 
+/// A mounted file system that can be cut off from its power.
+pub(crate) trait PowerSwitch {
+    /// Where it is mounted.
+    fn path(&self) -> PathBuf;
+
+    /// Cuts the power: from now on every write and sync fails, and what was not synced is lost. Processes run on.
+    fn cut_power(&mut self) -> Result<()>;
+
+    /// Mounts what is left, which replays the file system's journal. No process may use the mount any more.
+    fn bring_back(&mut self) -> Result<()>;
+}
+
 /// A mounted file system. It is unmounted when this is dropped.
 pub(crate) struct LoopDisk {
     home: TempDir,
+    /// Waits for the end of its input to cut the power: a program that had to start first would cut too late.
+    switch: Option<Child>,
 }
 
 impl LoopDisk {
@@ -27,7 +42,8 @@ impl LoopDisk {
         if !Path::new("/dev/loop-control").exists() {
             return missing("a loop device", "the kernel offers none");
         }
-        let disk = LoopDisk { home: TempDir::with_prefix("ottla-client-tests-disk-")? };
+        let home = TempDir::with_prefix("ottla-client-tests-disk-")?;
+        let mut disk = LoopDisk { home, switch: None };
         std::fs::File::create(disk.image())?.set_len(SIZE)?;
         run("mkfs.ext4", ["-q".as_ref(), "-F".as_ref(), disk.image().as_os_str()])?;
         std::fs::create_dir(disk.path())?;
@@ -35,27 +51,33 @@ impl LoopDisk {
         Ok(Some(disk))
     }
 
-    /// Where it is mounted.
-    pub(crate) fn path(&self) -> PathBuf {
-        self.home.path().join("mounted")
-    }
-
     fn image(&self) -> PathBuf {
         self.home.path().join("image")
     }
 
-    fn mount(&self) -> Result<()> {
-        run("mount", ["-o".as_ref(), "loop".as_ref(), self.image().as_os_str(), self.path().as_os_str()])
-            .map(drop)
+    fn mount(&mut self) -> Result<()> {
+        run("mount", ["-o".as_ref(), "loop".as_ref(), self.image().as_os_str(), self.path().as_os_str()])?;
+        let mut switch = Command::new("python3");
+        switch.arg(program("python/cut_power.py")).arg(self.path()).stdin(Stdio::piped());
+        self.switch = Some(switch.spawn()?);
+        Ok(())
+    }
+}
+
+impl PowerSwitch for LoopDisk {
+    fn path(&self) -> PathBuf {
+        self.home.path().join("mounted")
     }
 
-    /// Cuts the power: from now on every write and sync fails, and what was not synced is lost.
-    pub(crate) fn cut_power(&mut self) -> Result<()> {
-        run("python3", [program("python/cut_power.py").as_os_str(), self.path().as_os_str()]).map(drop)
+    fn cut_power(&mut self) -> Result<()> {
+        let mut switch = self.switch.take().context("the power is on")?;
+        // Waiting closes its input.
+        let status = switch.wait()?;
+        ensure!(status.success(), "the power was not cut: {status}");
+        Ok(())
     }
 
-    /// Mounts what is left, which replays the file system's journal. No process may use the mount any more.
-    pub(crate) fn bring_back(&mut self) -> Result<()> {
+    fn bring_back(&mut self) -> Result<()> {
         run("umount", [self.path()])?;
         self.mount()
     }
@@ -63,6 +85,11 @@ impl LoopDisk {
 
 impl Drop for LoopDisk {
     fn drop(&mut self) {
+        if let Some(switch) = &mut self.switch
+            && let Err(error) = switch.kill().and_then(|()| switch.wait())
+        {
+            eprintln!("the switch could not be ended: {error}");
+        }
         if let Err(error) = run("umount", ["--lazy".as_ref(), self.path().as_os_str()]) {
             eprintln!("{} stays mounted: {error:#}", self.path().display());
         }

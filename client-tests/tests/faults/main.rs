@@ -1,5 +1,6 @@
 //! Real faults under an idempotent load: what was acknowledged is there exactly once when the node is back.
 
+mod cached_disk;
 mod compaction;
 mod kill_cycles;
 mod load;
