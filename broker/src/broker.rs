@@ -125,9 +125,12 @@ impl Broker {
 
     /// Makes `image` the one that requests see; the partitions follow it already.
     pub(crate) fn publish(&self, image: Arc<MetadataImage>) {
-        let offset = image.offset();
         self.image.store(image);
-        self.image_offset.send_replace(offset);
+    }
+
+    /// Tells who waits for it that the published image is followed by everything, the coordinators of groups too.
+    pub(crate) fn announce(&self) {
+        self.image_offset.send_replace(self.image.load().offset());
     }
 
     /// Waits until requests see what stands at `offset` of the metadata log, so that who made a topic finds it.

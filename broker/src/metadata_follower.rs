@@ -1,7 +1,7 @@
 //! Makes the node's partitions follow the metadata: what was agreed on comes into being here.
 //!
 //! One task, and the only one that changes the set of partitions. An image is published to requests after the
-//! partitions follow it, so that whoever sees a topic can use it.
+//! partitions follow it, so that whoever sees a topic can use it, and announced once groups are coordinated by it.
 
 use crate::broker::Broker;
 use crate::coordinators::OFFSETS_TOPIC;
@@ -55,6 +55,7 @@ pub(crate) fn follow(broker: &Broker, image: Arc<MetadataImage>) {
     }
     broker.publish(image);
     follow_coordinators(broker, &delta);
+    broker.announce();
 }
 
 /// Begins and ends the coordination of groups. The image is published by then: a shard that is loaded asks it for topics.

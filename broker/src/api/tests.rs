@@ -1,6 +1,8 @@
 //! Every response, in every version that is served, through the real handlers: a field that a version does not have
 //! would close the connection.
 
+mod groups;
+
 use super::{APIS, Outcome};
 use crate::node::testing::{TestNode, batch, response, topic_name};
 use bytes::Bytes;
@@ -26,16 +28,16 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use uuid::Uuid;
 
-fn versions(key: i16) -> RangeInclusive<i16> {
+pub(super) fn versions(key: i16) -> RangeInclusive<i16> {
     let api = super::find(key).expect("the API is served");
     api.served_min..=api.version_max
 }
 
-async fn topic_id(node: &TestNode, name: &str) -> Uuid {
+pub(super) async fn topic_id(node: &TestNode, name: &str) -> Uuid {
     node.broker.topic_id_of(name).expect("the topic is there").0
 }
 
-fn text(text: &str) -> StrBytes {
+pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 

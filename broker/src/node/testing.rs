@@ -15,6 +15,7 @@ use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicName};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use storage::batch_builder::{BatchBuilder, BatchSpec};
@@ -30,14 +31,26 @@ pub(crate) struct TestNode {
     ending: Stopping,
     background_switch: StopSwitch,
     follower: JoinHandle<()>,
-    _directory: TempDir,
+    set: Vec<String>,
+    directory: TempDir,
 }
 
 impl TestNode {
     /// A node with these settings (`key=value`) beside its directory.
     pub(crate) async fn start(set: &[&str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let mut set: Vec<String> = set.iter().map(|&setting| setting.to_owned()).collect();
+        Self::start_in(directory, set.iter().map(|&setting| setting.to_owned()).collect()).await
+    }
+
+    /// Stops cleanly and starts again on the same directory.
+    pub(crate) async fn restart(mut self) -> Self {
+        let set = std::mem::take(&mut self.set);
+        let directory = self.stop_on_directory().await;
+        Self::start_in(directory, set).await
+    }
+
+    async fn start_in(directory: TempDir, wanted: Vec<String>) -> Self {
+        let mut set = wanted.clone();
         set.push(format!("log.dirs={}", directory.path().display()));
         set.push("ottla.free.space.floor.bytes=0".to_owned());
         let loaded =
@@ -58,7 +71,7 @@ impl TestNode {
         let images = broker.quorum.subscribe();
         let follower = tokio::spawn(metadata_follower::run(Arc::clone(&broker), images, stopping));
         let (connection_ends, ending) = StopSwitch::new();
-        Self { broker, connection_ends, ending, background_switch, follower, _directory: directory }
+        Self { broker, connection_ends, ending, background_switch, follower, set: wanted, directory }
     }
 
     /// Ends the task that follows the metadata.
@@ -67,8 +80,17 @@ impl TestNode {
         (&mut self.follower).await.expect("no panic");
     }
 
+    /// Where the node keeps its data.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Stops cleanly.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
+        drop(self.stop_on_directory().await);
+    }
+
+    async fn stop_on_directory(mut self) -> TempDir {
         self.broker.coordinators.stop().await;
         self.stop_following().await;
         let broker = self.broker;
@@ -78,6 +100,7 @@ impl TestNode {
         })
         .await
         .expect("no panic");
+        self.directory
     }
 
     pub(crate) fn context(&self, version: i16) -> RequestContext {
