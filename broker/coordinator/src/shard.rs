@@ -290,15 +290,18 @@ fn group_id_of(request: &Request) -> &GroupId {
     }
 }
 
-/// Whether Kafka refuses the request of a group without a name. Offsets may be committed for such a one.
+/// Whether Kafka refuses the request of a group without a name with INVALID_GROUP_ID. Offsets may be committed for such
+/// a one.
 fn is_group_id_needed(request: &Request) -> bool {
     match request {
-        Request::JoinGroup(_)
-        | Request::SyncGroup(_)
-        | Request::Heartbeat(_)
-        | Request::LeaveGroup(_)
-        | Request::ConsumerGroupHeartbeat(_) => true,
-        Request::OffsetCommit(_) | Request::OffsetDelete(_) | Request::DeleteGroup(_) => false,
+        Request::JoinGroup(_) | Request::SyncGroup(_) | Request::Heartbeat(_) | Request::LeaveGroup(_) => {
+            true
+        }
+        // The consumer protocol has a code of its own for it, INVALID_REQUEST.
+        Request::ConsumerGroupHeartbeat(_)
+        | Request::OffsetCommit(_)
+        | Request::OffsetDelete(_)
+        | Request::DeleteGroup(_) => false,
     }
 }
 
