@@ -11,7 +11,7 @@ use kafka_protocol::messages::offset_commit_request::{
 };
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, FindCoordinatorRequest, GroupId, IncrementalAlterConfigsRequest,
+    DeleteGroupsRequest, FindCoordinatorRequest, GroupId, IncrementalAlterConfigsRequest, ListGroupsRequest,
     OffsetCommitRequest, OffsetFetchRequest,
 };
 use kafka_protocol::protocol::StrBytes;
@@ -136,6 +136,16 @@ pub fn commit(connection: &mut Connection, version: i16, request: &OffsetCommitR
     let response = connection.call(version, request)?;
     let partition = response.topics.first().and_then(|topic| topic.partitions.first());
     Ok(partition.context("the answer names no partition")?.error_code)
+}
+
+/// The type of a group as ListGroups has it: `classic` or `consumer`.
+///
+/// # Errors
+/// When no answer comes, or it does not name the group.
+pub fn group_type(connection: &mut Connection, group: &str) -> Result<String> {
+    let response = connection.call(5, &ListGroupsRequest::default())?;
+    let listed = response.groups.iter().find(|listed| *listed.group_id.0 == *group);
+    Ok(listed.context("the group is not listed")?.group_type.to_lowercase())
 }
 
 /// Sets a group's own settings.

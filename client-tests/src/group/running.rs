@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::admin::{committed_offsets, coordinator, create_served_topic};
-use super::client::{GroupClient, HEARTBEAT_INTERVAL_MS, Membership, SESSION_TIMEOUT_MS};
+use super::admin::{committed_offsets, coordinator, create_served_topic, group_type};
+use super::client::{GroupClient, HEARTBEAT_INTERVAL_MS, Membership, Protocol, SESSION_TIMEOUT_MS};
 use super::journal::Journal;
 use super::member::Member;
 use crate::target::unique_topic;
@@ -62,7 +62,20 @@ impl RunningGroup {
         self
     }
 
-    /// The client that its members are.
+    /// Lets the members that are started from now on be of another client, or speak another protocol.
+    ///
+    /// # Errors
+    /// Where `CI` is set and the client is missing.
+    pub fn continue_with(&mut self, client: GroupClient) -> Result<()> {
+        self.client = client;
+        self.membership.protocol = client.protocol();
+        self.client
+            .command(&self.membership)?
+            .context("a client is missing in the middle of a test")
+            .map(drop)
+    }
+
+    /// The client that its new members are.
     #[must_use]
     pub fn client(&self) -> GroupClient {
         self.client
@@ -151,6 +164,18 @@ impl RunningGroup {
     /// When that does not come, or something wrong was said meanwhile.
     pub fn share(&mut self, what: &str) -> Result<()> {
         self.wait(REST_LIMIT, what, RunningGroup::is_shared_evenly)
+    }
+
+    /// Checks that the group is of the protocol that its members were told to speak. A client may fall back to the
+    /// classic one, and would then show nothing about the other.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn expect_protocol(&self) -> Result<()> {
+        let found = group_type(&mut Connection::open(&self.membership.bootstrap)?, &self.membership.group)?;
+        let expected = if self.membership.protocol == Protocol::Consumer { "consumer" } else { "classic" };
+        ensure!(found == expected, "the group is of type {found}, not {expected}");
+        Ok(())
     }
 
     /// As [`RunningGroup::share`], and then waits until each partition moves on, for which records have to flow.

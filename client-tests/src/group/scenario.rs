@@ -24,6 +24,7 @@ pub fn members_come_and_go_while_records_flow(bootstrap: &str, client: GroupClie
     let mut flow = Flow::start(bootstrap, group.topic())?;
     group.start(1)?;
     group.rest("one member has everything")?;
+    group.expect_protocol()?;
     group.start(2)?;
     group.rest("three members share")?;
 
