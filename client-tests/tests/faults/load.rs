@@ -104,6 +104,11 @@ impl Load {
         outcome
     }
 
+    /// The offsets after the last acknowledged records (exclusive), by partition.
+    pub(crate) fn acknowledged_ends(&self) -> Vec<i64> {
+        lock(&self.ledger).acknowledged_ends()
+    }
+
     /// How many records have been acknowledged.
     pub(crate) fn acknowledged(&self) -> i64 {
         lock(&self.ledger).acknowledged()

@@ -2,6 +2,7 @@
 
 mod cached_disk;
 mod compaction;
+mod group_kills;
 mod kill_cycles;
 mod load;
 mod loop_disk;
