@@ -30,18 +30,47 @@ const REFRESH_INTERVAL_MIN: Duration = Duration::from_secs(10);
 /// with fewer a group with many patterns takes more heartbeats to see a new topic.
 const MATCHES_MAX: usize = 100_000;
 
-/// When all patterns of a group were last known to be up to date.
+/// How soon a group looks again whose patterns are out of date and were matched a moment ago. Sooner costs a look at all
+/// of them for each heartbeat; later finds new topics later than they could be.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// When the patterns of a group have to be looked at again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PatternCheck {
+    /// The metadata that they were compared with.
     version: i64,
-    at: Duration,
+    /// When, if the metadata has changed.
+    if_changed: Duration,
+    /// When in any case.
+    at_the_latest: Duration,
 }
 
 impl PatternCheck {
     fn is_over(self, env: &Environment<'_>) -> bool {
-        let age = env.monotonic.saturating_sub(self.at);
-        let has_changed = self.version != env.cluster.version() && age > REFRESH_INTERVAL_MIN;
-        has_changed || age > refresh_interval(env)
+        let has_changed = self.version != env.cluster.version();
+        env.monotonic >= self.at_the_latest || (has_changed && env.monotonic >= self.if_changed)
+    }
+}
+
+/// How a pattern stands to the metadata.
+enum Age {
+    UpToDate,
+    /// It is out of date, and was matched so lately that it is left so for now.
+    Young,
+    /// It is out of date, since then by the wall clock.
+    OutOfDate(i64),
+}
+
+fn age(value: Option<&RegularExpressionValue>, env: &Environment<'_>) -> Age {
+    let Some(value) = value else { return Age::OutOfDate(i64::MIN) };
+    let since_ms = env.now.0.saturating_sub(value.timestamp.0);
+    let is_beyond = |age: Duration| i64::try_from(age.as_millis()).is_ok_and(|age_ms| since_ms >= age_ms);
+    if value.version == env.cluster.version() && !is_beyond(refresh_interval(env)) {
+        Age::UpToDate
+    } else if is_beyond(REFRESH_INTERVAL_MIN) {
+        Age::OutOfDate(value.timestamp.0)
+    } else {
+        Age::Young
     }
 }
 
@@ -100,48 +129,53 @@ pub(crate) fn refresh_patterns(
         }
     }
     let has_patterns = !group.index.patterns.is_empty() || after.pattern().is_some();
-    let is_due = has_patterns && group.pattern_check.is_none_or(|check| check.is_over(env));
-    if is_due {
-        wanted.extend(outdated(group, env).filter(|pattern| changes.dropped.as_ref() != Some(pattern)));
+    if has_patterns && group.pattern_check.is_none_or(|check| check.is_over(env)) {
+        wanted.extend(look_for_outdated(group, env));
+        wanted.retain(|pattern| changes.dropped.as_ref() != Some(pattern));
     }
-    let is_complete = match_patterns(wanted, &mut changes, env);
-    if is_due && is_complete {
-        group.pattern_check = Some(PatternCheck { version: env.cluster.version(), at: env.monotonic });
-    }
+    match_patterns(wanted, &mut changes, env);
     changes.is_different = changes.matched.iter().any(|(pattern, value)| {
         group.state.patterns.get(pattern).map_or(&[][..], |old| &old.topics) != value.topics
     });
     Ok(changes)
 }
 
-/// The patterns that were last matched against other metadata, or long ago; the oldest first.
-fn outdated<'a>(group: &'a ConsumerGroup, env: &Environment<'_>) -> impl Iterator<Item = Arc<str>> + use<'a> {
-    let oldest =
-        env.now.0.saturating_sub(i64::try_from(refresh_interval(env).as_millis()).unwrap_or(i64::MAX));
-    let mut outdated: Vec<(i64, &Arc<str>)> = group
-        .index
-        .patterns
-        .keys()
-        .filter_map(|pattern| match group.state.patterns.get(pattern) {
-            Some(value) if value.version == env.cluster.version() && value.timestamp.0 > oldest => None,
-            Some(value) => Some((value.timestamp.0, pattern)),
-            None => Some((i64::MIN, pattern)),
-        })
-        .collect();
+/// The patterns that are to be matched again, the oldest first. Where there are some, the group is looked at again with
+/// the next heartbeat: what is matched now may not be appended, or may not be all.
+fn look_for_outdated(group: &mut ConsumerGroup, env: &Environment<'_>) -> Vec<Arc<str>> {
+    let mut outdated = Vec::new();
+    let mut has_young = false;
+    for pattern in group.index.patterns.keys() {
+        match age(group.state.patterns.get(pattern).map(AsRef::as_ref), env) {
+            Age::UpToDate => {}
+            Age::Young => has_young = true,
+            Age::OutOfDate(since) => outdated.push((since, pattern.clone())),
+        }
+    }
     outdated.sort_unstable();
-    outdated.into_iter().map(|(_, pattern)| pattern.clone())
+    group.pattern_check = if !outdated.is_empty() {
+        None
+    } else {
+        let wait = |full: Duration| env.monotonic + if has_young { RETRY } else { full };
+        Some(PatternCheck {
+            version: env.cluster.version(),
+            if_changed: wait(REFRESH_INTERVAL_MIN),
+            at_the_latest: wait(refresh_interval(env)),
+        })
+    };
+    outdated.into_iter().map(|(_, pattern)| pattern).collect()
 }
 
-/// Matches the patterns in this order until enough is done. Answers whether that was all.
-fn match_patterns(wanted: Vec<Arc<str>>, changes: &mut PatternChanges, env: &Environment<'_>) -> bool {
+/// Matches the patterns in this order until enough is done.
+fn match_patterns(wanted: Vec<Arc<str>>, changes: &mut PatternChanges, env: &Environment<'_>) {
     if wanted.is_empty() {
-        return true;
+        return;
     }
     let names = env.cluster.topic_names();
     let mut matches = 0;
     for pattern in wanted {
         if matches > MATCHES_MAX {
-            return false;
+            return;
         }
         // One that this version cannot read was written by another; it matches nothing, and is left so.
         let compiled = Pattern::read(&pattern).ok();
@@ -151,7 +185,6 @@ fn match_patterns(wanted: Vec<Arc<str>>, changes: &mut PatternChanges, env: &Env
         changes.matched.insert(pattern, value);
         matches += names.len();
     }
-    true
 }
 
 /// Every topic that somebody subscribes to once the member is as it is after it spoke, in order.
