@@ -2,6 +2,7 @@
 //! order that it has to.
 
 pub(crate) mod clients;
+pub(crate) mod readers;
 pub(crate) mod transcript;
 
 use std::cell::Cell;
@@ -24,38 +25,58 @@ pub(crate) const START: TimestampMs = TimestampMs(1_700_000_000_000);
 
 /// The topics of a test.
 #[derive(Debug, Default)]
-pub(crate) struct Topics(pub(crate) BTreeMap<Arc<str>, TopicDescription>);
+pub(crate) struct Topics {
+    by_name: BTreeMap<Arc<str>, TopicDescription>,
+    version: i64,
+}
 
 impl Topics {
-    /// Creates a topic; its id is made of its name.
+    /// Creates a topic, or gives one more partitions; its id is made of its name.
     pub(crate) fn create(&mut self, name: &str, partition_count: i32) {
-        let mut id = [0; 16];
-        id.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
-        let topic = TopicDescription { id: TopicId::from_bytes(id), name: name.into(), partition_count };
-        self.0.insert(name.into(), topic);
+        let topic = TopicDescription { id: topic_id(name), name: name.into(), partition_count };
+        self.by_name.insert(name.into(), topic);
+        self.version += 1;
+    }
+
+    /// How many partitions a topic has.
+    pub(crate) fn partition_count(&self, name: &str) -> i32 {
+        self.by_name.get(name).map_or(0, |topic| topic.partition_count)
+    }
+
+    /// Deletes a topic.
+    pub(crate) fn delete(&mut self, name: &str) {
+        self.by_name.remove(name);
+        self.version += 1;
     }
 }
 
 impl Cluster for Topics {
     fn version(&self) -> i64 {
-        i64::try_from(self.0.len()).unwrap_or(i64::MAX)
+        self.version
     }
 
     fn topic_by_name(&self, name: &str) -> Option<TopicDescription> {
-        self.0.get(name).cloned()
+        self.by_name.get(name).cloned()
     }
 
     fn topic_by_id(&self, id: TopicId) -> Option<TopicDescription> {
-        self.0.values().find(|topic| topic.id == id).cloned()
+        self.by_name.values().find(|topic| topic.id == id).cloned()
     }
 
     fn topic_names(&self) -> Vec<Arc<str>> {
-        self.0.keys().cloned().collect()
+        self.by_name.keys().cloned().collect()
     }
 
     fn group_config(&self, _: &GroupId) -> GroupConfig {
         GroupConfig::default()
     }
+}
+
+/// The id of a test's topic of this name.
+pub(crate) fn topic_id(name: &str) -> TopicId {
+    let mut id = [0; 16];
+    id.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+    TopicId::from_bytes(id)
 }
 
 /// What became of a request: its answer, or `None` where the log refused what it led to.

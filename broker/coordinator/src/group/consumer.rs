@@ -38,7 +38,7 @@ use storage::ids::{Offset, TopicId};
 pub(crate) use self::heartbeat::{check_instance, rejoining, unknown_instance, unknown_member};
 use self::index::Index;
 use self::leaving::Leave;
-pub(crate) use self::partitions::{CurrentAssignment, OwnedPartitions};
+pub(crate) use self::partitions::{CurrentAssignment, OwnedPartitions, held};
 pub(crate) use self::records::remove_group;
 pub(crate) use self::speaking::Speaking;
 pub(crate) use self::state::Member;
@@ -75,6 +75,8 @@ pub(crate) struct ConsumerGroup {
     checked: Option<Checked>,
     /// When the patterns were last looked at.
     pattern_check: Option<PatternCheck>,
+    /// Whether the epoch is to grow although nobody subscribes to anything else.
+    is_epoch_due: bool,
 }
 
 /// Which metadata the hash of a group was compared with. Where the group has not come to `epoch`, the record of it was

@@ -9,6 +9,8 @@ mod classic_member;
 mod consumer_protocol;
 mod downgrade;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 mod upgrade;
 
@@ -20,6 +22,8 @@ use crate::environment::Environment;
 use crate::ids::{GroupId, MemberId};
 use crate::output::Output;
 pub(crate) use classic_member::{heartbeat, join, leave, sync};
+#[cfg(test)]
+pub(crate) use consumer_protocol::{Assignment, NamedPartitions, Subscription, subscription_bytes};
 pub(crate) use upgrade::upgrade;
 
 /// Members of a consumer group are gone. Where only members of the classic protocol stay, the group becomes theirs.

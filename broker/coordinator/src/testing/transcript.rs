@@ -3,6 +3,7 @@
 //! A line that begins with `#` is prose, one with `>` something that happens; what follows it, indented, is what comes
 //! of it. `UPDATE_GOLDEN=1 cargo test -p coordinator` writes the latter anew.
 
+mod consumer;
 mod print;
 mod script;
 

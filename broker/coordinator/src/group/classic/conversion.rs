@@ -1,5 +1,6 @@
 //! What a classic group is to the consumer group that it becomes, and a classic group that a consumer group becomes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use super::ClassicGroup;
 use crate::environment::Environment;
 use crate::error::GroupError;
-use crate::ids::{GroupId, InstanceId, MemberId};
+use crate::ids::{GenerationId, GroupId, InstanceId, MemberId};
 use crate::output::Output;
 use crate::record::ClassicGroupValue;
 use crate::request::Reply;
@@ -24,21 +25,23 @@ pub(crate) struct ConvertedMember<'a> {
     pub(crate) protocols: &'a [(Arc<str>, Bytes)],
     /// What it says for the protocol that the group chose, or for its favourite before the group chose one.
     pub(crate) subscription: &'a [u8],
-    /// What the leader assigned to it.
+    /// What it was assigned when the group was last stable: it may still read that, also while it joins again.
     pub(crate) assignment: &'a [u8],
 }
 
 impl ClassicGroup {
-    /// A group that has just been made of a consumer group. Its members' sessions begin now; they are called to join
-    /// again where not everything is assigned.
+    /// A group that has just been made of a consumer group. Its members' sessions begin now. Where not everything is
+    /// assigned they are called to join again, in the generation that they know: the record is already of the next one,
+    /// so that they come also if this node dies before all have heard of it.
     pub(crate) fn converted(
         group_id: &GroupId,
         value: &ClassicGroupValue,
-        is_rebalance_due: bool,
+        generation_before: Option<GenerationId>,
         env: &Environment<'_>,
     ) -> Self {
         let mut group = Self::from_value(group_id, value, env);
-        if is_rebalance_due {
+        if let Some(generation_id) = generation_before {
+            group.generation_id = generation_id;
             // Nobody waits in it, so nobody is answered.
             group.prepare_rebalance(env, &mut Output::default());
         }
@@ -52,7 +55,10 @@ impl ClassicGroup {
 
     /// Its members.
     pub(crate) fn converted_members(&self) -> impl Iterator<Item = ConvertedMember<'_>> {
-        self.members.iter().map(|(member_id, member)| {
+        let recorded = self.record.applied().map(|value| value.members.as_slice()).unwrap_or_default();
+        let assigned: BTreeMap<&MemberId, &Bytes> =
+            recorded.iter().map(|member| (&member.member_id, &member.assignment)).collect();
+        self.members.iter().map(move |(member_id, member)| {
             let chosen = self.protocol.as_deref().and_then(|protocol| member.protocols.metadata(protocol));
             let protocols = member.protocols.as_slice();
             let favourite = || protocols.first().map(|(_, metadata)| metadata);
@@ -65,7 +71,7 @@ impl ClassicGroup {
                 rebalance_timeout_ms: member.timeouts.rebalance_ms,
                 protocols,
                 subscription: chosen.or_else(favourite).map(Bytes::as_ref).unwrap_or_default(),
-                assignment: &member.assignment,
+                assignment: assigned.get(member_id).copied().map(Bytes::as_ref).unwrap_or_default(),
             }
         })
     }

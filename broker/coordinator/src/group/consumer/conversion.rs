@@ -35,7 +35,7 @@ impl ConsumerGroup {
             .chain([records::target_epoch(group_id, epoch, TimestampMs(0))])
             .chain(each().map(|(member_id, member)| records::current(group_id, member_id, &member.current)))
             .collect();
-        let mut group = Self::default();
+        let mut group = Self { is_epoch_due: true, ..Self::default() };
         for change in made.iter().filter_map(Change::of) {
             group.apply(change, Offset(0), true);
         }

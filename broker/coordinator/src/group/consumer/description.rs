@@ -1,14 +1,13 @@
 //! What reads are told of a consumer group: what is committed. Source: ConsumerGroup.java (`asDescribedGroup`,
 //! `maybeUpdateGroupState`).
 
-use super::partitions::{listed, without_epochs};
+use super::partitions::{held, listed};
 use super::state::{Member, State};
 use super::{ConsumerGroup, PROTOCOL_TYPE};
 use crate::description::{
     ConsumerGroupDescription, ConsumerMemberDescription, GroupKind, GroupListing, GroupState,
 };
 use crate::ids::{GroupId, MemberEpoch, MemberId};
-use crate::record::TopicPartitions;
 
 impl State {
     /// How the group stands.
@@ -73,20 +72,9 @@ impl State {
             client_host: said.client_host.clone(),
             subscribed_topic_names: said.subscribed_topic_names.clone(),
             subscribed_topic_regex: said.subscribed_topic_regex.clone(),
-            assignment: held(member),
+            assignment: held(&member.current),
             target_assignment: self.targets.get(member_id).map(|target| listed(target)).unwrap_or_default(),
             is_classic: member.is_classic(),
         }
     }
-}
-
-/// What the member owns, also where it has yet to give it up.
-fn held(member: &Member) -> Vec<TopicPartitions> {
-    let mut held = member.current.assigned.clone();
-    for (topic, partitions) in &member.current.pending_revocation {
-        held.entry(*topic)
-            .or_default()
-            .extend(partitions.iter().map(|(partition, epoch)| (*partition, *epoch)));
-    }
-    without_epochs(&held)
 }

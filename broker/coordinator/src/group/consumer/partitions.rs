@@ -116,6 +116,17 @@ pub(crate) fn without_epochs(owned: &OwnedPartitions) -> Vec<TopicPartitions> {
     topics.collect()
 }
 
+/// What the member may be reading: what it owns, and what it has yet to give up.
+pub(crate) fn held(current: &CurrentAssignment) -> Vec<TopicPartitions> {
+    let mut held = current.assigned.clone();
+    for (topic, partitions) in &current.pending_revocation {
+        held.entry(*topic)
+            .or_default()
+            .extend(partitions.iter().map(|(partition, epoch)| (*partition, *epoch)));
+    }
+    without_epochs(&held)
+}
+
 /// A target as a record has it, and descriptions.
 pub(crate) fn listed(target: &PartitionSet) -> Vec<TopicPartitions> {
     let topics = target.iter().map(|(topic_id, partitions)| TopicPartitions {

@@ -86,20 +86,22 @@ impl<'a> Speaking<'a> {
         self.patterns.record(self.group_id, &mut self.records);
         self.has_subscription_changed = before.pattern() != after.pattern()
             || before.said.subscribed_topic_names != after.said.subscribed_topic_names;
-        if self.has_subscription_changed
-            || self.patterns.is_different
-            || self.group.has_metadata_expired(self.env)
-        {
+        if self.has_assignment_changed() || self.group.has_metadata_expired(self.env) {
             self.update_epoch();
         }
         Ok(())
+    }
+
+    /// Whether what the assignment depends on has changed, topics aside.
+    fn has_assignment_changed(&self) -> bool {
+        self.has_subscription_changed || self.patterns.is_different || self.group.is_epoch_due
     }
 
     fn update_epoch(&mut self) {
         let topics = topics_after(self.group, &self.before, &self.after, &self.patterns);
         let hash = metadata_hash(topics.iter(), self.env.cluster);
         let has_topics_changed = hash != self.group.state.metadata_hash;
-        if self.has_subscription_changed || self.patterns.is_different || has_topics_changed {
+        if self.has_assignment_changed() || has_topics_changed {
             self.epoch = GroupEpoch(self.epoch.0 + 1);
             self.records.push(records::epoch(self.group_id, self.epoch, hash));
         }

@@ -20,7 +20,7 @@ use crate::group::consumer::{
     rejoining, unknown_instance, unknown_member,
 };
 use crate::group::table::Groups;
-use crate::ids::{GenerationId, GroupId, InstanceId, MemberEpoch, MemberId};
+use crate::ids::{GenerationId, GroupId, InstanceId, MemberId};
 use crate::output::{Output, ReplyTo};
 use crate::record::{ClassicMemberMetadata, ConsumerMemberValue, MemberState, Record, TopicPartitions};
 use crate::request::{
@@ -74,7 +74,7 @@ pub(crate) fn heartbeat(
     output: &mut Output,
 ) {
     let reply = match groups.get_mut(&request.group_id) {
-        Some(Group::Consumer(group)) => group.heartbeat_classic(request, env),
+        Some(Group::Consumer(group)) => group.heartbeat_classic(request, env, &mut output.records),
         Some(Group::Classic(_)) | None => Err(unknown_group(&request.group_id)),
     };
     output.reply(reply_to, Reply::Heartbeat(reply));
@@ -136,11 +136,12 @@ impl ConsumerGroup {
         speaking.says(Arc::new(said))?;
         let mut downgraded = None;
         if downgrades {
-            let is_rebalance_due = speaking.group.state.assignment_epoch < speaking.epoch;
-            if !is_rebalance_due {
+            let is_stale = speaking.group.state.assignment_epoch < speaking.epoch;
+            if !is_stale {
                 let target = speaking.last_target();
                 speaking.reconcile(&target, Some(&owned))?;
             }
+            let is_rebalance_due = is_stale || !downgrade::is_settled(speaking.group, &speaking.after);
             let joining = (&member_id, &speaking.after);
             let (classic, records) =
                 downgrade::replacing(speaking.group, &request.group_id, joining, is_rebalance_due, env)?;
@@ -233,22 +234,38 @@ impl ConsumerGroup {
         })
     }
 
-    fn heartbeat_classic(&mut self, request: &Heartbeat, env: &Environment<'_>) -> Result<(), GroupError> {
-        let member = self.classic_member(
-            &request.member_id,
-            request.group_instance_id.as_ref(),
-            request.generation_id,
-            &request.group_id,
-        )?;
-        let session_timeout_ms = member.said.classic.as_ref().map_or(0, |classic| classic.session_timeout_ms);
-        let rejoin = deadline_after_ms(env, member.said.rebalance_timeout_ms);
-        let has_to_rejoin = member.current.epoch < MemberEpoch(self.state.assignment_epoch.0)
-            || member.current.state == MemberState::UnrevokedPartitions
-            || (member.current.state == MemberState::UnreleasedPartitions
-                && !self.is_waiting_for_others(&request.member_id, member));
-        self.timers.set(&request.member_id, Timer::Session, deadline_after_ms(env, session_timeout_ms));
+    /// A member is alive. As the heartbeat of a member of the consumer protocol, this one sees to it that the target is
+    /// computed when it is time; else a group in which only classic members are left would wait for it (as in Kafka).
+    fn heartbeat_classic(
+        &mut self,
+        request: &Heartbeat,
+        env: &Environment<'_>,
+        records: &mut Vec<Record>,
+    ) -> Result<(), GroupError> {
+        let member_id = &request.member_id;
+        let member = self
+            .classic_member(
+                member_id,
+                request.group_instance_id.as_ref(),
+                request.generation_id,
+                &request.group_id,
+            )?
+            .clone();
+        let said = Arc::clone(&member.said);
+        let rebalance_timeout_ms = said.rebalance_timeout_ms;
+        let session_timeout_ms = said.classic.as_ref().map_or(0, |classic| classic.session_timeout_ms);
+        self.timers.set(member_id, Timer::Session, deadline_after_ms(env, session_timeout_ms));
+        let mut speaking = Speaking::new(self, &request.group_id, env, member_id.clone(), member);
+        speaking.says(said)?;
+        let (target_epoch, _) = speaking.target();
+        let Speaking { after, records: computed, .. } = speaking;
+        records.extend(computed);
+        let has_to_rejoin = after.current.epoch < target_epoch
+            || after.current.state == MemberState::UnrevokedPartitions
+            || (after.current.state == MemberState::UnreleasedPartitions
+                && !self.is_waiting_for_others(member_id, &after));
         if has_to_rejoin {
-            self.timers.set_if_absent(&request.member_id, Timer::Join, rejoin);
+            self.timers.set_if_absent(member_id, Timer::Join, deadline_after_ms(env, rebalance_timeout_ms));
             return Err(GroupError::RebalanceInProgress);
         }
         Ok(())

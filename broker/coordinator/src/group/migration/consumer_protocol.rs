@@ -108,6 +108,20 @@ impl Assignment {
     }
 }
 
+/// What a consumer says that subscribes to these topics, in version 0.
+#[cfg(test)]
+pub(crate) fn subscription_bytes(topics: &[Arc<str>]) -> Bytes {
+    let mut bytes = BytesMut::new();
+    bytes.put_i16(0);
+    bytes.put_i32(i32::try_from(topics.len()).expect("few topics"));
+    for topic in topics {
+        bytes.put_i16(i16::try_from(topic.len()).expect("a short name"));
+        bytes.put_slice(topic.as_bytes());
+    }
+    bytes.put_i32(-1);
+    bytes.freeze()
+}
+
 fn version(bytes: &mut &[u8]) -> Result<i16, Malformed> {
     let version = bytes.try_get_i16()?;
     if version < 0 { Err(Malformed) } else { Ok(version) }

@@ -1,5 +1,11 @@
-//! A consumer group becomes a classic group, since all who stay in it speak the classic protocol. Everybody keeps what
-//! the target gave to it; where that is not all of it, the members are called to join again.
+//! A consumer group becomes a classic group, since all who stay in it speak the classic protocol. Where not everything
+//! is assigned as it should be, the members are called to join again.
+//!
+//! Two things are other than in Kafka, where partitions could stay unread or be read twice:
+//! - Members that are called to join again are called so also after a crash: the record is of the next generation, which
+//!   no member knows.
+//! - The record says what each member holds, and not what it was to own, since the group may become a consumer group
+//!   again before all have heard of it.
 //!
 //! Source: GroupMetadataManager.java (`convertToClassicGroup`), ClassicGroup.java (`fromConsumerGroup`).
 
@@ -11,8 +17,8 @@ use super::consumer_protocol::{Assignment, Malformed, NamedPartitions};
 use crate::environment::Environment;
 use crate::error::GroupError;
 use crate::group::classic::{ClassicGroup, select_protocol};
-use crate::group::consumer::{ConsumerGroup, Member, PROTOCOL_TYPE, remove_group};
-use crate::ids::{GenerationId, GroupId, MemberId};
+use crate::group::consumer::{ConsumerGroup, Member, PROTOCOL_TYPE, held, remove_group};
+use crate::ids::{GenerationId, GroupId, MemberEpoch, MemberId};
 use crate::record::{ClassicGroupValue, ClassicMemberMetadata, ClassicMemberValue, Record};
 
 /// Whether the group becomes a classic one when these members go.
@@ -43,6 +49,16 @@ fn is_allowed(member_count: usize, env: &Environment<'_>) -> bool {
     has_policy && member_count <= usize::try_from(env.settings.group_max_size).unwrap_or(0)
 }
 
+/// Whether everybody owns what the target gives to it, where this member takes the place of a static one. Kafka does not
+/// look, and hands out what another may still read.
+pub(super) fn is_settled(group: &ConsumerGroup, joining: &Member) -> bool {
+    let target_epoch = MemberEpoch(group.state.assignment_epoch.0);
+    let replaced = joining.said.instance_id.as_ref().and_then(|id| group.index.static_member(id));
+    let mut others = group.state.members.iter().filter(|(member_id, _)| Some(*member_id) != replaced);
+    joining.current.is_reconciled_to(target_epoch)
+        && others.all(|(_, member)| member.current.is_reconciled_to(target_epoch))
+}
+
 /// The classic group of those who stay, which are called to join again, and the records that make it.
 ///
 /// # Errors
@@ -55,8 +71,7 @@ pub(super) fn without(
 ) -> Result<(ClassicGroup, Vec<Record>), GroupError> {
     let members = group.state.members.iter();
     let staying = members.filter(|(member_id, _)| !leaving.contains(*member_id));
-    let staying =
-        staying.map(|(member_id, member)| Staying { member_id, member, owner: member_id }).collect();
+    let staying = staying.map(|(member_id, member)| Staying { member_id, member }).collect();
     let mut records = Vec::new();
     remove_group(group, group_id, |member_id| member_id, &mut records);
     convert(group, group_id, staying, true, env, records)
@@ -78,12 +93,11 @@ pub(super) fn replacing(
     let is_replaced = |member_id: &MemberId| Some(member_id) == replaced;
     let members = group.state.members.iter();
     let staying = members.map(|(member_id, member)| {
-        let (member_id, member, owner) = if is_replaced(member_id) {
-            (joining_id, joining, member_id)
+        if is_replaced(member_id) {
+            Staying { member_id: joining_id, member: joining }
         } else {
-            (member_id, member, member_id)
-        };
-        Staying { member_id, member, owner }
+            Staying { member_id, member }
+        }
     });
     let staying = staying.collect();
     let mut records = Vec::new();
@@ -92,11 +106,10 @@ pub(super) fn replacing(
     convert(group, group_id, staying, is_rebalance_due, env, records)
 }
 
-/// A member that stays, and the one whose target is its own: another only where it has just taken its place.
+/// A member that stays.
 struct Staying<'a> {
     member_id: &'a MemberId,
     member: &'a Member,
-    owner: &'a MemberId,
 }
 
 fn convert(
@@ -108,10 +121,15 @@ fn convert(
     mut records: Vec<Record>,
 ) -> Result<(ClassicGroup, Vec<Record>), GroupError> {
     staying.sort_by_key(|staying| staying.member_id);
-    let value = classic_value(group, &staying, env).ok_or_else(|| {
+    let mut value = classic_value(group, &staying, env).ok_or_else(|| {
         GroupError::GroupIdNotFound(format!("Cannot downgrade the classic group {group_id}: {Malformed}."))
     })?;
-    let classic = ClassicGroup::converted(group_id, &value, is_rebalance_due, env);
+    let mut generation_before = None;
+    if is_rebalance_due {
+        generation_before = Some(value.generation_id);
+        value.generation_id = GenerationId(value.generation_id.0 + 1);
+    }
+    let classic = ClassicGroup::converted(group_id, &value, generation_before, env);
     records.push(Record::ClassicGroup { group_id: group_id.clone(), value: Some(value) });
     Ok((classic, records))
 }
@@ -125,7 +143,7 @@ fn classic_value(
         staying.iter().map(|staying| staying.member.said.classic.as_ref()).collect();
     let protocol = select_protocol(classic?.iter().map(|classic| classic.supported_protocols.as_slice()))?;
     let members: Option<Vec<ClassicMemberValue>> =
-        staying.iter().map(|staying| classic_member(group, staying, &protocol, env)).collect();
+        staying.iter().map(|staying| classic_member(staying, &protocol, env)).collect();
     Some(ClassicGroupValue {
         protocol_type: PROTOCOL_TYPE.into(),
         generation_id: GenerationId(group.state.epoch.0),
@@ -137,7 +155,6 @@ fn classic_value(
 }
 
 fn classic_member(
-    group: &ConsumerGroup,
     staying: &Staying<'_>,
     protocol: &str,
     env: &Environment<'_>,
@@ -145,10 +162,10 @@ fn classic_member(
     let said = &staying.member.said;
     let classic = said.classic.as_ref()?;
     let (_, subscription) = classic.supported_protocols.iter().find(|(name, _)| **name == *protocol)?;
-    let target = group.state.targets.get(staying.owner);
-    let partitions = target.iter().flat_map(|target| target.iter()).filter_map(|(topic, partitions)| {
-        Some((env.cluster.topic_by_id(*topic)?.name, partitions.iter().copied().collect()))
-    });
+    let held = held(&staying.member.current);
+    let partitions = held
+        .iter()
+        .filter_map(|topic| Some((env.cluster.topic_by_id(topic.topic_id)?.name, topic.partitions.clone())));
     let partitions: Vec<NamedPartitions> = partitions.collect();
     Some(ClassicMemberValue {
         member_id: staying.member_id.clone(),

@@ -1,6 +1,9 @@
 //! A classic group of consumers becomes a consumer group, since a member of the consumer protocol joins. Everybody owns
 //! what the leader gave to it, in the generation that there was; whoever waits for an answer is called to join again.
 //!
+//! The group's epoch always grows, so that the target is computed and everybody hears of it: the leader may have been
+//! about to assign what nobody owns now. (In Kafka it grows only where the new member subscribes to something new.)
+//!
 //! Source: GroupMetadataManager.java (`validateOnlineUpgrade`, `convertToConsumerGroup`), ConsumerGroup.java
 //! (`fromClassicGroup`).
 

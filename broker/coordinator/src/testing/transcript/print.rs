@@ -1,8 +1,9 @@
 //! Records, answers and descriptions as transcripts tell them.
 
 use bytes::Bytes;
-use storage::ids::TimestampMs;
+use storage::ids::{TimestampMs, TopicId};
 
+use super::consumer;
 use crate::description::{ClassicGroupDescription, FetchedOffset, GroupListing};
 use crate::error::GroupError;
 use crate::ids::{InstanceId, MemberId};
@@ -21,7 +22,10 @@ pub(super) fn record(record: &Record) -> String {
             let value = value.as_ref().map_or_else(|| "is deleted".to_owned(), classic_value);
             format!("log: {group_id} {value}")
         }
-        other => format!("log: {other:?}"),
+        other => {
+            let text = consumer::record(other).unwrap_or_default();
+            format!("log: {} {text}", other.group_id())
+        }
     }
 }
 
@@ -37,7 +41,7 @@ pub(super) fn reply(reply: &Reply) -> String {
         Reply::OffsetCommit(result) => each(result, "committed"),
         Reply::OffsetDelete(result) => each(result, "forgotten"),
         Reply::DeleteGroup(result) => result.as_ref().map_or_else(error, |()| "deleted".to_owned()),
-        Reply::ConsumerGroupHeartbeat(result) => format!("{result:?}"),
+        Reply::ConsumerGroupHeartbeat(result) => consumer::reply(result),
     }
 }
 
@@ -75,7 +79,12 @@ fn joined(joined: &JoinedGroup) -> String {
     let generation = format!("generation {} by {}", joined.generation_id, joined.protocol_name);
     let member_id = name(&joined.member_id, None);
     if joined.leader != joined.member_id {
-        return format!("{generation}, as {member_id}, led by {}", name(&joined.leader, None));
+        let leader = if joined.leader.as_str().is_empty() {
+            "the broker".to_owned()
+        } else {
+            name(&joined.leader, None)
+        };
+        return format!("{generation}, as {member_id}, led by {leader}");
     }
     let skips = if joined.skip_assignment { ", which need not be assigned anew" } else { "" };
     let members: Vec<String> = joined
@@ -86,7 +95,7 @@ fn joined(joined: &JoinedGroup) -> String {
     format!("{generation}, as {member_id}, leading {}{skips}", members.join(", "))
 }
 
-fn error(error: &GroupError) -> String {
+pub(super) fn error(error: &GroupError) -> String {
     match error {
         GroupError::MemberIdRequired(member_id) => format!("MemberIdRequired, {}", name(member_id, None)),
         other => format!("{other:?}").split('(').next().unwrap_or_default().to_owned(),
@@ -107,6 +116,9 @@ fn each(result: &Result<Vec<Result<(), GroupError>>, GroupError>, good: &str) ->
 pub(super) fn name(member_id: &MemberId, instance_id: Option<&InstanceId>) -> String {
     let text = member_id.as_str();
     let instance = instance_id.map(|instance_id| format!(" ({instance_id})")).unwrap_or_default();
+    if let Some(random) = TopicId::parse(text).filter(|_| text.len() == 22) {
+        return format!("#{}{instance}", random.0.as_u128() & 0xffff);
+    }
     let Some((name, random)) = text.len().checked_sub(37).and_then(|end| text.split_at_checked(end)) else {
         return format!("{text}{instance}");
     };
@@ -114,11 +126,12 @@ pub(super) fn name(member_id: &MemberId, instance_id: Option<&InstanceId>) -> St
     format!("{name}#{}{instance}", u64::from_str_radix(digits, 16).unwrap_or_default())
 }
 
-fn assigned(assignment: &Bytes) -> &str {
+/// What a leader of a test assigned, or a consumer group.
+fn assigned(assignment: &Bytes) -> String {
     match std::str::from_utf8(assignment) {
-        Ok("") => "nothing",
-        Ok(text) => text,
-        Err(_) => "what no test assigns",
+        Ok("") => "nothing".to_owned(),
+        Ok(text) => text.to_owned(),
+        Err(_) => consumer::read_assignment(assignment).unwrap_or_else(|| "what no test assigns".to_owned()),
     }
 }
 
@@ -143,6 +156,6 @@ fn classic_member(member: &ClassicMemberValue) -> String {
     format!("{} {}", name(&member.member_id, member.group_instance_id.as_ref()), assigned(&member.assignment))
 }
 
-fn since_start(timestamp: TimestampMs) -> String {
+pub(super) fn since_start(timestamp: TimestampMs) -> String {
     format!("{}s", (timestamp.0 - START.0) / 1000)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 
-use super::print;
+use super::{consumer, print};
 use crate::description::OffsetFetch;
 use crate::error::GroupError;
 use crate::ids::{GenerationId, GroupId, InstanceId, MemberId};
@@ -32,12 +32,12 @@ pub(super) struct Script {
 }
 
 /// A client: the group that it speaks to, and its name.
-type Client = (GroupId, String);
+pub(super) type Client = (GroupId, String);
 
 /// The words of a command: those with `=` by name, the others in their order.
-struct Words<'a> {
+pub(super) struct Words<'a> {
     plain: Vec<&'a str>,
-    named: BTreeMap<&'a str, &'a str>,
+    pub(super) named: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Words<'a> {
@@ -47,13 +47,13 @@ impl<'a> Words<'a> {
         Self { plain, named: named.into_iter().filter_map(|word| word.split_once('=')).collect() }
     }
 
-    fn milliseconds(&self, name: &str, otherwise: i32) -> i32 {
+    pub(super) fn milliseconds(&self, name: &str, otherwise: i32) -> i32 {
         self.named
             .get(name)
             .map_or(otherwise, |text| i32::try_from(duration(text).as_millis()).expect("short"))
     }
 
-    fn instance(&self) -> Option<InstanceId> {
+    pub(super) fn instance(&self) -> Option<InstanceId> {
         self.named.get("instance").map(|name| InstanceId::from(*name))
     }
 }
@@ -82,13 +82,17 @@ impl Script {
             ["followers", "stall"] => broker.is_stalled = true,
             ["followers", "catch", "up"] => broker.catch_up(),
             ["expire"] => broker.call(GroupShard::expire_offsets),
+            ["topic", name, "has", count] => broker.topics.create(name, count.parse().expect("a number")),
             ["topic", name, "is", "deleted"] => {
-                broker.topics.0.remove(*name);
+                broker.topics.delete(name);
                 broker.call(|shard, env, output| shard.forget_topics(&[Arc::from(*name)], env, output));
             }
             ["describe", group] => {
-                read =
-                    print::classic_group(&broker.shard.describe_classic(&GroupId::from(*group), broker.now));
+                let group_id = GroupId::from(*group);
+                read = match broker.shard.describe_consumer(&group_id) {
+                    Ok(group) => consumer::group(&group),
+                    Err(_) => print::classic_group(&broker.shard.describe_classic(&group_id, broker.now)),
+                };
             }
             ["list"] => read = broker.shard.list().iter().map(print::listing).collect(),
             ["offsets", group] => {
@@ -109,6 +113,12 @@ impl Script {
         for (name, value) in &words.named {
             match *name {
                 "group.max.size" => settings.group_max_size = value.parse().expect("a number"),
+                "group.consumer.max.size" => {
+                    settings.group_consumer_max_size = value.parse().expect("a number");
+                }
+                "group.consumer.migration.policy" => {
+                    settings.group_consumer_migration_policy = consumer::policy(value);
+                }
                 "group.initial.rebalance.delay" => {
                     settings.group_initial_rebalance_delay_ms = words.milliseconds(name, 0);
                 }
@@ -135,7 +145,11 @@ impl Script {
                 partitions: words.named.keys().map(|name| topic_partition(name)).collect(),
             }),
             "deletes" => Request::DeleteGroup(group_id.clone()),
-            other => panic!("no such verb: {other}"),
+            verb => {
+                let epoch = self.generation(&client, words);
+                let heartbeat = consumer::heartbeat(verb, &client, epoch, words);
+                Request::ConsumerGroupHeartbeat(heartbeat.expect("a verb that there is"))
+            }
         };
         let reply_to = self.broker.ask(request);
         self.callers.insert(reply_to, client);
@@ -147,6 +161,7 @@ impl Script {
         }
         let topics = words.named.get("topics").copied().unwrap_or("orders");
         let protocols = words.named.get("protocols").copied().unwrap_or("range");
+        let owned = words.named.get("owns").copied().unwrap_or("nothing");
         let version = words.named.get("version").map_or(9, |text| text.parse().expect("a version"));
         JoinGroup {
             group_id: client.0.clone(),
@@ -157,7 +172,7 @@ impl Script {
             session_timeout_ms: words.milliseconds("session", 10_000),
             rebalance_timeout_ms: words.milliseconds("rebalance", 60_000),
             protocol_type: words.named.get("type").copied().unwrap_or("consumer").into(),
-            protocols: protocols.split(',').map(|name| (name.into(), subscription(topics))).collect(),
+            protocols: protocols.split(',').map(|name| (name.into(), subscription(topics, owned))).collect(),
             requires_known_member_id: version >= 4,
             supports_skipping_assignment: version >= 9,
         }
@@ -175,7 +190,12 @@ impl Script {
             protocol_name: words.named.get("protocol").map(|name| Arc::from(*name)),
             assignments: assignments
                 .map(|(who, assignment)| {
-                    (self.id(&client.0, who), Bytes::copy_from_slice(assignment.as_bytes()))
+                    let bytes = if words.named.contains_key("as") {
+                        consumer::assignment(assignment)
+                    } else {
+                        Bytes::copy_from_slice(assignment.as_bytes())
+                    };
+                    (self.id(&client.0, who), bytes)
                 })
                 .collect(),
         }
@@ -253,6 +273,10 @@ impl Script {
                     self.learn(&client, &joined.member_id);
                     self.generations.insert(client.clone(), joined.generation_id);
                 }
+                Some(Reply::ConsumerGroupHeartbeat(Ok(alive))) => {
+                    self.learn(&client, &alive.member_id);
+                    self.generations.insert(client.clone(), GenerationId(alive.member_epoch.0));
+                }
                 Some(Reply::JoinGroup(Err(GroupError::MemberIdRequired(member_id)))) => {
                     self.learn(&client, member_id);
                 }
@@ -265,7 +289,7 @@ impl Script {
     }
 }
 
-fn topic_partition(text: &str) -> (Arc<str>, PartitionIndex) {
+pub(super) fn topic_partition(text: &str) -> (Arc<str>, PartitionIndex) {
     let (topic, index) = text.rsplit_once('-').expect("a topic and a partition");
     (topic.into(), PartitionIndex(index.parse().expect("the number of a partition")))
 }
@@ -282,16 +306,24 @@ fn duration(text: &str) -> Duration {
     }
 }
 
-/// The subscription of a consumer to these topics, as clients write it.
-fn subscription(topics: &str) -> Bytes {
+/// The subscription of a consumer to these topics, which owns these partitions, as clients write it.
+fn subscription(topics: &str, owned: &str) -> Bytes {
+    let put_text = |bytes: &mut BytesMut, text: &str| {
+        bytes.put_i16(i16::try_from(text.len()).expect("short"));
+        bytes.put_slice(text.as_bytes());
+    };
     let names: Vec<&str> = topics.split(',').collect();
     let mut bytes = BytesMut::new();
     bytes.put_i16(1);
     bytes.put_i32(i32::try_from(names.len()).expect("few"));
-    for name in names {
-        bytes.put_i16(i16::try_from(name.len()).expect("short"));
-        bytes.put_slice(name.as_bytes());
-    }
+    names.iter().for_each(|name| put_text(&mut bytes, name));
     bytes.put_i32(-1);
+    let owned: Vec<_> = owned.split(',').filter(|one| *one != "nothing").map(topic_partition).collect();
+    bytes.put_i32(i32::try_from(owned.len()).expect("few"));
+    for (topic, partition) in owned {
+        put_text(&mut bytes, &topic);
+        bytes.put_i32(1);
+        bytes.put_i32(partition.0);
+    }
     bytes.freeze()
 }
