@@ -19,6 +19,9 @@ mod shard;
 mod task;
 mod topic;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use append::WriteError;
 pub(crate) use routing::partition_of;
 pub(crate) use shard::{Shard, Submitted};

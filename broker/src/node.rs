@@ -157,8 +157,11 @@ impl Node {
             failed: failed_sender,
             metrics: Arc::new(Metrics::register()),
         };
-        let broker =
-            tokio::task::spawn_blocking(move || open(settings, partitions, has_failed, events)).await??;
+        let broker = tokio::task::spawn_blocking(move || {
+            let log_dir = log_dir_settings(&settings.broker);
+            open(settings, log_dir, partitions, has_failed, events)
+        })
+        .await??;
         let broker = Arc::new(broker);
         let (serving_switch, stopped) = StopSwitch::new();
         let (background_switch, background_stopped) = StopSwitch::new();
@@ -247,6 +250,7 @@ impl Node {
 /// Opens what is on the disk: everything that the start writes is flushed when this returns.
 fn open(
     settings: Settings,
+    log_dir: LogDirSettings,
     partitions: Arc<Partitions>,
     failure: Arc<AtomicBool>,
     events: Events,
@@ -254,7 +258,7 @@ fn open(
     let metrics = Arc::clone(&events.metrics);
     let config = &settings.broker;
     let node_id = BrokerId(config.node_id);
-    let log_dir = LogDir::open(OsDisk, &config.log_dir, log_dir_settings(config), Arc::new(events))?;
+    let log_dir = LogDir::open(OsDisk, &config.log_dir, log_dir, Arc::new(events))?;
     let quorum = Quorum::open(quorum_settings(config))?;
     let image = quorum.image();
     log_dir.write_meta_properties(image.cluster_id().unwrap_or_default(), node_id)?;

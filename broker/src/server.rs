@@ -1,7 +1,8 @@
 //! The Kafka listeners: binding, accepting, and the order in which a node stops.
 //!
 //! A stop goes downward, each step joined before the next: no new connections; every connection answers what it has
-//! read and closes; housekeeping; the partitions are flushed and the log directory is marked clean; the quorum.
+//! read and closes, members that wait for others among them; the coordinators of groups; housekeeping; the partitions are
+//! flushed and the log directory is marked clean; the quorum.
 
 use crate::broker::Broker;
 use crate::connection;

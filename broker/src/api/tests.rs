@@ -2,6 +2,7 @@
 //! would close the connection.
 
 mod groups;
+mod offsets;
 
 use super::{APIS, Outcome};
 use crate::node::testing::{TestNode, batch, response, topic_name};

@@ -1,8 +1,9 @@
 //! A node for tests: the real parts on a directory of its own, without ports.
 
-use super::{Events, open};
-use crate::api::{self, Outcome, RequestContext};
+use super::{Events, log_dir_settings, open};
+use crate::api::{self, Outcome, PendingOutcome, RequestContext};
 use crate::broker::Broker;
+use crate::clock;
 use crate::metadata_follower;
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use storage::batch_builder::{BatchBuilder, BatchSpec};
 use storage::ids::TimestampMs;
+use storage::log_dir::{FlushDriver, LogDirSettings};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -39,17 +41,31 @@ impl TestNode {
     /// A node with these settings (`key=value`) beside its directory.
     pub(crate) async fn start(set: &[&str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        Self::start_in(directory, set.iter().map(|&setting| setting.to_owned()).collect()).await
+        let set = set.iter().map(|&setting| setting.to_owned()).collect();
+        Self::start_in(directory, set, LogDirSettings::new(clock::monotonic).flush_driver).await
+    }
+
+    /// The same, and nothing is flushed until a test does it: [`Self::flush`].
+    pub(crate) async fn start_without_flusher() -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        Self::start_in(directory, Vec::new(), FlushDriver::Manual).await
+    }
+
+    /// Flushes everything that waits for it.
+    pub(crate) async fn flush(&self) {
+        let broker = Arc::clone(&self.broker);
+        tokio::task::spawn_blocking(move || broker.log_dir.flush_round()).await.expect("no panic");
     }
 
     /// Stops cleanly and starts again on the same directory.
     pub(crate) async fn restart(mut self) -> Self {
         let set = std::mem::take(&mut self.set);
         let directory = self.stop_on_directory().await;
-        Self::start_in(directory, set).await
+        let flush_driver = LogDirSettings::new(clock::monotonic).flush_driver;
+        Self::start_in(directory, set, flush_driver).await
     }
 
-    async fn start_in(directory: TempDir, wanted: Vec<String>) -> Self {
+    async fn start_in(directory: TempDir, wanted: Vec<String>, flush_driver: FlushDriver) -> Self {
         let mut set = wanted.clone();
         set.push(format!("log.dirs={}", directory.path().display()));
         set.push("ottla.free.space.floor.bytes=0".to_owned());
@@ -64,8 +80,11 @@ impl TestNode {
             failed: watch::channel(None).0,
             metrics: Arc::new(Metrics::register()),
         };
-        let opened =
-            tokio::task::spawn_blocking(move || open(settings, partitions, has_failed, events)).await;
+        let opened = tokio::task::spawn_blocking(move || {
+            let log_dir = LogDirSettings { flush_driver, ..log_dir_settings(&settings.broker) };
+            open(settings, log_dir, partitions, has_failed, events)
+        })
+        .await;
         let broker = Arc::new(opened.expect("no panic").expect("an empty directory can be used"));
         let (background_switch, stopping) = StopSwitch::new();
         let images = broker.quorum.subscribe();
@@ -120,6 +139,16 @@ impl TestNode {
         let mut body = BytesMut::new();
         request.encode(&mut body, version).expect("the request fits its version");
         self.outcome_of_bytes(key, version, body.freeze()).await
+    }
+
+    /// Hands `request` to its handler, which may answer much later.
+    pub(crate) fn begin<Q: Encodable>(&self, key: i16, version: i16, request: &Q) -> PendingOutcome {
+        let mut body = BytesMut::new();
+        request.encode(&mut body, version).expect("the request fits its version");
+        let api = api::find(key).expect("the API is served");
+        let request = api::decode_request(api, version, body.freeze()).expect("the request can be read");
+        let prefix = RequestPrefix { api_key: key, api_version: version, correlation_id: 7 };
+        api::dispatch(request, prefix, self.context(version))
     }
 
     pub(crate) async fn outcome_of_bytes(&self, key: i16, version: i16, body: Bytes) -> Outcome {
