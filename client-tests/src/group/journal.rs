@@ -207,3 +207,63 @@ impl State {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, Journal};
+    use crate::ledger::payload;
+
+    fn assigned(partitions: &[i32], generation: i32) -> Event {
+        Event::Assigned { partitions: partitions.to_vec(), generation: Some(generation) }
+    }
+
+    fn record(partition: i32, offset: i64) -> Event {
+        let value = String::from_utf8_lossy(&payload(offset)).into_owned();
+        Event::Record { partition, offset, value }
+    }
+
+    fn is_right(said: &[(usize, Event)]) -> bool {
+        let journal = Journal::default();
+        said.iter().for_each(|(member, event)| journal.add(*member, event.clone()));
+        journal.check().is_ok()
+    }
+
+    #[test]
+    fn hand_over_and_repetition_are_right() {
+        assert!(is_right(&[
+            (0, assigned(&[0, 1], 1)),
+            (0, record(0, 0)),
+            (0, record(0, 1)),
+            (0, Event::Committed { offsets: vec![(0, 1)] }),
+            (0, Event::Revoked { partitions: vec![0] }),
+            (1, assigned(&[0], 2)),
+            (1, record(0, 1)),
+        ]));
+    }
+
+    #[test]
+    fn skipped_record_is_wrong() {
+        assert!(!is_right(&[(0, assigned(&[0], 1)), (0, record(0, 0)), (0, record(0, 2))]));
+    }
+
+    #[test]
+    fn record_from_before_an_acknowledged_commit_is_wrong() {
+        let committed = Event::Committed { offsets: vec![(0, 5)] };
+        assert!(!is_right(&[(0, committed), (1, assigned(&[0], 2)), (1, record(0, 4))]));
+    }
+
+    #[test]
+    fn two_owners_in_one_generation_are_wrong() {
+        assert!(!is_right(&[(0, assigned(&[0], 1)), (1, assigned(&[0], 1))]));
+        assert!(is_right(&[(0, assigned(&[0], 1)), (1, assigned(&[0], 2))]));
+    }
+
+    #[test]
+    fn missing_record_is_found() {
+        let journal = Journal::default();
+        [0, 1, 3].into_iter().for_each(|offset| journal.add(0, record(0, offset)));
+        assert_eq!(journal.first_missing(0, 4), Some(2));
+        assert_eq!(journal.first_missing(0, 2), None);
+        assert_eq!(journal.first_missing(1, 1), Some(0));
+    }
+}
