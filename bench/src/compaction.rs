@@ -3,7 +3,7 @@
 //!
 //! The first table cleans a log in which each key was written four times. The second writes a log anew again and again in
 //! which no key was written twice, so that as much is written as is read, beside a producer with one small batch each
-//! millisecond.
+//! 10 ms.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -31,9 +31,9 @@ const CLEANED: usize = 0;
 const PRODUCED: usize = 1;
 /// Bytes of records in a batch, before they are compressed: what producers under load send.
 const BATCH_BYTES: usize = 64 << 10;
-const SEGMENT_BYTES: i32 = 64 << 20;
-/// Every so often a producer sends a batch.
-const PRODUCE_EVERY: Duration = Duration::from_millis(1);
+const SEGMENT_BYTES: i32 = 16 << 20;
+/// Every so often the producer sends a batch. Shorter than a flush takes, and what is measured is a queue.
+const PRODUCE_EVERY: Duration = Duration::from_millis(10);
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -70,8 +70,13 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
         }
     }
     println!("{table}");
-    let mut table =
-        Table::new(["beside the producer", "read and written, MB/s", "append to flush p50", "p99", "p99.9"]);
+    let mut table = Table::new([
+        "beside the producer",
+        "read and written, MB/s",
+        "append to flush p50",
+        "p99",
+        "longest",
+    ]);
     for (name, load) in [
         ("nothing".to_owned(), Load::None),
         ("compaction, as fast as it can".to_owned(), Load::Unlimited),
@@ -98,13 +103,13 @@ fn throughput(options: &Options, directory: &Path, value_bytes: usize, codec: Co
     let home = workspace::scratch(directory)?;
     let logs = Logs::with_configs(home.path(), vec![compacted()])?;
     let log = logs.log(CLEANED)?;
-    let record_count = fill(&logs, options.megabytes * 1_000_000, value_bytes, codec, 4)?;
+    fill(&logs, options.megabytes * 1_000_000, value_bytes, codec, 4)?;
     let bytes = log.size_in_bytes();
     let cleanable = log.cleanable(log.flushed_end_offset(), now())?.context("the log is compacted")?;
     let watch = Stopwatch::start();
     let stats = clean(log, &cleanable, &mut |_| ControlFlow::Continue(()))?;
     let (elapsed, cpu) = (watch.elapsed(), watch.cpu());
-    ensure!(stats.records_kept * 3 < stats.records_read, "old records were kept: {stats:?}");
+    ensure!(stats.records_kept < stats.records_read / 2, "old records were kept: {stats:?}");
     let seconds = elapsed.as_secs_f64();
     Ok([
         size(value_bytes as u64),
@@ -113,7 +118,7 @@ fn throughput(options: &Options, directory: &Path, value_bytes: usize, codec: Co
         format!("{} MB", log.size_in_bytes() / 1_000_000),
         significant(cleanable.dirty_bytes as f64 / seconds / 1e6),
         significant(cpu_per_gb(cpu, cleanable.dirty_bytes)),
-        significant(record_count as f64 / seconds),
+        significant(stats.records_read as f64 / seconds),
     ])
 }
 
@@ -140,7 +145,7 @@ fn effect(options: &Options, directory: &Path, name: String, load: Load) -> Resu
         significant(moved.load(Ordering::Relaxed) as f64 / seconds / 1e6),
         milliseconds(quantile(&latencies, 0.5)),
         milliseconds(quantile(&latencies, 0.99)),
-        milliseconds(quantile(&latencies, 0.999)),
+        milliseconds(quantile(&latencies, 1.0)),
     ])
 }
 
@@ -170,7 +175,7 @@ fn repeat(
     Ok(())
 }
 
-/// Sends a small batch each millisecond; the time from when it was due until it was flushed.
+/// Sends small batches at a fixed rate; the time from when it was due until it was flushed.
 fn produce(logs: &Logs, watch: &Stopwatch, limit: Duration) -> Result<Vec<Duration>> {
     let (batch, _) = batch_of(1024)?;
     let mut latencies = Vec::new();
@@ -203,9 +208,8 @@ fn compacted() -> TopicConfig {
     }
 }
 
-/// Appends records of at least `bytes` in all, each key `times` times and never soon again, and flushes them. Answers how
-/// many there are.
-fn fill(logs: &Logs, bytes: u64, value_bytes: usize, codec: Codec, times: u64) -> Result<u64> {
+/// Appends records of at least `bytes` in all, each key `times` times and never soon again, and flushes them.
+fn fill(logs: &Logs, bytes: u64, value_bytes: usize, codec: Codec, times: u64) -> Result<()> {
     let key_count = (bytes / (value_bytes as u64 + 20) / times).max(1);
     let mut count = 0;
     let mut sent = 0;
@@ -225,8 +229,7 @@ fn fill(logs: &Logs, bytes: u64, value_bytes: usize, codec: Codec, times: u64) -
             logs.wait_for_flush(CLEANED, end)?;
         }
     }
-    logs.checkpoint()?;
-    Ok(count)
+    logs.checkpoint()
 }
 
 /// Text that compresses about as logs do: words from a small dictionary, in an order without a pattern.
