@@ -231,6 +231,8 @@ pub struct OffsetCommit {
     pub retention: Option<Duration>,
     /// Whether the client knows the consumer protocol (version 9 and later).
     pub supports_consumer_protocol: bool,
+    /// Whether the client names topics by their ids (version 10 and later), which are then kept with the offsets.
+    pub names_topics_by_id: bool,
     /// How far, by partition.
     pub offsets: Vec<CommittingOffset>,
 }

@@ -118,6 +118,7 @@ fn committing(
         group_instance_id: request.group_instance_id.as_ref().map(|id| InstanceId(shared(id))),
         retention: u64::try_from(request.retention_time_ms).ok().map(Duration::from_millis),
         supports_consumer_protocol: context.version >= CONSUMER_PROTOCOL_SINCE,
+        names_topics_by_id: context.version >= TOPIC_IDS_SINCE,
         offsets,
     }
 }

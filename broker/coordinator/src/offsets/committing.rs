@@ -1,6 +1,6 @@
 //! OffsetCommit: the records of a commit that its group has let in. Source: OffsetMetadataManager.java.
 
-use storage::ids::TimestampMs;
+use storage::ids::{TimestampMs, TopicId};
 
 use crate::environment::Environment;
 use crate::error::GroupError;
@@ -57,7 +57,7 @@ fn record(request: &OffsetCommit, committing: &CommittingOffset, now: TimestampM
             commit_timestamp: now,
             expire_timestamp: retention_ms
                 .map(|retention_ms| TimestampMs(now.0.saturating_add(retention_ms))),
-            topic_id: committing.topic_id,
+            topic_id: if request.names_topics_by_id { committing.topic_id } else { TopicId::ZERO },
         }),
     }
 }

@@ -10,8 +10,9 @@
 //! tag 0: topic_id   uuid                           x   missing: unknown
 //! ```
 //!
-//! Written is version 4, or 1 where the client chose when the offset expires: that one forgets the leader epoch and the
-//! topic id. Source: `OffsetCommitValue.json`, `LegacyOffsetCommitValue.json`.
+//! Written is version 1 where the client chose when the offset expires (that one forgets the leader epoch and the topic id),
+//! 4 where there is a topic id, else 3: lag monitors that read the topic themselves (Burrow) know no later one.
+//! Source: `OffsetCommitValue.json`, `LegacyOffsetCommitValue.json`.
 
 use storage::ids::{LeaderEpoch, Offset, TimestampMs, TopicId};
 
@@ -20,20 +21,31 @@ use crate::record::OffsetCommitValue;
 
 pub(super) fn encode(value: &OffsetCommitValue) -> Writer {
     match value.expire_timestamp {
-        None => encode_flexible(value),
         Some(expire_timestamp) => encode_with_expiry(value, expire_timestamp),
+        None if value.topic_id == TopicId::ZERO => encode_without_topic_id(value),
+        None => encode_with_topic_id(value),
     }
 }
 
-fn encode_flexible(value: &OffsetCommitValue) -> Writer {
+fn encode_without_topic_id(value: &OffsetCommitValue) -> Writer {
+    let mut writer = Writer::inflexible();
+    writer.i16(3);
+    writer.i64(value.offset.0);
+    writer.i32(value.leader_epoch.0);
+    writer.string("metadata", &value.metadata);
+    writer.i64(value.commit_timestamp.0);
+    writer
+}
+
+fn encode_with_topic_id(value: &OffsetCommitValue) -> Writer {
     let mut writer = Writer::flexible();
     writer.i16(4);
     writer.i64(value.offset.0);
     writer.i32(value.leader_epoch.0);
     writer.string("metadata", &value.metadata);
     writer.i64(value.commit_timestamp.0);
-    let topic_id = (value.topic_id != TopicId::ZERO).then_some(value.topic_id);
-    writer.tag_0(topic_id.map(|topic_id| move |writer: &mut Writer| writer.topic_id(topic_id)));
+    let topic_id = value.topic_id;
+    writer.tag_0(Some(|writer: &mut Writer| writer.topic_id(topic_id)));
     writer
 }
 

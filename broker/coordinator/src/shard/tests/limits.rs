@@ -47,6 +47,7 @@ fn commit(group_id: &str, metadata: &str) -> Request {
         group_instance_id: None,
         retention: None,
         supports_consumer_protocol: true,
+        names_topics_by_id: false,
         offsets: vec![CommittingOffset {
             topic: "orders".into(),
             topic_id: TopicId::ZERO,

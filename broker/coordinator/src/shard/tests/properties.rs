@@ -257,6 +257,7 @@ fn commit(
         group_instance_id,
         retention: None,
         supports_consumer_protocol: true,
+        names_topics_by_id: false,
         offsets: vec![CommittingOffset {
             topic: "orders".into(),
             topic_id: TopicId::ZERO,

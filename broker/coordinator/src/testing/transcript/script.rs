@@ -239,6 +239,7 @@ impl Script {
             group_instance_id: words.instance(),
             retention: words.named.get("retention").map(|text| duration(text)),
             supports_consumer_protocol: true,
+            names_topics_by_id: false,
             offsets: partitions.map(committing).collect(),
         }
     }

@@ -33,7 +33,7 @@ const WRITTEN: &[Golden] = &[
     (
         "offset without leader epoch, metadata and topic id",
         OFFSET_KEY,
-        Some("0004 000000000000002a ffffffff 01 0000018bcfe56800 00"),
+        Some("0003 000000000000002a ffffffff 0000 0000018bcfe56800"),
         || offset(OffsetCommitValue { metadata: "".into(), ..committed() }),
     ),
     (
@@ -175,6 +175,12 @@ const WRITTEN: &[Golden] = &[
 
 /// What only other versions of Kafka wrote, or would write.
 const READ: &[Golden] = &[
+    (
+        "offset, version 4 without topic id",
+        OFFSET_KEY,
+        Some("0004 000000000000002a ffffffff 05 646f6e65 0000018bcfe56800 00"),
+        || offset(committed()),
+    ),
     (
         "offset, type 0",
         "0000 0007 72656164657273 0006 6576656e7473 00000003",
