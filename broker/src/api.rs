@@ -1,8 +1,9 @@
 //! The table of APIs: one line an API, one file an API.
 //!
 //! A line gives the dispatch, the answer to ApiVersions, the label in metrics and the row in the README. Where the
-//! advertised range is wider than the served one, the line says so: Produce is advertised from 0 since librdkafka
-//! switches compression off otherwise (KAFKA-18659), and served from 3.
+//! advertised range is not the served one, the line says so: Produce is advertised from 0 since librdkafka
+//! switches compression off otherwise (KAFKA-18659), and served from 3; ListOffsets is served from 0, which monitors on an
+//! old sarama send without asking, and advertised from 1 as Kafka does.
 
 use crate::broker::Broker;
 use crate::limits::{self, RequestMemory};
@@ -10,6 +11,7 @@ use crate::stopping::Stopping;
 use crate::wire::api_versions_request::ApiVersionsRequest;
 use crate::wire::bounded_buffer::BoundedBuffer;
 use crate::wire::delete_groups::DeleteGroupsRequest;
+use crate::wire::list_offsets::ListOffsetsRequest;
 use crate::wire::offset_commit::OffsetCommitRequest;
 use crate::wire::offset_fetch::OffsetFetchRequest;
 use crate::wire::request_header::RequestPrefix;
@@ -20,8 +22,8 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreateTopicsRequest, DeleteTopicsRequest,
     DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeTopicPartitionsRequest,
     FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest,
-    MetadataRequest, OffsetDeleteRequest, ProduceRequest, SyncGroupRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, MetadataRequest,
+    OffsetDeleteRequest, ProduceRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::net::SocketAddr;
@@ -178,7 +180,7 @@ macro_rules! apis {
 apis! {
     Produce = 0, advertised 0..=13, served from 3, schema to 13, ProduceRequest => produce;
     Fetch = 1, advertised 4..=18, served from 4, schema to 18, FetchRequest => fetch;
-    ListOffsets = 2, advertised 1..=11, served from 1, schema to 10, ListOffsetsRequest => list_offsets;
+    ListOffsets = 2, advertised 1..=11, served from 0, schema to 10, ListOffsetsRequest => list_offsets;
     Metadata = 3, advertised 0..=13, served from 0, schema to 13, MetadataRequest => metadata;
     OffsetCommit = 8, advertised 2..=10, served from 2, schema to 10, OffsetCommitRequest => offset_commit;
     OffsetFetch = 9, advertised 1..=10, served from 1, schema to 10, OffsetFetchRequest => offset_fetch;

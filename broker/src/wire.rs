@@ -10,6 +10,7 @@ mod compact;
 pub mod delete_groups;
 pub mod fetch_response;
 pub mod frame;
+pub mod list_offsets;
 pub mod offset_commit;
 pub mod offset_fetch;
 pub mod request_header;

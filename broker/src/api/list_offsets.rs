@@ -1,5 +1,7 @@
 //! ListOffsets (key 2, versions 1–11): the offset that belongs to a timestamp, or to a special one.
 //!
+//! Version 0, which is served and not advertised, knows the first two special timestamps (`wire::list_offsets`).
+//!
 //! Special timestamps: −1 latest (the high watermark, or the last stable offset under `read_committed`), −2 earliest,
 //! −3 the record with the largest timestamp (7+), −4 the earliest on this machine (8+; all of a log is), −5 the last in
 //! tiered storage (9+; none is) and −6 the earliest that is still to be copied there (11+; none is).
@@ -8,16 +10,19 @@
 //! look-ups, which are not made here, 11 KIP-1023. Version 11 has the schema of 10.
 //! Source: `KafkaApis.handleListOffsetRequest`, `Partition.fetchOffsetForTimestamp`.
 
-use super::RequestContext;
+use super::{Outcome, Reply, RequestContext};
 use super::fetch::{FetchError, check_leader_epoch};
 use crate::error_code;
 use crate::partitions::Partition;
+use crate::wire::list_offsets::{ListOffsetsRequest, is_flexible, put_response};
+use crate::wire::request_header::RequestPrefix;
+use crate::wire::response::{EncodeError, FrameBuilder};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
-use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use kafka_protocol::messages::{ListOffsetsRequest as RequestOfTheCrate, ListOffsetsResponse};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TimestampMs};
@@ -49,7 +54,22 @@ pub(crate) enum ListOffsetsError {
     Read(#[from] ReadError),
 }
 
-pub(crate) async fn handle(context: RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse {
+/// The response, of which the crate does not have every version.
+pub(crate) struct ListOffsetsReply(ListOffsetsResponse);
+
+impl Reply for ListOffsetsReply {
+    fn into_outcome(self, prefix: RequestPrefix, schema_version: i16) -> Result<Outcome, EncodeError> {
+        let mut frame = FrameBuilder::new(prefix.correlation_id, is_flexible(schema_version));
+        put_response(&mut frame, &self.0, schema_version)?;
+        frame.finish(schema_version).map(Outcome::Send)
+    }
+}
+
+pub(crate) async fn handle(context: RequestContext, request: ListOffsetsRequest) -> ListOffsetsReply {
+    ListOffsetsReply(answer(context, request.0).await)
+}
+
+async fn answer(context: RequestContext, request: RequestOfTheCrate) -> ListOffsetsResponse {
     let version = context.version;
     if request.replica_id.0 >= 0 {
         // A client can never act as a replica.
@@ -70,7 +90,7 @@ fn reads_files(timestamp: i64) -> bool {
     timestamp >= 0 || timestamp == MAX_TIMESTAMP
 }
 
-fn look_up_all(context: &RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse {
+fn look_up_all(context: &RequestContext, request: RequestOfTheCrate) -> ListOffsetsResponse {
     let version = context.version;
     let is_read_committed = request.isolation_level == 1;
     let duplicates = duplicates(&request);
@@ -93,7 +113,7 @@ fn look_up_all(context: &RequestContext, request: ListOffsetsRequest) -> ListOff
     ListOffsetsResponse::default().with_topics(topics)
 }
 
-fn duplicates(request: &ListOffsetsRequest) -> BTreeSet<(String, i32)> {
+fn duplicates(request: &RequestOfTheCrate) -> BTreeSet<(String, i32)> {
     let mut seen = BTreeSet::new();
     request
         .topics
@@ -128,7 +148,9 @@ fn look_up(
         }
         MAX_TIMESTAMP if is_served(MAX_TIMESTAMP, context.version) => Ok(log.offset_of_max_timestamp(end)?),
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD if is_served(wanted.timestamp, context.version) => Ok(None),
-        timestamp if timestamp < 0 => Err(ListOffsetsError::UnsupportedTimestamp { timestamp }),
+        timestamp if timestamp < 0 || context.version == 0 => {
+            Err(ListOffsetsError::UnsupportedTimestamp { timestamp })
+        }
         timestamp => by_timestamp(&partition, TimestampMs(timestamp), end),
     }
 }
@@ -140,7 +162,7 @@ fn is_served(timestamp: i64, version: i16) -> bool {
         EARLIEST_LOCAL => 8,
         LATEST_TIERED => 9,
         EARLIEST_PENDING_UPLOAD => 11,
-        _ => 1,
+        _ => 0,
     };
     version >= since
 }
@@ -180,7 +202,7 @@ fn partition_response(
     response
 }
 
-fn refuse(request: ListOffsetsRequest, error: ResponseError, version: i16) -> ListOffsetsResponse {
+fn refuse(request: RequestOfTheCrate, error: ResponseError, version: i16) -> ListOffsetsResponse {
     let refused = |partition: &ListOffsetsPartition| {
         partition_response(partition.partition_index, Ok(None), version).with_error_code(error.code())
     };

@@ -141,13 +141,39 @@ async fn fetch_answers_in_every_version() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_offsets_answers_in_version_0_who_does_not_ask_what_is_served() {
+    let node = TestNode::start(&[]).await;
+    node.create_topic("orders", 1).await;
+    let id = topic_id(&node, "orders").await;
+    let _: ProduceResponse =
+        node.ask(0, 9, &produce(9, &[("orders", id)], -1, Some(&batch(&[10, 30, 20])))).await;
+    // The timestamp, the code, and the list of offsets.
+    for (timestamp, code, offsets) in
+        [(-1_i64, 0_i16, &[3_i64][..]), (-2, 0, &[0]), (15, 35, &[]), (-3, 35, &[])]
+    {
+        let mut body = b"\xff\xff\xff\xff\0\0\0\x01\0\x06orders\0\0\0\x01\0\0\0\0".to_vec();
+        body.extend_from_slice(&timestamp.to_be_bytes());
+        body.extend_from_slice(&1_i32.to_be_bytes());
+        let Outcome::Send(frame) = node.outcome_of_bytes(2, 0, body.into()).await else {
+            panic!("no answer")
+        };
+        let mut expected = b"\0\0\0\x01\0\x06orders\0\0\0\x01\0\0\0\0".to_vec();
+        expected.extend_from_slice(&code.to_be_bytes());
+        expected.extend_from_slice(&(offsets.len() as i32).to_be_bytes());
+        expected.extend(offsets.iter().flat_map(|offset| offset.to_be_bytes()));
+        assert_eq!(frame.pieces.concat().get(8..), Some(&expected[..]), "timestamp {timestamp}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn list_offsets_answers_in_every_version() {
     let node = TestNode::start(&[]).await;
     node.create_topic("orders", 1).await;
     let id = topic_id(&node, "orders").await;
     let _: ProduceResponse =
         node.ask(0, 9, &produce(9, &[("orders", id)], -1, Some(&batch(&[10, 30, 20])))).await;
-    for version in versions(2) {
+    for version in 1..=*versions(2).end() {
         // A special timestamp, the first version that has it, and its answer there.
         for (timestamp, since, expected) in [
             (-1, 1, (0, 3, -1)),
