@@ -3,7 +3,7 @@
 //! Each broker has one core and its clients another, each starts empty, and of each load the second run counts, when
 //! the JVM is warm. What a broker costs is the CPU time of its process. 1 GB is 10^9 bytes of record values.
 
-mod clients;
+pub(crate) mod clients;
 
 use std::path::Path;
 use std::time::Duration;
@@ -110,7 +110,10 @@ fn measure(
 }
 
 /// Does `work` twice; answers what the second time gave, and the CPU time that it took `broker`.
-fn second_of_two<T>(broker: &Background, mut work: impl FnMut() -> Result<T>) -> Result<(T, Duration)> {
+pub(crate) fn second_of_two<T>(
+    broker: &Background,
+    mut work: impl FnMut() -> Result<T>,
+) -> Result<(T, Duration)> {
     work()?;
     let before = broker.cpu()?;
     let outcome = work()?;
@@ -121,6 +124,6 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-fn mebibytes(bytes: u64) -> f64 {
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }

@@ -9,6 +9,7 @@ mod clock;
 mod compaction;
 mod compare;
 mod flush;
+mod groups;
 mod kafka;
 mod loop_mount;
 mod machine;
@@ -47,6 +48,8 @@ enum Command {
     Compaction(compaction::Options),
     /// The same load on Ottla and on Apache Kafka.
     Compare(compare::Options),
+    /// Consumer groups on Ottla and on Apache Kafka: rebalances, commits, loading, and Kafka's own programs.
+    Groups(groups::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -59,5 +62,6 @@ fn main() -> anyhow::Result<()> {
         Command::Flush(options) => flush::run(&options, &directory),
         Command::Compaction(options) => compaction::run(&options, &directory),
         Command::Compare(options) => compare::run(&options, &directory),
+        Command::Groups(options) => groups::run(&options, &directory),
     }
 }

@@ -9,30 +9,30 @@ use crate::kafka::Kafka;
 use crate::process::run;
 
 /// The heap that Kafka's scripts give to a client program.
-const CLIENT_JVM: [&str; 1] = ["-Xmx512m"];
+pub(crate) const CLIENT_JVM: [&str; 1] = ["-Xmx512m"];
 
 /// Clients of one broker.
-pub(super) struct Clients<'a> {
+pub(crate) struct Clients<'a> {
     /// Where the programs come from.
-    pub(super) kafka: &'a Kafka,
+    pub(crate) kafka: &'a Kafka,
     /// Where the broker listens.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// What a producer is to do, always with `acks=all`.
-pub(super) struct Production<'a> {
-    pub(super) topic: &'a str,
-    pub(super) records: u64,
+pub(crate) struct Production<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) records: u64,
     /// Size of a record's value.
-    pub(super) record_bytes: u64,
+    pub(crate) record_bytes: u64,
     /// The client's `batch.size`.
-    pub(super) batch_bytes: u32,
-    pub(super) pace: Pace,
+    pub(crate) batch_bytes: u32,
+    pub(crate) pace: Pace,
 }
 
 /// How fast a producer sends.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     /// As fast as it can.
     Full,
     /// So many; the first third is not counted, since the client's JVM is not warm then.
@@ -41,17 +41,17 @@ pub(super) enum Pace {
 
 /// What a producer saw; latencies are from `send` to the acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Produced {
-    pub(super) records: u64,
-    pub(super) records_per_second: f64,
-    pub(super) p50_ms: f64,
-    pub(super) p99_ms: f64,
-    pub(super) p999_ms: f64,
+pub(crate) struct Produced {
+    pub(crate) records: u64,
+    pub(crate) records_per_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) p999_ms: f64,
 }
 
 impl Clients<'_> {
     /// Runs Kafka's `ProducerPerformance`.
-    pub(super) fn produce(&self, production: &Production<'_>) -> Result<Produced> {
+    pub(crate) fn produce(&self, production: &Production<'_>) -> Result<Produced> {
         let mut command = self.kafka.java(CLIENT_JVM, "org.apache.kafka.tools.ProducerPerformance");
         command.args(["--bootstrap-server", &self.address.to_string(), "--topic", production.topic]);
         command.args(["--num-records", &production.records.to_string()]);
@@ -77,7 +77,7 @@ impl Clients<'_> {
     }
 
     /// Reads the topic once from its start to its end by kcat, which must see `value_bytes` bytes of values.
-    pub(super) fn consume_by_kcat(&self, topic: &str, value_bytes: u64) -> Result<()> {
+    pub(crate) fn consume_by_kcat(&self, topic: &str, value_bytes: u64) -> Result<()> {
         let mut kcat = Command::new("kcat");
         kcat.args([
             "-C",
@@ -104,7 +104,7 @@ impl Clients<'_> {
     }
 
     /// Reads the topic once from its start to its end by the Java client, which must see `value_bytes` bytes of values.
-    pub(super) fn consume_by_java(&self, topic: &str, value_bytes: u64) -> Result<()> {
+    pub(crate) fn consume_by_java(&self, topic: &str, value_bytes: u64) -> Result<()> {
         let mut command = self.kafka.java(CLIENT_JVM, "AssignedConsumer");
         let said = run(command.args([&self.address.to_string(), topic]))?;
         let (_records, bytes) = said.trim().split_once(' ').context("the consumer prints two numbers")?;
