@@ -1,6 +1,7 @@
 //! The HTTP listener: health for probes, metrics for Prometheus. It reads, and changes nothing.
 
 use crate::broker::Broker;
+use crate::metrics::exporter;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -9,6 +10,7 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// The health of a node, as `/health` says it.
 #[derive(Debug, Serialize)]
@@ -23,6 +25,8 @@ struct Health {
 struct Shared {
     broker: Arc<Broker>,
     prometheus: PrometheusHandle,
+    /// One answer of metrics is made at a time, since it can be tens of megabytes.
+    scrape: Arc<Mutex<()>>,
 }
 
 /// The routes of the HTTP listener.
@@ -31,7 +35,7 @@ pub fn routes(broker: Arc<Broker>, prometheus: PrometheusHandle) -> Router {
         .route("/", get(index))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .with_state(Shared { broker, prometheus })
+        .with_state(Shared { broker, prometheus, scrape: Arc::default() })
 }
 
 async fn index() -> &'static str {
@@ -54,8 +58,17 @@ async fn health(State(shared): State<Shared>) -> impl IntoResponse {
     (status, Json(health))
 }
 
-async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
+async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, StatusCode> {
+    let _turn = shared.scrape.lock().await;
+    let broker = Arc::clone(&shared.broker);
+    let gathered = tokio::task::spawn_blocking(move || {
+        let exporter = exporter::gather(&broker);
+        broker.metrics.left_out.set(exporter.left_out() as f64);
+        exporter.render()
+    });
+    let of_topics_and_groups = gathered.await.map_err(|_stopping| StatusCode::SERVICE_UNAVAILABLE)?;
     shared.broker.update_gauges();
     shared.prometheus.run_upkeep();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], shared.prometheus.render())
+    let text = shared.prometheus.render() + &of_topics_and_groups;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

@@ -1,6 +1,9 @@
 //! What operators watch: one table of names, from which the handles, the descriptions and the README's list follow.
 //!
-//! Handles are made once; counting through one takes a few nanoseconds and no lock.
+//! Handles are made once; counting through one takes a few nanoseconds and no lock. What is known of single topics and
+//! groups has no handles, since they come and go: `exporter` writes it when somebody asks.
+
+pub(crate) mod exporter;
 
 use crate::api::{APIS, Api};
 use metrics::{Counter, Gauge, counter, gauge};
@@ -21,12 +24,25 @@ pub struct Metric {
 }
 
 macro_rules! metrics_table {
-    ($($field:ident: $kind:ident $name:literal [$labels:literal] $help:literal;)*) => {
+    (
+        kept { $($field:ident: $kind:ident $name:literal [$labels:literal] $help:literal;)* }
+        written_when_asked {
+            $($written:ident: $written_name:literal [$written_labels:literal] $written_help:literal;)*
+        }
+    ) => {
         /// Every metric that this node exports, but for the one that counts requests by API.
         pub const METRICS: &[Metric] = &[
             Metric { name: REQUESTS, kind: "counter", labels: "api", help: "Requests that were read, by API." },
             $(Metric { name: $name, kind: stringify!($kind), labels: $labels, help: $help },)*
+            $($written,)*
         ];
+
+        $(const $written: Metric = Metric {
+            name: $written_name,
+            kind: "gauge",
+            labels: $written_labels,
+            help: $written_help,
+        };)*
 
         /// The handles, made once.
         #[derive(Debug)]
@@ -59,33 +75,53 @@ macro_rules! metrics_table {
 const REQUESTS: &str = "ottla_requests_total";
 
 metrics_table! {
-    produced_bytes: counter "ottla_produced_bytes_total" [""] "Bytes of record batches that were appended.";
-    produced_records: counter "ottla_produced_records_total" [""] "Records that were appended.";
-    produced_batches: counter "ottla_produced_batches_total" [""] "Record batches that were appended.";
-    fetched_bytes: counter "ottla_fetched_bytes_total" [""] "Bytes of record batches that were sent to consumers.";
-    flush_rounds: counter "ottla_flush_rounds_total" [""] "Rounds of the group commit.";
-    flushed_partitions: counter "ottla_flushed_partitions_total" [""] "Partitions flushed, summed over the rounds.";
-    cleaner_rounds: counter "ottla_cleaner_rounds_total" [""] "Rounds of compaction.";
-    cleaner_read_bytes: counter "ottla_cleaner_read_bytes_total" [""] "Bytes that compaction read.";
-    cleaner_written_bytes: counter "ottla_cleaner_written_bytes_total" [""] "Bytes that compaction wrote.";
-    cleaner_removed_records: counter "ottla_cleaner_removed_records_total" [""] "Records that compaction removed.";
-    cleaner_dirtiest_ratio: gauge "ottla_cleaner_dirtiest_ratio" [""]
-        "The dirty part of the compacted log where it is largest, 0 to 1.";
-    cleaner_uncleanable_partitions: gauge "ottla_cleaner_uncleanable_partitions" [""]
-        "Partitions that are not compacted until the next start, since a round over them failed.";
-    connections: gauge "ottla_connections" [""] "Client connections that are open.";
-    connections_refused_limit: counter "ottla_connections_refused_limit_total" [""]
-        "Connections refused by max.connections or max.connections.per.ip.";
-    connections_refused_input: counter "ottla_connections_refused_input_total" [""]
-        "Connections closed because what came over them was no request that is served.";
-    decode_panics: counter "ottla_decode_panics_total" [""]
-        "Requests whose decoding panicked, each a defect that closed one connection.";
-    fetch_sessions: gauge "ottla_fetch_sessions" [""] "Fetch sessions that are kept.";
-    topics: gauge "ottla_topics" [""] "Topics of the cluster.";
-    partitions: gauge "ottla_partitions" [""] "Partitions that this node serves.";
-    log_directory_failed: gauge "ottla_log_directory_failed" [""] "1 once the log directory has failed.";
-    disk_full: gauge "ottla_disk_full" [""]
-        "1 while less than ottla.free.space.floor.bytes are free, and records are refused.";
+    kept {
+        produced_bytes: counter "ottla_produced_bytes_total" [""] "Bytes of record batches that were appended.";
+        produced_records: counter "ottla_produced_records_total" [""] "Records that were appended.";
+        produced_batches: counter "ottla_produced_batches_total" [""] "Record batches that were appended.";
+        fetched_bytes: counter "ottla_fetched_bytes_total" [""] "Bytes of record batches that were sent to consumers.";
+        flush_rounds: counter "ottla_flush_rounds_total" [""] "Rounds of the group commit.";
+        flushed_partitions: counter "ottla_flushed_partitions_total" [""] "Partitions flushed, summed over the rounds.";
+        cleaner_rounds: counter "ottla_cleaner_rounds_total" [""] "Rounds of compaction.";
+        cleaner_read_bytes: counter "ottla_cleaner_read_bytes_total" [""] "Bytes that compaction read.";
+        cleaner_written_bytes: counter "ottla_cleaner_written_bytes_total" [""] "Bytes that compaction wrote.";
+        cleaner_removed_records: counter "ottla_cleaner_removed_records_total" [""] "Records that compaction removed.";
+        cleaner_dirtiest_ratio: gauge "ottla_cleaner_dirtiest_ratio" [""]
+            "The dirty part of the compacted log where it is largest, 0 to 1.";
+        cleaner_uncleanable_partitions: gauge "ottla_cleaner_uncleanable_partitions" [""]
+            "Partitions that are not compacted until the next start, since a round over them failed.";
+        connections: gauge "ottla_connections" [""] "Client connections that are open.";
+        connections_refused_limit: counter "ottla_connections_refused_limit_total" [""]
+            "Connections refused by max.connections or max.connections.per.ip.";
+        connections_refused_input: counter "ottla_connections_refused_input_total" [""]
+            "Connections closed because what came over them was no request that is served.";
+        decode_panics: counter "ottla_decode_panics_total" [""]
+            "Requests whose decoding panicked, each a defect that closed one connection.";
+        fetch_sessions: gauge "ottla_fetch_sessions" [""] "Fetch sessions that are kept.";
+        topics: gauge "ottla_topics" [""] "Topics of the cluster.";
+        partitions: gauge "ottla_partitions" [""] "Partitions that this node serves.";
+        log_directory_failed: gauge "ottla_log_directory_failed" [""] "1 once the log directory has failed.";
+        disk_full: gauge "ottla_disk_full" [""]
+            "1 while less than ottla.free.space.floor.bytes are free, and records are refused.";
+        left_out: gauge "ottla_exporter_left_out" [""]
+            "Topics and groups that the kafka_ metrics leave out: they have at most 100,000 samples.";
+    }
+    written_when_asked {
+        TOPIC_PARTITIONS: "kafka_topic_partitions" ["topic"] "Partitions of the topic.";
+        PARTITION_CURRENT_OFFSET: "kafka_topic_partition_current_offset" ["topic, partition"]
+            "The high watermark: the offset after the last record that consumers may read.";
+        PARTITION_OLDEST_OFFSET: "kafka_topic_partition_oldest_offset" ["topic, partition"]
+            "The offset of the first record that is kept.";
+        GROUP_MEMBERS: "kafka_consumergroup_members" ["consumergroup"] "Members of the group.";
+        GROUP_CURRENT_OFFSET: "kafka_consumergroup_current_offset" ["consumergroup, topic, partition"]
+            "The offset that the group has committed, -1 where it has read other partitions of the topic only.";
+        GROUP_CURRENT_OFFSET_SUM: "kafka_consumergroup_current_offset_sum" ["consumergroup, topic"]
+            "The offsets that the group has committed, over the partitions of the topic.";
+        GROUP_LAG: "kafka_consumergroup_lag" ["consumergroup, topic, partition"]
+            "How far the committed offset is behind the high watermark, -1 where the group has committed none.";
+        GROUP_LAG_SUM: "kafka_consumergroup_lag_sum" ["consumergroup, topic"]
+            "The lag of the group over the partitions of the topic.";
+    }
 }
 
 impl Metrics {
@@ -121,7 +157,12 @@ mod tests {
     #[test]
     fn names_follow_the_conventions_of_prometheus() {
         for metric in METRICS {
-            assert!(metric.name.starts_with("ottla_"), "{}", metric.name);
+            // Those under kafka_exporter's names have its prefix too.
+            assert!(
+                metric.name.starts_with("ottla_") || metric.name.starts_with("kafka_"),
+                "{}",
+                metric.name
+            );
             assert_eq!(metric.name.ends_with("_total"), metric.kind == "counter", "{}", metric.name);
             assert!(metric.help.ends_with('.'), "{}", metric.name);
         }

@@ -72,6 +72,8 @@ pub struct GroupListing {
     pub state: GroupState,
     /// What kind of group it is.
     pub kind: GroupKind,
+    /// How many members it has.
+    pub member_count: usize,
 }
 
 /// A classic group.

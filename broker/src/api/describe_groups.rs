@@ -1,5 +1,7 @@
 //! DescribeGroups (key 15, versions 0–6): how groups of the classic protocol stand, as it is committed.
 //!
+//! Who asks for it with Ottla's own tag is told whom a group waits for (`wire::awaited`).
+//!
 //! A group that is not there, or is of the consumer protocol, is "Dead"; from version 6 on that is an error too.
 //! Version notes: 3 tells what the client may do with the group, 4 names static members, 6 explains errors (KIP-1043).
 //! Source: `GroupMetadataManager.describeGroups`.
@@ -8,6 +10,7 @@ use super::RequestContext;
 use super::coordination::{GROUP_OPERATIONS, Refusal, each_once, look, shared, state_name, text};
 use crate::clock;
 use crate::coordinators::CoordinatorError;
+use crate::wire::awaited;
 use coordinator::description::{ClassicGroupDescription, ClassicMemberDescription, GroupState};
 use coordinator::error::GroupError;
 use coordinator::ids::GroupId;
@@ -23,6 +26,7 @@ const NOT_FOUND_SINCE: i16 = 6;
 
 pub(crate) async fn handle(context: RequestContext, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
     let shows_operations = request.include_authorized_operations && context.version >= OPERATIONS_SINCE;
+    let tells_awaited = awaited::is_asked(&request);
     let groups = each_once(request.groups).map(|group_id| {
         let id = GroupId(shared(&group_id));
         let described =
@@ -30,7 +34,7 @@ pub(crate) async fn handle(context: RequestContext, request: DescribeGroupsReque
         let group = DescribedGroup::default().with_group_id(group_id);
         match described {
             Ok(description) => {
-                let group = describe(group, description, context.version);
+                let group = describe(group, description, context.version, tells_awaited);
                 if shows_operations { group.with_authorized_operations(GROUP_OPERATIONS) } else { group }
             }
             Err(error) => refuse(group, error, context.version),
@@ -43,12 +47,21 @@ fn describe(
     group: DescribedGroup,
     description: ClassicGroupDescription,
     version: i16,
+    tells_awaited: bool,
 ) -> DescribedGroup {
+    let members = description.members.into_iter().map(|member| {
+        let awaited_for = member.awaited_for;
+        let mut member = describe_member(member, version);
+        if tells_awaited {
+            awaited::tell(&mut member, awaited_for);
+        }
+        member
+    });
     group
         .with_group_state(text(state_name(description.state)))
         .with_protocol_type(text(&description.protocol_type))
         .with_protocol_data(text(&description.protocol))
-        .with_members(description.members.into_iter().map(|member| describe_member(member, version)).collect())
+        .with_members(members.collect())
         .with_error_message(None)
 }
 

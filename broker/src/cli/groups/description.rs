@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::assignment::{self, Assignment};
 use super::{GroupRefusal, wire_id};
 use crate::cli::client::{Client, ClientError};
-use crate::wire::awaited;
+use crate::wire::awaited::{self, Attendance};
 
 /// The protocol type of groups whose assignments name topics and partitions.
 const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
@@ -33,6 +33,9 @@ pub(super) struct Group {
     /// The group epoch of the target assignment, of consumer groups.
     pub(super) assignment_epoch: Option<i32>,
     pub(super) members: Vec<Member>,
+    /// Whether the broker says for whom a classic group waits.
+    #[serde(skip)]
+    pub(super) tells_awaited: bool,
 }
 
 /// A member of a group.
@@ -101,6 +104,7 @@ fn from_consumer(group: consumer::DescribedGroup) -> Group {
         group_epoch: Some(group.group_epoch),
         assignment_epoch: Some(group.assignment_epoch),
         members: group.members.into_iter().map(from_consumer_member).collect(),
+        tells_awaited: false,
     }
 }
 
@@ -148,9 +152,13 @@ async fn describe_classic(client: &mut Client, group_id: &str) -> anyhow::Result
 }
 
 fn from_classic(group: classic::DescribedGroup) -> Group {
+    let tells_awaited = group.members.iter().any(|member| awaited::told(member) != Attendance::Unknown);
     let has_partitions = group.protocol_type.as_str() == CONSUMER_PROTOCOL_TYPE;
     let member = |member: classic::DescribedGroupMember| Member {
-        awaited_for: awaited::told(&member),
+        awaited_for: match awaited::told(&member) {
+            Attendance::AwaitedFor(awaited_for) => Some(awaited_for),
+            Attendance::Unknown | Attendance::NotAwaited => None,
+        },
         member_id: member.member_id.to_string(),
         instance_id: member.group_instance_id.map(|id| id.to_string()),
         client_id: member.client_id.to_string(),
@@ -172,6 +180,7 @@ fn from_classic(group: classic::DescribedGroup) -> Group {
         group_epoch: None,
         assignment_epoch: None,
         members: group.members.into_iter().map(member).collect(),
+        tells_awaited,
     }
 }
 

@@ -13,10 +13,7 @@ const NAMED_MAX: usize = 3;
 pub(super) fn why_unstable(group: &Group) -> Option<String> {
     match group.state.as_str() {
         "PreparingRebalance" => Some(why_joining(group)),
-        "CompletingRebalance" => Some(format!(
-            "all {} have joined, and the one that leads has yet to assign the partitions",
-            count(group.members.len(), "member")
-        )),
+        "CompletingRebalance" => Some(why_completing(group)),
         "Assigning" => Some(why_assigning(group)),
         "Reconciling" => Some(why_reconciling(group)),
         _ => None,
@@ -24,17 +21,39 @@ pub(super) fn why_unstable(group: &Group) -> Option<String> {
 }
 
 fn why_joining(group: &Group) -> String {
+    let members = count(group.members.len(), "member");
+    match awaited(group) {
+        Some((names, longest, awaited)) => {
+            format!("it has waited for {longest} for {names} to join again ({awaited} of {members})")
+        }
+        None if group.tells_awaited => {
+            format!(
+                "it has {members}, misses nobody, and waits a little for more (group.initial.rebalance.delay.ms)"
+            )
+        }
+        None => {
+            format!("its members are joining ({members} so far), and the broker does not say who is missing")
+        }
+    }
+}
+
+fn why_completing(group: &Group) -> String {
+    let members = count(group.members.len(), "member");
+    match awaited(group) {
+        Some((names, longest, awaited)) => format!(
+            "all have joined, and it has waited for {longest} for {names} to take their partitions ({awaited} of \
+             {members})"
+        ),
+        None => format!("all {members} have joined, and the one that leads has yet to assign the partitions"),
+    }
+}
+
+/// For whom a group waits: their names, the longest time, how many they are.
+fn awaited(group: &Group) -> Option<(String, String, usize)> {
     let awaited: Vec<(&Member, Duration)> =
         group.members.iter().filter_map(|member| Some((member, member.awaited_for?))).collect();
-    let Some(longest) = awaited.iter().map(|(_, awaited_for)| *awaited_for).max() else {
-        return format!(
-            "its members are joining ({} so far), and the broker does not say who is missing",
-            count(group.members.len(), "member")
-        );
-    };
-    let names = names(awaited.iter().map(|(member, _)| *member));
-    let all = group.members.len();
-    format!("it has waited for {} for {names} to join again ({} of {all})", seconds(longest), awaited.len())
+    let longest = awaited.iter().map(|(_, awaited_for)| *awaited_for).max()?;
+    Some((names(awaited.iter().map(|(member, _)| *member)), seconds(longest), awaited.len()))
 }
 
 fn why_assigning(group: &Group) -> String {
@@ -164,14 +183,14 @@ mod tests {
         assert_eq!(
             sentence(&group),
             "it has waited for 12 s for a (client app at 10.0.0.1), b (instance first, client app at 10.0.0.1) to join \
-             again (2 of 3)"
+             again (2 of 3 members)"
         );
         let crowd =
             classic("PreparingRebalance", (0..9).map(|id| member(&id.to_string(), Some(0))).collect());
         assert_eq!(
             sentence(&crowd),
             "it has waited for less than a second for 0 (client app at 10.0.0.1), 1 (client app at 10.0.0.1), 2 (client \
-             app at 10.0.0.1) and 6 others to join again (9 of 9)"
+             app at 10.0.0.1) and 6 others to join again (9 of 9 members)"
         );
     }
 
@@ -186,6 +205,26 @@ mod tests {
         assert_eq!(
             sentence(&group),
             "all 2 members have joined, and the one that leads has yet to assign the partitions"
+        );
+    }
+
+    #[test]
+    fn those_who_have_joined_and_not_taken_their_partitions_are_named() {
+        let group = classic("CompletingRebalance", vec![member("a", Some(4)), member("b", None)]);
+        assert_eq!(
+            sentence(&group),
+            "all have joined, and it has waited for 4 s for a (client app at 10.0.0.1) to take their partitions (1 of 2 \
+             members)"
+        );
+    }
+
+    #[test]
+    fn a_new_group_waits_for_nobody_in_particular() {
+        let joining = classic("PreparingRebalance", vec![member("a", None)]);
+        let group = Group { tells_awaited: true, ..joining };
+        assert_eq!(
+            sentence(&group),
+            "it has 1 member, misses nobody, and waits a little for more (group.initial.rebalance.delay.ms)"
         );
     }
 

@@ -11,7 +11,7 @@ use crate::description::{
     ClassicGroupDescription, ClassicMemberDescription, GroupKind, GroupListing, GroupState,
 };
 use crate::ids::{GroupId, MemberId};
-use crate::record::ClassicMemberValue;
+use crate::record::{ClassicGroupValue, ClassicMemberValue};
 
 impl ClassicGroup {
     /// The group in a list.
@@ -21,13 +21,14 @@ impl ClassicGroup {
             protocol_type: self.protocol_type.clone().unwrap_or_default(),
             state: self.visible_state(),
             kind: GroupKind::Classic,
+            member_count: self.visible_value().map_or(self.members.len(), |value| value.members.len()),
         }
     }
 
     /// The group with its members. What they said and were assigned is told of a stable group alone.
     pub(crate) fn describe(&self, monotonic: Duration) -> ClassicGroupDescription {
         let state = self.visible_state();
-        let committed = self.record.committed().filter(|_| state == GroupState::Stable);
+        let committed = self.visible_value();
         let waited = monotonic.saturating_sub(self.state_since);
         let members = match committed {
             Some(value) => value.members.iter().map(assigned).collect(),
@@ -39,6 +40,11 @@ impl ClassicGroup {
             protocol: committed.and_then(|value| value.protocol.clone()).unwrap_or_default(),
             members,
         }
+    }
+
+    /// The generation that is told: of a stable group alone.
+    fn visible_value(&self) -> Option<&ClassicGroupValue> {
+        self.record.committed().filter(|_| self.visible_state() == GroupState::Stable)
     }
 
     /// How the group stands. Neither that it is stable nor that it is empty is told before it is committed.

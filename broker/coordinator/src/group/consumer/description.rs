@@ -33,6 +33,7 @@ impl ConsumerGroup {
             protocol_type: PROTOCOL_TYPE.into(),
             state: self.committed.group_state(),
             kind: GroupKind::Consumer,
+            member_count: self.committed.members.len(),
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn reply(reply: &Reply) -> String {
 
 /// A group in a list.
 pub(super) fn listing(listing: &GroupListing) -> String {
-    let GroupListing { group_id, protocol_type, state, kind } = listing;
+    let GroupListing { group_id, protocol_type, state, kind, member_count: _ } = listing;
     format!("{group_id}: {kind:?}, {state:?}, of type {protocol_type:?}")
 }
 
