@@ -79,6 +79,9 @@ fn fetch_all(
         // A topic that is gone has no id by which it could be named.
         let known = image.topic_by_name(&offset.topic).map(|topic| topic.id);
         let Some(id) = known.or((!by_id).then_some(TopicId::ZERO)) else { continue };
+        if is_of_another_life(&offset, id) {
+            continue;
+        }
         let partition = answered(&offset, id);
         match topics.last_mut() {
             Some(last) if last.name.as_str() == &*offset.topic => last.partitions.push(partition),
@@ -134,12 +137,14 @@ fn name_of(image: &MetadataImage, topic: &AskedTopic, by_id: bool) -> Option<Arc
     }
 }
 
-/// An offset that was committed for another life of the topic than the one that is asked about is none.
+/// Whether an offset was committed for another life of the topic than the one that is asked about. It is to be forgotten.
+fn is_of_another_life(offset: &FetchedOffset, asked: TopicId) -> bool {
+    asked != TopicId::ZERO && offset.topic_id != TopicId::ZERO && asked != offset.topic_id
+}
+
 fn answered(offset: &FetchedOffset, asked: TopicId) -> AnsweredPartition {
-    let is_of_another =
-        asked != TopicId::ZERO && offset.topic_id != TopicId::ZERO && asked != offset.topic_id;
     match &offset.committed {
-        Some((committed, leader_epoch, metadata)) if !is_of_another => AnsweredPartition {
+        Some((committed, leader_epoch, metadata)) if !is_of_another_life(offset, asked) => AnsweredPartition {
             partition_index: offset.partition.0,
             committed_offset: committed.0,
             committed_leader_epoch: leader_epoch.0,

@@ -15,7 +15,7 @@ use storage::ids::{Offset, TimestampMs};
 
 /// Bytes of records that stand for themselves in one batch. Larger than `max.message.bytes` may be: they would never be
 /// written. Smaller: more batches.
-const PART_BYTES: usize = 256 * 1024;
+pub(super) const PART_BYTES: usize = 256 * 1024;
 
 /// Why what a shard decided is not in the log, or not known to be there for good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,15 +1,22 @@
 //! Shards in a node, through the APIs: what outlives it, what waits for what, and who is told what meanwhile.
 
-use super::{CoordinatorError, OFFSETS_TOPIC, partition_of};
+use super::append::PART_BYTES;
+use super::shard::REQUESTS_WAITING_MAX;
+use super::{CoordinatorError, OFFSETS_TOPIC, Shard, partition_of};
 use crate::api::Outcome;
 use crate::node::testing::{TestNode, response, topic_name};
 use crate::partitions::Partition;
+use config::topic::TopicConfig;
+use coordinator::request::Request;
+use coordinator::shard::GroupShard;
 use futures_util::FutureExt;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::{
+    CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest, DeleteGroupsResponse,
     DeleteTopicsRequest, DeleteTopicsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
     FindCoordinatorRequest, FindCoordinatorResponse, GroupId, HeartbeatRequest, HeartbeatResponse,
     JoinGroupRequest, JoinGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
@@ -110,7 +117,7 @@ fn reload(node: &TestNode, name: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commit_is_answered_once_it_is_on_the_disk_and_reads_wait_for_nothing() {
-    let node = with_coordinators(TestNode::start_without_flusher().await).await;
+    let node = with_coordinators(TestNode::start_without_flusher(&[]).await).await;
     let mut first = node.begin(8, 9, &committing("g", "t", 1));
     let mut second = node.begin(8, 9, &committing("g", "t", 2));
     let partition = partition_with(&node, "g");
@@ -124,6 +131,66 @@ async fn commit_is_answered_once_it_is_on_the_disk_and_reads_wait_for_nothing() 
         assert_eq!(code_of_commit(answered), 0);
     }
     assert_eq!(fetch(&node, "g").await, Ok(vec![2]));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commit_that_no_disk_confirms_in_time_is_not_acknowledged() {
+    let set = ["offsets.commit.timeout.ms=1"];
+    let node = with_coordinators(TestNode::start_without_flusher(&set).await).await;
+    let late = timeout(PATIENCE, node.begin(8, 9, &committing("g", "t", 1))).await;
+    assert_eq!(code_of_commit(late.expect("its time is over").expect("a response")), 15);
+    assert_eq!(fetch(&node, "g").await, Ok(vec![]));
+    // It may still come to pass, which the client has to reckon with.
+    node.flush().await;
+    until(async || fetch(&node, "g").await == Ok(vec![1])).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_for_a_batch_is_refused_and_leaves_the_group_as_it_was() {
+    let node = node(&[]).await;
+    assert_eq!(commit(&node, "g", 1).await, 0);
+    let partition = partition_with(&node, "g");
+    let usual = partition.log.config();
+    partition.log.set_config(Arc::new(TopicConfig { max_message_bytes: 100, ..TopicConfig::clone(&usual) }));
+    assert_eq!(commit(&node, "g", 2).await, -1);
+    assert_eq!(fetch(&node, "g").await, Ok(vec![1]));
+    partition.log.set_config(usual);
+    assert_eq!(commit(&node, "g", 3).await, 0);
+    assert_eq!(fetch(&node, "g").await, Ok(vec![3]));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn group_with_more_offsets_than_a_batch_holds_can_be_deleted() {
+    const PARTITIONS: i32 = 9000;
+    let node = node(&[]).await;
+    let request = CreateTopicsRequest::default().with_timeout_ms(30_000).with_topics(vec![
+        CreatableTopic::default()
+            .with_name(topic_name("wide"))
+            .with_num_partitions(PARTITIONS)
+            .with_replication_factor(-1),
+    ]);
+    let _: CreateTopicsResponse = node.ask(19, 7, &request).await;
+    let mut commit = committing("g", "wide", 1);
+    let partition = commit.topics[0].partitions[0].clone();
+    commit.topics[0].partitions =
+        (0..PARTITIONS).map(|index| partition.clone().with_partition_index(index)).collect();
+    assert_eq!(code_of_commit(node.outcome(8, 9, &commit).await), 0);
+    let partition = partition_with(&node, "g");
+    let usual = partition.log.config();
+    // A part, and little more; all tombstones together are longer.
+    let max_message_bytes = i32::try_from(PART_BYTES).expect("fits") + 1000;
+    partition.log.set_config(Arc::new(TopicConfig { max_message_bytes, ..TopicConfig::clone(&usual) }));
+    let end_before = partition.log.log_end_offset();
+    let delete = DeleteGroupsRequest::default().with_groups_names(vec![group("g")]);
+    let deleted: DeleteGroupsResponse = node.ask(42, 2, &delete).await;
+    assert_eq!(deleted.results[0].error_code, 0);
+    // Every offset's tombstone, and the group's.
+    assert_eq!(partition.log.log_end_offset(), end_before.plus(i64::from(PARTITIONS) + 1));
+    assert!(PARTITIONS * 40 > max_message_bytes, "one batch could not hold the tombstones");
+    assert_eq!(fetch(&node, "g").await, Ok(vec![]));
     node.stop().await;
 }
 
@@ -313,6 +380,19 @@ async fn partition_without_groups_costs_no_file() {
     assert_eq!(of_groups, [format!("{OFFSETS_TOPIC}-{}", partition_of("g", 50))]);
     assert_eq!(node.broker.coordinators.shards().len(), 50);
     node.stop().await;
+}
+
+#[test]
+fn shard_takes_as_many_requests_as_it_has_places_for() {
+    let (shard, queue) = Shard::new();
+    let alive = || Request::DeleteGroup("g".into());
+    assert_eq!(shard.submit(alive()).err(), Some(CoordinatorError::Loading));
+    shard.set_loaded(Some(GroupShard::new()));
+    let waiting: Vec<_> = (0..REQUESTS_WAITING_MAX).map(|_| shard.submit(alive())).collect();
+    assert!(waiting.iter().all(Result::is_ok));
+    assert_eq!(shard.submit(alive()).err(), Some(CoordinatorError::Busy));
+    drop(queue);
+    assert_eq!(shard.submit(alive()).err(), Some(CoordinatorError::NotCoordinator));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -46,9 +46,10 @@ impl TestNode {
     }
 
     /// The same, and nothing is flushed until a test does it: [`Self::flush`].
-    pub(crate) async fn start_without_flusher() -> Self {
+    pub(crate) async fn start_without_flusher(set: &[&str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        Self::start_in(directory, Vec::new(), FlushDriver::Manual).await
+        let set = set.iter().map(|&setting| setting.to_owned()).collect();
+        Self::start_in(directory, set, FlushDriver::Manual).await
     }
 
     /// Flushes everything that waits for it.

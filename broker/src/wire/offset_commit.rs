@@ -239,6 +239,24 @@ mod tests {
         assert_eq!(committed.committed_metadata.as_deref(), Some("note"));
     }
 
+    #[test]
+    fn every_cut_of_a_request_is_refused() {
+        let mut body = b"\x02g\0\0\0\x07\x02m\0\x02".to_vec();
+        body.extend_from_slice(&[9; 16]);
+        body.extend_from_slice(b"\x02\0\0\0\x03\0\0\0\0\0\0\0\x2a\xff\xff\xff\xff\0\0\0\0");
+        let whole = Bytes::from(body);
+        assert!(OffsetCommitRequest::decode(&mut whole.clone(), 10).is_ok());
+        for length in 0..whole.len() {
+            assert!(OffsetCommitRequest::decode(&mut whole.slice(..length), 10).is_err(), "{length}");
+        }
+        for place in 0..whole.len() {
+            let mut changed = whole.to_vec();
+            changed[place] = 0xff;
+            // Whatever it makes of them, it neither panics nor asks for memory that the bytes do not bear out.
+            drop(OffsetCommitRequest::decode(&mut Bytes::from(changed), 10));
+        }
+    }
+
     #[derive(Default)]
     struct BytesOf(Vec<u8>);
 

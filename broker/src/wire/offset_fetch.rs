@@ -288,4 +288,22 @@ mod tests {
         );
         assert_eq!((second.member_id.as_deref(), second.topics.as_ref()), (None, None));
     }
+
+    #[test]
+    fn every_cut_of_a_request_is_refused() {
+        let mut body = b"\x02\x02g\x02m\0\0\0\x04\x02".to_vec();
+        body.extend_from_slice(&[9; 16]);
+        body.extend_from_slice(b"\x03\0\0\0\x01\0\0\0\x02\0\0\x01\0");
+        let whole = Bytes::from(body);
+        assert!(OffsetFetchRequest::decode(&mut whole.clone(), 10).is_ok());
+        for length in 0..whole.len() {
+            assert!(OffsetFetchRequest::decode(&mut whole.slice(..length), 10).is_err(), "{length}");
+        }
+        for place in 0..whole.len() {
+            let mut changed = whole.to_vec();
+            changed[place] = 0xff;
+            // Whatever it makes of them, it neither panics nor asks for memory that the bytes do not bear out.
+            drop(OffsetFetchRequest::decode(&mut Bytes::from(changed), 10));
+        }
+    }
 }
