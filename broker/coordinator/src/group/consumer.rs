@@ -15,6 +15,7 @@ mod description;
 mod heartbeat;
 mod index;
 mod leaving;
+mod limits;
 mod metadata_hash;
 mod offsets;
 mod partitions;

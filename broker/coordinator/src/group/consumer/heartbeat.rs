@@ -22,7 +22,7 @@ impl ConsumerGroup {
         request: &ConsumerGroupHeartbeat,
         env: &Environment<'_>,
     ) -> Result<(ConsumerGroupHeartbeatReply, Vec<Record>), GroupError> {
-        self.check_room_for(&request.member_id, env)?;
+        self.check_room_for(&request.group_id, &request.member_id, env)?;
         let member_id =
             if request.member_id.0.is_empty() { new_member_id(env) } else { request.member_id.clone() };
         let found = match &request.instance_id {
@@ -53,22 +53,6 @@ impl ConsumerGroup {
             assignment: tells_assignment.then(|| without_epochs(&after.current.assigned)),
         };
         Ok((reply, records))
-    }
-
-    /// Whether the group has room for the member.
-    pub(crate) fn check_room_for(
-        &self,
-        member_id: &MemberId,
-        env: &Environment<'_>,
-    ) -> Result<(), GroupError> {
-        let max = env.settings.group_consumer_max_size;
-        let is_full = self.state.members.len() >= usize::try_from(max).unwrap_or(0);
-        if is_full && !self.state.members.contains_key(member_id) {
-            return Err(GroupError::GroupMaxSizeReached(format!(
-                "The consumer group has reached its maximum capacity of {max} members."
-            )));
-        }
-        Ok(())
     }
 
     fn dynamic_member(
@@ -173,6 +157,12 @@ fn updated(said: &Arc<ConsumerMemberValue>, request: &ConsumerGroupHeartbeat) ->
     }
     if request.rebalance_timeout_ms != -1 {
         said.rebalance_timeout_ms = request.rebalance_timeout_ms;
+    }
+    if request.member_epoch == MemberEpoch::JOIN {
+        // Who joins says all that it subscribes to. (In Kafka what it leaves out stays as it was when it is a static
+        // member that comes back, so that it may be given topics that it no longer reads.)
+        said.subscribed_topic_names = Vec::new();
+        said.subscribed_topic_regex = Some("".into());
     }
     if let Some(topics) = &request.subscribed_topic_names {
         said.subscribed_topic_names = topics.clone();

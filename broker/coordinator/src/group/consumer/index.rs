@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use storage::ids::{PartitionIndex, TopicId};
 
+use super::limits::bytes_of;
 use super::state::Member;
 use crate::ids::{InstanceId, MemberId};
 use crate::record::RegularExpressionValue;
@@ -53,6 +54,10 @@ impl<K: Ord> Counts<K> {
         self.0.keys()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -72,6 +77,10 @@ pub(crate) struct Index {
     pub(crate) classic_protocols: Counts<Arc<str>>,
     /// How many members speak the classic protocol.
     pub(crate) classic_members: usize,
+    /// How many bytes the ids of the members take.
+    pub(crate) id_bytes: usize,
+    /// How many bytes the members said of themselves.
+    pub(crate) said_bytes: usize,
     /// How many members hold a partition: more than one only while records of Kafka are loaded whose predecessors
     /// were compacted away.
     holders: BTreeMap<TopicId, Counts<PartitionIndex>>,
@@ -91,6 +100,8 @@ impl Index {
     /// A member is no longer as it was.
     pub(crate) fn remove(&mut self, member_id: &MemberId, member: &Member) {
         let said = &*member.said;
+        self.id_bytes -= member_id.as_str().len();
+        self.said_bytes -= bytes_of(said);
         if let Some(instance_id) = &said.instance_id
             && self.static_members.get(instance_id) == Some(member_id)
         {
@@ -115,6 +126,8 @@ impl Index {
     /// A member is now like this.
     pub(crate) fn add(&mut self, member_id: &MemberId, member: &Member) {
         let said = &*member.said;
+        self.id_bytes += member_id.as_str().len();
+        self.said_bytes += bytes_of(said);
         if let Some(instance_id) = &said.instance_id {
             self.static_members.insert(instance_id.clone(), member_id.clone());
         }

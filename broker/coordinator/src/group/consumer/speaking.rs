@@ -75,9 +75,10 @@ impl<'a> Speaking<'a> {
     /// Keeps what the member says, and lets the group's epoch grow where that or the topics changed.
     ///
     /// # Errors
-    /// When its pattern cannot be read.
+    /// When its pattern cannot be read, or it says more than the group can hold.
     pub(crate) fn says(&mut self, said: Arc<ConsumerMemberValue>) -> Result<(), GroupError> {
         if said != self.before.said {
+            self.group.check_said(&self.before.said, &said)?;
             self.records.push(records::member(self.group_id, &self.member_id, &said));
             self.after.said = said;
         }

@@ -30,6 +30,10 @@ const REFRESH_INTERVAL_MIN: Duration = Duration::from_secs(10);
 /// with fewer a group with many patterns takes more heartbeats to see a new topic.
 const MATCHES_MAX: usize = 100_000;
 
+/// How many bytes of names one heartbeat finds beyond the first pattern. More may not fit into the batch with all else
+/// that the heartbeat leads to; fewer as above.
+const MATCHED_BYTES_MAX: usize = 128 * 1024;
+
 /// How soon a group looks again whose patterns are out of date and were matched a moment ago. Sooner costs a look at all
 /// of them for each heartbeat; later finds new topics later than they could be.
 const RETRY: Duration = Duration::from_secs(1);
@@ -125,6 +129,7 @@ pub(crate) fn refresh_patterns(
         changes.dropped = before.pattern().filter(|old| group.index.patterns.get(*old) == 1).cloned();
         if let Some(new) = after.pattern() {
             Pattern::read(new)?;
+            group.check_room_for_pattern(new)?;
             wanted.extend((!group.state.patterns.contains_key(new)).then(|| new.clone()));
         }
     }
@@ -172,15 +177,16 @@ fn match_patterns(wanted: Vec<Arc<str>>, changes: &mut PatternChanges, env: &Env
         return;
     }
     let names = env.cluster.topic_names();
-    let mut matches = 0;
+    let (mut matches, mut matched_bytes) = (0, 0);
     for pattern in wanted {
-        if matches > MATCHES_MAX {
+        if matches > MATCHES_MAX || matched_bytes > MATCHED_BYTES_MAX {
             return;
         }
         // One that this version cannot read was written by another; it matches nothing, and is left so.
         let compiled = Pattern::read(&pattern).ok();
         let is_match = |name: &&Arc<str>| compiled.as_ref().is_some_and(|compiled| compiled.matches(name));
-        let topics = names.iter().filter(is_match).cloned().collect();
+        let topics: Vec<Arc<str>> = names.iter().filter(is_match).cloned().collect();
+        matched_bytes += topics.iter().map(|topic| topic.len()).sum::<usize>();
         let value = RegularExpressionValue { topics, version: env.cluster.version(), timestamp: env.now };
         changes.matched.insert(pattern, value);
         matches += names.len();

@@ -1,5 +1,7 @@
 //! Stories of consumer groups, see [`crate::testing::transcript`].
 
+mod limits;
+
 use crate::testing::transcript::check;
 
 #[test]

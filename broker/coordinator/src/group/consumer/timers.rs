@@ -9,6 +9,13 @@ use crate::ids::{MemberEpoch, MemberId};
 /// a disk that refuses; later keeps partitions unread.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// How many members are removed at once. More would make a batch that the log may not take; fewer cost an append for
+/// each few.
+const EXPIRED_MAX: usize = 500;
+
+/// How soon the others are. Not at once: those who were removed before them are not until that is in the log.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// What a member has to do in time, or be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
@@ -71,20 +78,22 @@ impl Timers {
         self.next
     }
 
-    /// Who is out of time, with what. They are so again after [`RETRY`] unless they are forgotten.
+    /// Who is out of time, with what; of very many, a part, and the rest in a moment. They are so again after [`RETRY`]
+    /// unless they are forgotten.
     pub(crate) fn expire(&mut self, now: Duration) -> BTreeSet<(MemberId, Timer)> {
         if self.next.is_none_or(|next| next > now) {
             return BTreeSet::new();
         }
         let mut expired = BTreeSet::new();
+        let moment = now + MOMENT;
         self.next = None;
         for (member_id, timers) in &mut self.deadlines {
             for (timer, deadline) in timers {
-                if *deadline <= now {
+                if *deadline <= now && expired.len() < EXPIRED_MAX {
                     expired.insert((member_id.clone(), *timer));
                     *deadline = now + RETRY;
                 }
-                self.next = Some(self.next.map_or(*deadline, |next| next.min(*deadline)));
+                self.next = Some(self.next.map_or(*deadline, |next| next.min(*deadline)).max(moment));
             }
         }
         expired

@@ -60,6 +60,8 @@ fn event(readers: usize) -> impl Strategy<Value = Event> {
 struct World {
     broker: Broker,
     readers: Vec<Reader>,
+    /// Topics that were deleted. They do not come back, since a test's topic would have the same id again.
+    deleted: BTreeSet<&'static str>,
 }
 
 impl World {
@@ -67,11 +69,11 @@ impl World {
         let mut broker = Broker::new();
         broker.topics.create("orders", 3);
         broker.topics.create("payments", 2);
-        Self { broker, readers }
+        Self { broker, readers, deleted: BTreeSet::new() }
     }
 
     fn happen(&mut self, event: &Event) {
-        let Self { broker, readers } = self;
+        let Self { broker, readers, deleted } = self;
         match event {
             Event::Step(reader) => readers[*reader].step(broker),
             Event::StepAndLoseAnswer(reader) => {
@@ -83,7 +85,11 @@ impl World {
             Event::Restart(reader, protocol, topics, pattern) => {
                 readers[*reader].restart(*protocol, topics, *pattern);
             }
-            Event::Topic(name, 0) => broker.topics.delete(name),
+            Event::Topic(name, 0) => {
+                broker.topics.delete(name);
+                deleted.insert(name);
+            }
+            Event::Topic(name, _) if deleted.contains(name) => {}
             Event::Topic(name, more) => {
                 let count = broker.topics.partition_count(name);
                 broker.topics.create(name, count + more);
