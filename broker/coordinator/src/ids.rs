@@ -77,6 +77,14 @@ impl GenerationId {
     pub const NONE: Self = Self(-1);
 }
 
+impl GroupEpoch {
+    /// The epoch after this one. The last there is stays, which no group lives to see.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
 impl MemberEpoch {
     /// The epoch with which a member joins.
     pub const JOIN: Self = Self(0);

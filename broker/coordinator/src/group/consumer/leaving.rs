@@ -13,7 +13,7 @@ use super::timers::Timer;
 use super::{ConsumerGroup, records};
 use crate::environment::Environment;
 use crate::error::GroupError;
-use crate::ids::{GroupEpoch, GroupId, MemberEpoch, MemberId};
+use crate::ids::{GroupId, MemberEpoch, MemberId};
 use crate::record::Record;
 use crate::request::{ConsumerGroupHeartbeat, ConsumerGroupHeartbeatReply};
 
@@ -80,7 +80,7 @@ impl ConsumerGroup {
         let (topics, dropped) = topics_without(self, members.values().copied());
         records.extend(dropped.iter().map(|pattern| records::pattern(group_id, pattern, None)));
         let hash = metadata_hash(topics.iter(), env.cluster);
-        records.push(records::epoch(group_id, GroupEpoch(self.state.epoch.0 + 1), hash));
+        records.push(records::epoch(group_id, self.state.epoch.next(), hash));
     }
 }
 

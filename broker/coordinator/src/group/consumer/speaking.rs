@@ -103,7 +103,7 @@ impl<'a> Speaking<'a> {
         let hash = metadata_hash(topics.iter(), self.env.cluster);
         let has_topics_changed = hash != self.group.state.metadata_hash;
         if self.has_assignment_changed() || has_topics_changed {
-            self.epoch = GroupEpoch(self.epoch.0 + 1);
+            self.epoch = self.epoch.next();
             self.records.push(records::epoch(self.group_id, self.epoch, hash));
         }
         self.group.checked = Some(Checked { version: self.env.cluster.version(), epoch: self.epoch });

@@ -105,7 +105,8 @@ impl Change {
             Record::OffsetCommit { .. } | Record::ClassicGroup { .. } => return None,
             Record::ConsumerGroup { value, .. } => {
                 let value = value.as_ref()?;
-                Self::Epoch(value.epoch, value.metadata_hash)
+                // Negative epochs are words of the protocol, and no group's.
+                Self::Epoch(value.epoch.max(GroupEpoch(1)), value.metadata_hash)
             }
             Record::ConsumerGroupPartitionMetadata { value, .. } => Self::PartitionMetadata(value.is_some()),
             Record::ConsumerMember { member_id, value, .. } => {

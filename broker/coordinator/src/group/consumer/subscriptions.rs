@@ -67,8 +67,9 @@ enum Age {
 
 fn age(value: Option<&RegularExpressionValue>, env: &Environment<'_>) -> Age {
     let Some(value) = value else { return Age::OutOfDate(i64::MIN) };
-    let since_ms = env.now.0.saturating_sub(value.timestamp.0);
-    let is_beyond = |age: Duration| i64::try_from(age.as_millis()).is_ok_and(|age_ms| since_ms >= age_ms);
+    // What is of the future was matched before the clock was set back, nobody knows how long ago.
+    let since_ms = u64::try_from(env.now.0.saturating_sub(value.timestamp.0)).unwrap_or(u64::MAX);
+    let is_beyond = |age: Duration| u128::from(since_ms) >= age.as_millis();
     if value.version == env.cluster.version() && !is_beyond(refresh_interval(env)) {
         Age::UpToDate
     } else if is_beyond(REFRESH_INTERVAL_MIN) {

@@ -26,10 +26,11 @@ pub(crate) struct Speaker<'a> {
     pub(crate) after: &'a Member,
 }
 
-/// Whether the interval between two computations is over.
+/// Whether the interval between two computations is over. A clock that was set back does not prolong it.
 pub(crate) fn may_compute(group: &ConsumerGroup, interval_ms: i32, env: &Environment<'_>) -> bool {
     let computed = group.state.assignment_timestamp.0;
-    computed == 0 || interval_ms == 0 || env.now.0 >= computed.saturating_add(i64::from(interval_ms))
+    let is_within = computed <= env.now.0 && env.now.0 < computed.saturating_add(i64::from(interval_ms));
+    computed == 0 || !is_within
 }
 
 /// What the member is to own by the target that is there. A static member takes over what the one had that it replaces.

@@ -1,6 +1,7 @@
 //! Stories of consumer groups, see [`crate::testing::transcript`].
 
 mod limits;
+mod loading;
 
 use crate::testing::transcript::check;
 

@@ -127,7 +127,7 @@ fn convert(
     let mut generation_before = None;
     if is_rebalance_due {
         generation_before = Some(value.generation_id);
-        value.generation_id = GenerationId(value.generation_id.0 + 1);
+        value.generation_id = GenerationId(value.generation_id.0.saturating_add(1));
     }
     let classic = ClassicGroup::converted(group_id, &value, generation_before, env);
     records.push(Record::ClassicGroup { group_id: group_id.clone(), value: Some(value) });
