@@ -31,6 +31,7 @@ pub mod ledger;
 pub mod node;
 pub mod records;
 pub mod scenario;
+pub mod service;
 pub mod target;
 pub mod tools;
 pub mod wait;

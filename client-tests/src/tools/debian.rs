@@ -44,6 +44,14 @@ pub fn install(package: &str, program: &'static str, version: &str) -> Result<Op
     }
 }
 
+/// Debian's Burrow, which watches the lag of groups.
+///
+/// # Errors
+/// Where `CI` is set and it cannot be had.
+pub fn burrow() -> Result<Option<PathBuf>> {
+    unpacked("burrow", "usr/bin/Burrow")
+}
+
 /// A program of a package, by its path in there.
 fn unpacked(package: &str, program: &str) -> Result<Option<PathBuf>> {
     let outcome = installed(&format!("debian-{package}"), package, |directory| {
