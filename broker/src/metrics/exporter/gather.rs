@@ -130,7 +130,7 @@ mod tests {
     /// The groups with the number of their offsets, and how many were left out.
     fn found(Groups { found, left_out }: Groups) -> (Vec<(String, usize)>, usize) {
         let offsets = |group: super::CommittedGroup| {
-            (group.group_id.to_string(), group.topics.values().map(|partitions| partitions.len()).sum())
+            (group.group_id.to_string(), group.topics.values().map(std::collections::BTreeMap::len).sum())
         };
         (found.into_iter().map(offsets).collect(), left_out)
     }
