@@ -25,6 +25,17 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// How much of the end of standard error a failed test shows, in bytes.
 const SHOWN_STDERR: usize = 8 * 1024;
 
+/// The binary under test, to be given arguments, in an environment that sets nothing of ours.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn command() -> Result<Command> {
+    let mut command = Command::new(binary::path()?);
+    command.stdin(Stdio::null());
+    forget_own_environment(&mut command);
+    Ok(command)
+}
+
 /// One broker process and its data directory.
 #[derive(Debug)]
 pub struct Node {
@@ -113,7 +124,7 @@ impl Node {
     }
 
     fn command(&self) -> Result<Command> {
-        let mut command = Command::new(binary::path()?);
+        let mut command = command()?;
         command.arg("serve");
         let own = [
             format!("listeners=PLAINTEXT://{}", self.banner.kafka),
@@ -123,8 +134,6 @@ impl Node {
         for setting in own.iter().chain(&self.settings) {
             command.args(["--set", setting]);
         }
-        command.stdin(Stdio::null());
-        forget_own_environment(&mut command);
         Ok(command)
     }
 

@@ -26,9 +26,10 @@
 //! tags             none                                          varint count, then of each: varint tag, varint size, bytes
 //! ```
 //!
-//! Integers are big-endian; a varint is unsigned. What is written is what Kafka 4.4 writes, and every version is read
-//! that Kafka ever wrote. Tags that nobody here knows are skipped, and so is what follows the last field, as in Kafka: a
-//! later version may add to either, and says with the version where that may not be skipped.
+//! Integers are big-endian; a varint is unsigned. What is written is what Kafka 4.4 writes, offsets without a topic id aside
+//! (`offset_commit`), and every version is read that Kafka ever wrote. Tags that nobody here knows are skipped, and so is
+//! what follows the last field, as in Kafka: a later version may add to either, and says with the version where that may
+//! not be skipped.
 //!
 //! Invariants: no byte is trusted, and nothing is reserved for a count that the bytes do not bear out.
 //!

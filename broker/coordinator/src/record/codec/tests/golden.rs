@@ -19,7 +19,7 @@ const OFFSET_KEY: &str = "0001 0007 72656164657273 0006 6576656e7473 00000003";
 const CLASSIC_KEY: &str = "0002 0007 72656164657273";
 const CURRENT_KEY: &str = "0008 0007 72656164657273 0003 6d2d31";
 
-/// What both brokers write.
+/// What is written.
 const WRITTEN: &[Golden] = &[
     (
         "offset",
