@@ -94,11 +94,11 @@ fn record() -> impl Strategy<Value = Record> {
     let member = || prop_oneof![Just("a-0"), Just("b-0"), Just("other")].prop_map(MemberId::from);
     let maybe = proptest::bool::weighted(0.8);
     prop_oneof![
-        (epoch(), any::<i64>(), maybe.clone()).prop_map(move |(epoch, metadata_hash, is_there)| {
+        (epoch(), any::<i64>(), maybe).prop_map(move |(epoch, metadata_hash, is_there)| {
             let value = ConsumerGroupValue { epoch: GroupEpoch(epoch), metadata_hash };
             Record::ConsumerGroup { group_id: group_id(), value: is_there.then_some(value) }
         }),
-        maybe.clone().prop_map(move |is_there| Record::ConsumerGroupPartitionMetadata {
+        maybe.prop_map(move |is_there| Record::ConsumerGroupPartitionMetadata {
             group_id: group_id(),
             value: is_there.then_some(PartitionMetadataValue),
         }),
