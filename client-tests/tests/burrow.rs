@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use client_tests::group::SETTINGS;
 use client_tests::group::client::{GroupClient, Protocol};
 use client_tests::group::flow::Flow;
