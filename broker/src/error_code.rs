@@ -260,6 +260,8 @@ pub(crate) fn of_group(error: &GroupError) -> ResponseError {
         GroupError::InvalidRegularExpression(_) => ResponseError::InvalidRegularExpression,
         GroupError::InvalidRequest(_) => ResponseError::InvalidRequest,
         GroupError::GroupSubscribedToTopic => ResponseError::GroupSubscribedToTopic,
+        GroupError::UnknownTopic => ResponseError::UnknownTopicOrPartition,
+        GroupError::UnknownTopicId => ResponseError::UnknownTopicId,
         GroupError::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
         GroupError::UnsupportedVersion(_) => ResponseError::UnsupportedVersion,
         GroupError::RecordTooLarge => ResponseError::UnknownServerError,

@@ -59,6 +59,12 @@ pub enum GroupError {
     /// The group still subscribes to the topic.
     #[error("the group is subscribed to the topic")]
     GroupSubscribedToTopic,
+    /// The topic is gone since the request was sent.
+    #[error("there is no such topic")]
+    UnknownTopic,
+    /// As [`Self::UnknownTopic`], told to a client that names topics by their ids.
+    #[error("there is no topic of this id")]
+    UnknownTopicId,
     /// The text beside an offset is too long.
     #[error("the metadata of the offset is too long")]
     OffsetMetadataTooLarge,

@@ -242,7 +242,7 @@ pub struct OffsetCommit {
 pub struct CommittingOffset {
     /// The topic.
     pub topic: Arc<str>,
-    /// Its id, [`TopicId::ZERO`] where the client did not say.
+    /// Its id, also where the client named the topic.
     pub topic_id: TopicId,
     /// The partition.
     pub partition: PartitionIndex,

@@ -26,6 +26,12 @@ pub(crate) fn commit(
     let mut records = Vec::with_capacity(request.offsets.len());
     let mut results = Vec::with_capacity(request.offsets.len());
     for committing in &request.offsets {
+        // A request may wait in the queue while the topic is deleted and its offsets are forgotten, which what it
+        // commits would outlive.
+        if env.cluster.topic_by_id(committing.topic_id).is_none() {
+            results.push(Err(unknown_topic(request)));
+            continue;
+        }
         if is_too_large(&committing.metadata, env) {
             results.push(Err(GroupError::OffsetMetadataTooLarge));
             continue;
@@ -35,6 +41,10 @@ pub(crate) fn commit(
         results.push(Ok(()));
     }
     Ok(Committed { records, results })
+}
+
+fn unknown_topic(request: &OffsetCommit) -> GroupError {
+    if request.names_topics_by_id { GroupError::UnknownTopicId } else { GroupError::UnknownTopic }
 }
 
 /// Kafka counts as Java does: in UTF-16 units.

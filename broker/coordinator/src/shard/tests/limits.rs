@@ -4,12 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
+use storage::ids::{LeaderEpoch, Offset, PartitionIndex};
 
 use crate::error::GroupError;
 use crate::ids::{GenerationId, GroupId, MemberId};
 use crate::request::{CommittingOffset, JoinGroup, OffsetCommit, Reply, Request, SyncGroup};
-use crate::testing::Broker;
+use crate::testing::{Broker, topic_id};
+
+fn broker() -> Broker {
+    let mut broker = Broker::new();
+    broker.topics.create("orders", 1);
+    broker
+}
 
 fn join(member_id: Option<MemberId>, metadata: usize, is_id_needed: bool) -> Request {
     Request::JoinGroup(JoinGroup {
@@ -50,7 +56,7 @@ fn commit(group_id: &str, metadata: &str) -> Request {
         names_topics_by_id: false,
         offsets: vec![CommittingOffset {
             topic: "orders".into(),
-            topic_id: TopicId::ZERO,
+            topic_id: topic_id("orders"),
             partition: PartitionIndex(0),
             offset: Offset(1),
             leader_epoch: LeaderEpoch::NONE,
@@ -76,7 +82,7 @@ fn leader(broker: &mut Broker, metadata: usize) -> MemberId {
 
 #[test]
 fn a_member_that_says_more_than_a_record_holds_is_refused() {
-    let mut broker = Broker::new();
+    let mut broker = broker();
     broker.ask(join(None, 1 << 20, false));
     assert_eq!(answer(&mut broker), Reply::JoinGroup(Err(GroupError::RecordTooLarge)));
     assert!(broker.shard.list().is_empty());
@@ -84,7 +90,7 @@ fn a_member_that_says_more_than_a_record_holds_is_refused() {
 
 #[test]
 fn members_that_together_say_more_than_a_group_may_hold_are_refused() {
-    let mut broker = Broker::new();
+    let mut broker = broker();
     let megabyte = (1 << 20) - 1_000;
     for _ in 0..16 {
         broker.ask(join(None, megabyte, false));
@@ -96,7 +102,7 @@ fn members_that_together_say_more_than_a_group_may_hold_are_refused() {
 
 #[test]
 fn an_assignment_that_the_log_would_not_take_is_refused_and_members_join_again() {
-    let mut broker = Broker::new();
+    let mut broker = broker();
     let member_id = leader(&mut broker, 500_000);
     broker.ask(sync(member_id.clone(), 600_000));
     assert_eq!(answer(&mut broker), Reply::SyncGroup(Err(GroupError::RecordTooLarge)));
@@ -113,7 +119,7 @@ fn an_assignment_is_taken_up_to_the_last_byte_of_the_record() {
     let member = (2 + member_id) + 2 + (2 + "client".len()) + (2 + "/127.0.0.1".len()) + 8 + 8;
     let longest = 1_048_588 - 61 - 32 - key - head - member;
     for (length, is_taken) in [(longest, true), (longest + 1, false)] {
-        let mut broker = Broker::new();
+        let mut broker = broker();
         let member_id = leader(&mut broker, 0);
         broker.ask(sync(member_id, length));
         assert_eq!(matches!(answer(&mut broker), Reply::SyncGroup(Ok(_))), is_taken, "{length} bytes");
@@ -122,7 +128,7 @@ fn an_assignment_is_taken_up_to_the_last_byte_of_the_record() {
 
 #[test]
 fn clients_that_ask_for_ids_and_do_not_come_do_not_fill_the_memory() {
-    let mut broker = Broker::new();
+    let mut broker = broker();
     for _ in 0..10_000 {
         broker.ask(join(None, 0, true));
     }
@@ -136,7 +142,7 @@ fn clients_that_ask_for_ids_and_do_not_come_do_not_fill_the_memory() {
 
 #[test]
 fn a_shard_holds_so_many_groups_and_not_one_more() {
-    let mut broker = Broker::new();
+    let mut broker = broker();
     for number in 0..100_000 {
         broker.ask(commit(&format!("group-{number}"), ""));
     }
@@ -150,7 +156,7 @@ fn a_shard_holds_so_many_groups_and_not_one_more() {
 
 #[test]
 fn text_beside_an_offset_is_counted_in_utf16_units() {
-    let mut broker = Broker::new();
+    let mut broker = broker();
     let results = [("é".repeat(4_096), true), ("é".repeat(4_097), false), ("😀".repeat(2_049), false)];
     for (metadata, is_taken) in results {
         broker.ask(commit("g", &metadata));
@@ -161,7 +167,7 @@ fn text_beside_an_offset_is_counted_in_utf16_units() {
 
 #[test]
 fn a_group_without_a_name_has_no_members() {
-    let mut broker = Broker::new();
+    let mut broker = broker();
     let Request::JoinGroup(request) = join(None, 0, true) else { unreachable!("it is one") };
     broker.ask(Request::JoinGroup(JoinGroup { group_id: GroupId::from(""), ..request }));
     assert_eq!(answer(&mut broker), Reply::JoinGroup(Err(GroupError::InvalidGroupId)));

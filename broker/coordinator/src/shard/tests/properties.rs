@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
+use storage::ids::{LeaderEpoch, Offset, PartitionIndex};
 
 use crate::description::{GroupState, OffsetFetch};
 use crate::ids::{GenerationId, GroupId};
@@ -15,7 +15,7 @@ use crate::record::{ClassicGroupValue, Record};
 use crate::request::{CommittingOffset, OffsetCommit, Reply, Request};
 use crate::shard::GroupShard;
 use crate::testing::clients::{Client, Phase};
-use crate::testing::{Broker, loaded_from};
+use crate::testing::{Broker, loaded_from, topic_id};
 
 /// What can happen.
 #[derive(Clone, Debug)]
@@ -74,7 +74,9 @@ impl World {
     fn new() -> Self {
         let clients =
             (0..CLIENTS).map(|index| Client::new(&format!("c{index}"), GROUP, index == 0)).collect();
-        Self { broker: Broker::new(), clients, open: BTreeSet::new(), asked: 0 }
+        let mut broker = Broker::new();
+        broker.topics.create("orders", 3);
+        Self { broker, clients, open: BTreeSet::new(), asked: 0 }
     }
 
     fn play(&mut self, event: &Event) {
@@ -260,7 +262,7 @@ fn commit(
         names_topics_by_id: false,
         offsets: vec![CommittingOffset {
             topic: "orders".into(),
-            topic_id: TopicId::ZERO,
+            topic_id: topic_id("orders"),
             partition,
             offset: Offset(offset),
             leader_epoch: LeaderEpoch::NONE,

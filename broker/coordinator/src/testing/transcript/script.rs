@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
+use storage::ids::{LeaderEpoch, Offset, PartitionIndex};
 
 use super::{consumer, print};
 use crate::description::OffsetFetch;
@@ -17,7 +17,7 @@ use crate::request::{
     Request, SyncGroup,
 };
 use crate::shard::GroupShard;
-use crate::testing::Broker;
+use crate::testing::{Broker, topic_id};
 
 /// A story that is being played.
 pub(super) struct Script {
@@ -223,8 +223,8 @@ impl Script {
         let committing = |(name, offset): (&&str, &&str)| {
             let (topic, partition) = topic_partition(name);
             CommittingOffset {
+                topic_id: topic_id(&topic),
                 topic,
-                topic_id: TopicId::ZERO,
                 partition,
                 offset: Offset(offset.parse().expect("an offset")),
                 leader_epoch: LeaderEpoch::NONE,
@@ -239,7 +239,7 @@ impl Script {
             group_instance_id: words.instance(),
             retention: words.named.get("retention").map(|text| duration(text)),
             supports_consumer_protocol: true,
-            names_topics_by_id: false,
+            names_topics_by_id: words.named.get("topics") == Some(&"by-id"),
             offsets: partitions.map(committing).collect(),
         }
     }
