@@ -33,9 +33,22 @@ pub(crate) struct Topics {
 impl Topics {
     /// Creates a topic, or gives one more partitions; its id is made of its name.
     pub(crate) fn create(&mut self, name: &str, partition_count: i32) {
-        let topic = TopicDescription { id: topic_id(name), name: name.into(), partition_count };
-        self.by_name.insert(name.into(), topic);
+        self.create_as(topic_id(name), name, partition_count);
+    }
+
+    /// Deletes a topic and creates it again, as another one.
+    pub(crate) fn recreate(&mut self, name: &str) {
+        self.create_as(topic_id(&format!("new {name}")), name, self.partition_count(name));
+    }
+
+    fn create_as(&mut self, id: TopicId, name: &str, partition_count: i32) {
+        self.by_name.insert(name.into(), TopicDescription { id, name: name.into(), partition_count });
         self.version += 1;
+    }
+
+    /// The id of the topic of this name, that of one that would be created where there is none.
+    pub(crate) fn id(&self, name: &str) -> TopicId {
+        self.by_name.get(name).map_or_else(|| topic_id(name), |topic| topic.id)
     }
 
     /// How many partitions a topic has.
@@ -148,6 +161,7 @@ impl Broker {
     pub(crate) fn restart(&mut self) {
         self.shard = loaded_from(&self.log, self.high_watermark);
         self.call(GroupShard::loaded);
+        self.call(GroupShard::forget_topics_that_are_gone);
     }
 
     /// How many requests were asked; they are numbered from 0.

@@ -33,12 +33,6 @@ impl Moment {
             settings: &self.settings.broker.groups,
         }
     }
-
-    /// Whether no topic of this name is there, or one of another life than `id`, where that is known.
-    pub(super) fn is_gone(&self, name: &str, id: TopicId) -> bool {
-        let is_other = |topic: &Arc<TopicImage>| id != TopicId::ZERO && topic.id != id;
-        self.image.topic_by_name(name).is_none_or(is_other)
-    }
 }
 
 fn random() -> u128 {

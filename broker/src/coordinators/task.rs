@@ -16,7 +16,6 @@ use coordinator::environment::Environment;
 use coordinator::output::Output;
 use coordinator::request::Request;
 use coordinator::shard::GroupShard;
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -124,7 +123,7 @@ impl Task {
                 self.applied_end = end;
                 self.shard.set_loaded(Some(core));
                 self.decide(Unity::Whole, GroupShard::loaded);
-                self.forget_topics_that_are_gone();
+                self.decide(Unity::Parts, GroupShard::forget_topics_that_are_gone);
                 true
             }
             Ok(Err(error)) => {
@@ -219,24 +218,6 @@ impl Task {
         let names = self.shard.take_deleted_topics();
         if !names.is_empty() {
             self.decide(Unity::Parts, |core, env, output| core.forget_topics(&names, env, output));
-        }
-    }
-
-    /// Forgets the offsets of topics that were deleted, or made anew, while nobody looked after this shard.
-    fn forget_topics_that_are_gone(&mut self) {
-        let moment = Moment::now(&self.surroundings);
-        let gone: BTreeSet<Arc<str>> = match self.shard.core() {
-            Ok(core) => core
-                .read()
-                .committed_offsets()
-                .filter(|(_, topic, _, value)| moment.is_gone(topic, value.topic_id))
-                .map(|(_, topic, _, _)| Arc::clone(topic))
-                .collect(),
-            Err(_) => BTreeSet::new(),
-        };
-        let gone: Vec<_> = gone.into_iter().collect();
-        if !gone.is_empty() {
-            self.decide(Unity::Parts, |core, env, output| core.forget_topics(&gone, env, output));
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use storage::ids::{PartitionIndex, TopicId};
+
 use super::GroupShard;
 use crate::environment::Environment;
 use crate::error::GroupError;
@@ -52,6 +54,21 @@ impl GroupShard {
         }
     }
 
+    /// Forgets the offsets of topics that were deleted while nobody looked after this shard, to be called once it is
+    /// loaded. An offset whose topic's id is not known stays where a topic of the name is there: it may be of that one.
+    /// The records stand for themselves, as those of [`Self::expire_offsets`].
+    pub fn forget_topics_that_are_gone(&mut self, env: &Environment<'_>, output: &mut Output) {
+        for (group_id, topics) in self.offsets.groups() {
+            for (name, partitions) in topics {
+                let current = env.cluster.topic_by_name(name).map(|topic| topic.id);
+                let is_gone =
+                    |id: TopicId| current.is_none_or(|current| id != TopicId::ZERO && id != current);
+                let gone = partitions.iter().filter(|(_, value)| is_gone(value.topic_id));
+                output.records.extend(gone.map(|(partition, _)| tombstone(group_id, name, *partition)));
+            }
+        }
+    }
+
     /// OffsetDelete. Source: OffsetMetadataManager.java.
     pub(super) fn delete_offsets(
         &mut self,
@@ -89,7 +106,7 @@ impl GroupShard {
     }
 }
 
-fn tombstone(group_id: &GroupId, topic: &Arc<str>, partition: storage::ids::PartitionIndex) -> Record {
+fn tombstone(group_id: &GroupId, topic: &Arc<str>, partition: PartitionIndex) -> Record {
     Record::OffsetCommit { group_id: group_id.clone(), topic: topic.clone(), partition, value: None }
 }
 

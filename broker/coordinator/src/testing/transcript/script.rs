@@ -17,7 +17,7 @@ use crate::request::{
     Request, SyncGroup,
 };
 use crate::shard::GroupShard;
-use crate::testing::{Broker, topic_id};
+use crate::testing::Broker;
 
 /// A story that is being played.
 pub(super) struct Script {
@@ -83,6 +83,7 @@ impl Script {
             ["followers", "catch", "up"] => broker.catch_up(),
             ["expire"] => broker.call(GroupShard::expire_offsets),
             ["topic", name, "has", count] => broker.topics.create(name, count.parse().expect("a number")),
+            ["topic", name, "is", "made", "anew"] => broker.topics.recreate(name),
             ["topic", name, "is", "deleted"] => {
                 broker.topics.delete(name);
                 broker.call(|shard, env, output| shard.forget_topics(&[Arc::from(*name)], env, output));
@@ -223,7 +224,7 @@ impl Script {
         let committing = |(name, offset): (&&str, &&str)| {
             let (topic, partition) = topic_partition(name);
             CommittingOffset {
-                topic_id: topic_id(&topic),
+                topic_id: self.broker.topics.id(&topic),
                 topic,
                 partition,
                 offset: Offset(offset.parse().expect("an offset")),
