@@ -26,7 +26,8 @@ pub(crate) use classic_member::{heartbeat, join, leave, sync};
 pub(crate) use consumer_protocol::{Assignment, NamedPartitions, Subscription, subscription_bytes};
 pub(crate) use upgrade::upgrade;
 
-/// Members of a consumer group are gone. Where only members of the classic protocol stay, the group becomes theirs.
+/// Members of a consumer group are gone. Where only members of the classic protocol stay, the group becomes theirs; if
+/// it can be written as such, and else stays a consumer group.
 pub(crate) fn fence(
     groups: &mut Groups,
     group_id: &GroupId,

@@ -19,7 +19,15 @@ use crate::error::GroupError;
 use crate::group::classic::{ClassicGroup, select_protocol};
 use crate::group::consumer::{ConsumerGroup, Member, PROTOCOL_TYPE, held, remove_group};
 use crate::ids::{GenerationId, GroupId, MemberEpoch, MemberId};
-use crate::record::{ClassicGroupValue, ClassicMemberMetadata, ClassicMemberValue, Record};
+use crate::record::{ClassicGroupValue, ClassicMemberMetadata, ClassicMemberValue, Record, codec};
+
+/// The most that the records of the change may take, in bytes: what a batch of `__consumer_offsets` may
+/// (`max.message.bytes`, 1,048,588 by default), without its header. Larger, and the log would refuse them each time;
+/// smaller, and groups would stay consumer groups that need not.
+const BATCH_BYTES_MAX: usize = 1_048_588 - 61;
+
+/// What a record takes beside its key and value, at most.
+const RECORD_BYTES: usize = 20;
 
 /// Whether the group becomes a classic one when these members go.
 pub(super) fn is_due_without(
@@ -62,7 +70,7 @@ pub(super) fn is_settled(group: &ConsumerGroup, joining: &Member) -> bool {
 /// The classic group of those who stay, which are called to join again, and the records that make it.
 ///
 /// # Errors
-/// When what a member said cannot be read.
+/// When what a member said cannot be read, or [`GroupError::RecordTooLarge`].
 pub(super) fn without(
     group: &ConsumerGroup,
     group_id: &GroupId,
@@ -81,7 +89,7 @@ pub(super) fn without(
 /// member is replaced has been recorded before.
 ///
 /// # Errors
-/// When what a member said cannot be read.
+/// When what a member said cannot be read, or [`GroupError::RecordTooLarge`].
 pub(super) fn replacing(
     group: &ConsumerGroup,
     group_id: &GroupId,
@@ -131,7 +139,21 @@ fn convert(
     }
     let classic = ClassicGroup::converted(group_id, &value, generation_before, env);
     records.push(Record::ClassicGroup { group_id: group_id.clone(), value: Some(value) });
+    if !is_writable(&records) {
+        return Err(GroupError::RecordTooLarge);
+    }
     Ok((classic, records))
+}
+
+/// Whether the log takes these records in one batch. A classic group is one record with all that its members say, which
+/// as members of a consumer group have a record each.
+fn is_writable(records: &[Record]) -> bool {
+    let bytes_of = |record: &Record| {
+        let encoded = codec::encode(record).ok()?;
+        Some(RECORD_BYTES + encoded.key.len() + encoded.value.map_or(0, |value| value.len()))
+    };
+    let bytes: Option<usize> = records.iter().map(bytes_of).sum();
+    bytes.is_some_and(|bytes| bytes <= BATCH_BYTES_MAX)
 }
 
 fn classic_value(

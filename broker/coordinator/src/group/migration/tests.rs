@@ -1,5 +1,7 @@
 //! Stories of groups that change their protocol, see [`crate::testing::transcript`].
 
+mod limits;
+
 use crate::testing::transcript::check;
 
 #[test]
