@@ -30,12 +30,17 @@ const REFRESH_INTERVAL_MIN: Duration = Duration::from_secs(10);
 /// with fewer a group with many patterns takes more heartbeats to see a new topic.
 const MATCHES_MAX: usize = 100_000;
 
-/// How many bytes of names one heartbeat finds beyond the first pattern. More may not fit into the batch with all else
+/// How many matches it counts as to compile a pattern. More, and few patterns would be looked at by one heartbeat; fewer,
+/// and very many long ones would hold up the shard.
+const COMPILATION_MATCHES: usize = 1_000;
+
+/// How many bytes of patterns and of the names that they match one heartbeat writes beyond the first pattern. More may not fit into the batch with all else
 /// that the heartbeat leads to; fewer as above.
 const MATCHED_BYTES_MAX: usize = 128 * 1024;
 
-/// How soon a group looks again whose patterns are out of date and were matched a moment ago. Sooner costs a look at all
-/// of them for each heartbeat; later finds new topics later than they could be.
+/// How soon a group looks again whose patterns are out of date, and were matched a moment ago or are being matched: that
+/// may be a part of them, and may not be appended. Sooner costs a look at all of them for each heartbeat; later finds new
+/// topics later than they could be.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// When the patterns of a group have to be looked at again.
@@ -146,29 +151,25 @@ pub(crate) fn refresh_patterns(
     Ok(changes)
 }
 
-/// The patterns that are to be matched again, the oldest first. Where there are some, the group is looked at again with
-/// the next heartbeat: what is matched now may not be appended, or may not be all.
+/// The patterns that are to be matched again, the oldest first.
 fn look_for_outdated(group: &mut ConsumerGroup, env: &Environment<'_>) -> Vec<Arc<str>> {
     let mut outdated = Vec::new();
-    let mut has_young = false;
+    let mut is_any_young = false;
     for pattern in group.index.patterns.keys() {
         match age(group.state.patterns.get(pattern).map(AsRef::as_ref), env) {
             Age::UpToDate => {}
-            Age::Young => has_young = true,
+            Age::Young => is_any_young = true,
             Age::OutOfDate(since) => outdated.push((since, pattern.clone())),
         }
     }
     outdated.sort_unstable();
-    group.pattern_check = if !outdated.is_empty() {
-        None
-    } else {
-        let wait = |full: Duration| env.monotonic + if has_young { RETRY } else { full };
-        Some(PatternCheck {
-            version: env.cluster.version(),
-            if_changed: wait(REFRESH_INTERVAL_MIN),
-            at_the_latest: wait(refresh_interval(env)),
-        })
-    };
+    let is_any_left = is_any_young || !outdated.is_empty();
+    let wait = |full: Duration| env.monotonic + if is_any_left { RETRY } else { full };
+    group.pattern_check = Some(PatternCheck {
+        version: env.cluster.version(),
+        if_changed: wait(REFRESH_INTERVAL_MIN),
+        at_the_latest: wait(refresh_interval(env)),
+    });
     outdated.into_iter().map(|(_, pattern)| pattern).collect()
 }
 
@@ -187,10 +188,10 @@ fn match_patterns(wanted: Vec<Arc<str>>, changes: &mut PatternChanges, env: &Env
         let compiled = Pattern::read(&pattern).ok();
         let is_match = |name: &&Arc<str>| compiled.as_ref().is_some_and(|compiled| compiled.matches(name));
         let topics: Vec<Arc<str>> = names.iter().filter(is_match).cloned().collect();
-        matched_bytes += topics.iter().map(|topic| topic.len()).sum::<usize>();
+        matched_bytes += pattern.len() + topics.iter().map(|topic| topic.len()).sum::<usize>();
         let value = RegularExpressionValue { topics, version: env.cluster.version(), timestamp: env.now };
         changes.matched.insert(pattern, value);
-        matches += names.len();
+        matches += names.len() + COMPILATION_MATCHES;
     }
 }
 

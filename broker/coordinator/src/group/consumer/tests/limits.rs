@@ -93,6 +93,65 @@ fn a_group_has_so_many_patterns() {
     assert!(answer(&mut broker, shared).is_ok(), "one that is there already");
 }
 
+/// A group whose members have a pattern each, a new topic, and the patterns old enough to be matched again.
+fn by_outdated_patterns(count: usize, bytes: usize) -> Broker {
+    let mut broker = broker();
+    for number in 0..count {
+        assert!(answer(&mut broker, by_pattern(number, bytes)).is_ok(), "{number}");
+    }
+    broker.wait(Duration::from_secs(11));
+    broker.topics.create("new", 1);
+    broker
+}
+
+fn by_pattern(number: usize, bytes: usize) -> ConsumerGroupHeartbeat {
+    ConsumerGroupHeartbeat {
+        subscribed_topic_names: None,
+        subscribed_topic_regex: Some(format!("{number}{}", "x".repeat(bytes)).into()),
+        ..joining(&format!("m{number}"))
+    }
+}
+
+/// How many bytes of patterns each record has that a heartbeat leads to.
+fn matched(broker: &mut Broker, request: ConsumerGroupHeartbeat) -> Vec<usize> {
+    let appended = broker.log.len();
+    assert!(answer(broker, request).is_ok());
+    let batch = broker.log.iter().skip(appended);
+    let pattern = |record: &Record| match record {
+        Record::RegularExpression { regular_expression, .. } => Some(regular_expression.len()),
+        _ => None,
+    };
+    batch.filter_map(pattern).collect()
+}
+
+#[test]
+fn one_heartbeat_writes_patterns_up_to_so_many_bytes() {
+    let mut broker = by_outdated_patterns(60, 5_000);
+    let bytes: usize = matched(&mut broker, by_pattern(0, 5_000)).iter().sum();
+    assert!((128 * 1024..136 * 1024).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn one_heartbeat_compiles_so_many_patterns_and_one_a_second_later_the_others() {
+    let mut broker = by_outdated_patterns(150, 1);
+    assert_eq!(matched(&mut broker, by_pattern(0, 1)).len(), 100);
+    assert_eq!(matched(&mut broker, by_pattern(1, 1)).len(), 0);
+    broker.wait(Duration::from_secs(1));
+    assert_eq!(matched(&mut broker, by_pattern(0, 1)).len(), 50);
+}
+
+#[test]
+fn patterns_whose_matches_the_log_refuses_are_not_matched_by_every_heartbeat() {
+    let mut broker = by_outdated_patterns(2, 1);
+    broker.is_refusing = true;
+    broker.ask(Request::ConsumerGroupHeartbeat(by_pattern(0, 1)));
+    assert_eq!(broker.answers.pop().and_then(|(_, reply)| reply), None, "it was refused");
+    broker.is_refusing = false;
+    assert_eq!(matched(&mut broker, by_pattern(0, 1)).len(), 0);
+    broker.wait(Duration::from_secs(1));
+    assert_eq!(matched(&mut broker, by_pattern(0, 1)).len(), 2);
+}
+
 #[test]
 fn very_many_members_are_removed_in_batches() {
     let mut broker = broker();
