@@ -48,6 +48,11 @@ const REQUEST_MEMORY_KIB: u32 = 256 * 1024;
 /// more memory. Smaller: very many groups that rebalance at once are told to come back.
 const PARKED_REQUESTS_MAX: usize = 50_000;
 
+/// The offsets that one OffsetFetch answers, of a group and those before it, in memory with their metadata. Larger: one
+/// short request over all groups, whose answer takes no request memory, holds more. Smaller: who looks at every group of
+/// a large cluster has to ask more often.
+pub(crate) const OFFSET_FETCH_BYTES: usize = 32 * 1024 * 1024;
+
 /// How long a request that names no timeout waits for the metadata quorum. Longer: a disk that hangs holds requests.
 /// Shorter: a slow disk fails what would have come to pass. Source: `request.timeout.ms`.
 pub(crate) const METADATA_CHANGE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -28,7 +28,7 @@ pub(crate) async fn handle(
     let settings = context.broker.settings.load();
     let assignors = &settings.broker.groups.group_consumer_assignors;
     let default_assignor = assignors.first().map(String::as_str).unwrap_or_default();
-    let groups = each_once(request.group_ids).map(|name| match describe(&context, &name) {
+    let groups = each_once(request.group_ids, |group_id| &group_id.0).map(|name| match describe(&context, &name) {
         Ok(description) => {
             let group = show(&image, description, default_assignor, context.version).with_group_id(name);
             match request.include_authorized_operations {

@@ -8,7 +8,6 @@ use coordinator::error::GroupError;
 use coordinator::request::{Reply, Request};
 use coordinator::shard::GroupShard;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::GroupId;
 use kafka_protocol::protocol::StrBytes;
 use std::collections::HashSet;
 use std::future::Future;
@@ -104,9 +103,9 @@ pub(super) fn mismatch<T>(reply: &Reply) -> T {
 
 /// Each group once, up to [`GROUPS_PER_REQUEST_MAX`] of them: a short request that repeats one would else have an answer
 /// without bound.
-pub(super) fn each_once(groups: Vec<GroupId>) -> impl Iterator<Item = GroupId> {
+pub(super) fn each_once<T>(groups: Vec<T>, id_of: impl Fn(&T) -> &StrBytes) -> impl Iterator<Item = T> {
     let mut seen = HashSet::with_capacity(groups.len());
-    groups.into_iter().filter(move |group| seen.insert(group.clone())).take(GROUPS_PER_REQUEST_MAX)
+    groups.into_iter().filter(move |group| seen.insert(id_of(group).clone())).take(GROUPS_PER_REQUEST_MAX)
 }
 
 /// The texts of requests, as the core keeps them.

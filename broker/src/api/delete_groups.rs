@@ -11,7 +11,6 @@ use crate::wire::response::{EncodeError, FrameBuilder};
 use coordinator::ids::GroupId;
 use coordinator::request::{Reply, Request};
 use futures_util::future::join_all;
-use kafka_protocol::messages::GroupId as NameOfGroup;
 use std::future::Future;
 
 /// The response, of which the crate does not have every version.
@@ -29,14 +28,14 @@ pub(crate) fn handle(
     context: RequestContext,
     request: DeleteGroupsRequest,
 ) -> impl Future<Output = DeleteGroupsReply> + Send + 'static {
-    let asked: Vec<_> = each_once(request.groups.into_iter().map(NameOfGroup).collect())
+    let asked: Vec<_> = each_once(request.groups, |name| name)
         .map(|name| {
             let delete = Request::DeleteGroup(GroupId(shared(&name)));
             let asked = ask(&context, &name, delete);
             async move {
                 let refusal = deleted(asked.await).err();
                 DeletedGroup {
-                    group_id: name.0,
+                    group_id: name,
                     error_code: refusal.as_ref().map_or(0, Refusal::code),
                     error_message: refusal.map(|refusal| refusal.message),
                 }

@@ -1,13 +1,15 @@
 //! OffsetFetch (key 9, versions 1–10): how far groups have read, as it is committed.
 //!
 //! It waits for nothing: what is not committed yet is not there yet. So `require_stable` asks for nothing more until
-//! transactions are served. A partition without an offset answers −1 and no error.
+//! transactions are served. A partition without an offset answers −1 and no error. What is asked for twice is answered
+//! once, and groups beyond [`OFFSET_FETCH_BYTES`] are to be asked for again.
 //! Version notes: 2 asks about all topics with null, and has an error of the group; 5 brings leader epochs, 8 several
 //! groups (KIP-709), 9 who asks (KIP-848), 10 topic ids (KIP-516).
 //! Source: `KafkaApis.handleOffsetFetchRequest`, `OffsetMetadataManager.fetchOffsets`.
 
-use super::coordination::{GROUPS_PER_REQUEST_MAX, Refusal, look, shared, text};
+use super::coordination::{Refusal, each_once, look, shared, text};
 use super::{Outcome, Reply as ApiReply, RequestContext};
+use crate::limits::OFFSET_FETCH_BYTES;
 use crate::wire::offset_fetch::{
     AnsweredGroup, AnsweredPartition, AnsweredTopic, AskedGroup, AskedTopic, GROUP_ERROR_SINCE,
     OffsetFetchRequest, OffsetFetchResponse, is_flexible, put_response,
@@ -19,7 +21,7 @@ use coordinator::ids::{GroupId, MemberEpoch, MemberId};
 use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
 use replication::metadata::image::MetadataImage;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 use uuid::Uuid;
@@ -40,9 +42,47 @@ impl ApiReply for OffsetFetchReply {
 
 pub(crate) async fn handle(context: RequestContext, request: OffsetFetchRequest) -> OffsetFetchReply {
     let image = context.broker.image();
-    let groups =
-        request.groups.into_iter().take(GROUPS_PER_REQUEST_MAX).map(|group| fetch(&context, &image, group));
-    OffsetFetchReply(OffsetFetchResponse { groups: groups.collect() })
+    let groups = each_once(request.groups, |group| &group.group_id).map(partitions_once);
+    let fetch = |group| fetch(&context, &image, group);
+    OffsetFetchReply(OffsetFetchResponse {
+        groups: fetch_within(OFFSET_FETCH_BYTES, groups, context.version, fetch),
+    })
+}
+
+/// Each partition of a group once: one that is repeated would have its metadata repeated too, which is longer.
+fn partitions_once(mut group: AskedGroup) -> AskedGroup {
+    let mut seen: HashMap<(StrBytes, Uuid), HashSet<i32>> = HashMap::new();
+    for topic in group.topics.iter_mut().flatten() {
+        let seen = seen.entry((topic.name.clone(), topic.topic_id)).or_default();
+        topic.partition_indexes.retain(|&index| seen.insert(index));
+    }
+    group
+}
+
+/// Answers `groups` until the answer has reached `bytes_max`. A group is answered whole, since nobody could ask for the
+/// rest of it; those after it are to be asked for again, which clients do.
+fn fetch_within(
+    bytes_max: usize,
+    groups: impl Iterator<Item = AskedGroup>,
+    version: i16,
+    fetch: impl Fn(AskedGroup) -> AnsweredGroup,
+) -> Vec<AnsweredGroup> {
+    let mut bytes = 0;
+    let answered = groups.map(|group| {
+        if bytes >= bytes_max {
+            return refuse(group, ResponseError::CoordinatorNotAvailable, version);
+        }
+        let answered = fetch(group);
+        bytes += size_of_offsets(&answered);
+        answered
+    });
+    answered.collect()
+}
+
+/// The memory that the offsets of an answer take, metadata and all.
+fn size_of_offsets(group: &AnsweredGroup) -> usize {
+    let partitions = group.topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.map(|partition| size_of::<AnsweredPartition>() + partition.metadata.len()).sum()
 }
 
 fn fetch(context: &RequestContext, image: &MetadataImage, group: AskedGroup) -> AnsweredGroup {
@@ -109,24 +149,26 @@ fn fetch_named(
         topic.partition_indexes.iter().map(|&index| (Arc::clone(name), PartitionIndex(index)))
     });
     let asking = asking(group, Some(partitions.collect()));
-    let fetched = look(context, &group.group_id, |shard| shard.fetch_offsets(&asking))?;
-    let fetched: HashMap<_, _> =
-        fetched.into_iter().map(|offset| ((Arc::clone(&offset.topic), offset.partition), offset)).collect();
-    let answer = |topic: &AskedTopic, name: Option<&Arc<str>>, index: i32| {
-        let Some(name) = name else { return nothing(index, ResponseError::UnknownTopicId.code()) };
-        let offset = fetched.get(&(Arc::clone(name), PartitionIndex(index)));
-        offset.map_or_else(|| nothing(index, 0), |offset| answered(offset, TopicId(topic.topic_id)))
+    // One for each partition that is asked about, in the order of the question.
+    let mut fetched =
+        look(context, &group.group_id, |shard| shard.fetch_offsets(&asking))?.into_iter();
+    let mut answer = |topic: &AskedTopic, is_known: bool, index: i32| match is_known {
+        true => {
+            let offset = fetched.next();
+            offset.map_or_else(|| nothing(index, 0), |offset| answered(&offset, TopicId(topic.topic_id)))
+        }
+        false => nothing(index, ResponseError::UnknownTopicId.code()),
     };
-    let topics = topics.iter().zip(&names).map(|(topic, name)| AnsweredTopic {
+    let mut answer = |topic: &AskedTopic, name: Option<&Arc<str>>| AnsweredTopic {
         name: topic.name.clone(),
         topic_id: topic.topic_id,
         partitions: topic
             .partition_indexes
             .iter()
-            .map(|&index| answer(topic, name.as_ref(), index))
+            .map(|&index| answer(topic, name.is_some(), index))
             .collect(),
-    });
-    Ok(topics.collect())
+    };
+    Ok(topics.iter().zip(&names).map(|(topic, name)| answer(topic, name.as_ref())).collect())
 }
 
 /// The name of a topic that is asked about. By name it may be one that no topic has any more.
@@ -177,4 +219,47 @@ fn refuse(group: AskedGroup, error: ResponseError, version: i16) -> AnsweredGrou
         partitions: topic.partition_indexes.into_iter().map(|index| nothing(index, code)).collect(),
     });
     AnsweredGroup { group_id: group.group_id, topics: topics.collect(), error_code: code }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(group_id: &str, topics: &[(&str, &[i32])]) -> AskedGroup {
+        let topic = |&(name, indexes): &(&str, &[i32])| AskedTopic {
+            name: text(name),
+            topic_id: Uuid::nil(),
+            partition_indexes: indexes.to_vec(),
+        };
+        AskedGroup {
+            group_id: text(group_id),
+            member_id: None,
+            member_epoch: -1,
+            topics: Some(topics.iter().map(topic).collect()),
+        }
+    }
+
+    #[test]
+    fn partition_that_is_asked_for_again_is_answered_once() {
+        let once = partitions_once(asked("g", &[("t", &[1, 0, 1]), ("u", &[1]), ("t", &[0, 2])]));
+        assert_eq!(once, asked("g", &[("t", &[1, 0]), ("u", &[1]), ("t", &[2])]));
+    }
+
+    #[test]
+    fn groups_beyond_the_bound_of_an_answer_are_to_be_asked_for_again() {
+        let groups = ["a", "b", "c", "d"].map(|name| asked(name, &[("t", &[0])]));
+        let long = |group: AskedGroup| AnsweredGroup {
+            group_id: group.group_id,
+            topics: vec![AnsweredTopic {
+                name: text("t"),
+                topic_id: Uuid::nil(),
+                partitions: vec![AnsweredPartition { metadata: text(&"x".repeat(100)), ..nothing(0, 0) }],
+            }],
+            error_code: 0,
+        };
+        let answered = fetch_within(201, groups.into_iter(), 9, long);
+        let codes: Vec<_> = answered.iter().map(|group| (group.group_id.as_str(), group.error_code)).collect();
+        assert_eq!(codes, [("a", 0), ("b", 0), ("c", 15), ("d", 15)]);
+        assert!(answered[2].topics.is_empty());
+    }
 }
