@@ -152,21 +152,17 @@ fn fetch_named(
     // One for each partition that is asked about, in the order of the question.
     let mut fetched =
         look(context, &group.group_id, |shard| shard.fetch_offsets(&asking))?.into_iter();
-    let mut answer = |topic: &AskedTopic, is_known: bool, index: i32| match is_known {
-        true => {
-            let offset = fetched.next();
-            offset.map_or_else(|| nothing(index, 0), |offset| answered(&offset, TopicId(topic.topic_id)))
+    let mut answer = |topic: &AskedTopic, name: Option<&Arc<str>>| {
+        let id = id_of(image, topic, by_id);
+        let partition = |&index: &i32| match name {
+            Some(_) => fetched.next().map_or_else(|| nothing(index, 0), |offset| answered(&offset, id)),
+            None => nothing(index, ResponseError::UnknownTopicId.code()),
+        };
+        AnsweredTopic {
+            name: topic.name.clone(),
+            topic_id: topic.topic_id,
+            partitions: topic.partition_indexes.iter().map(partition).collect(),
         }
-        false => nothing(index, ResponseError::UnknownTopicId.code()),
-    };
-    let mut answer = |topic: &AskedTopic, name: Option<&Arc<str>>| AnsweredTopic {
-        name: topic.name.clone(),
-        topic_id: topic.topic_id,
-        partitions: topic
-            .partition_indexes
-            .iter()
-            .map(|&index| answer(topic, name.is_some(), index))
-            .collect(),
     };
     Ok(topics.iter().zip(&names).map(|(topic, name)| answer(topic, name.as_ref())).collect())
 }
@@ -176,6 +172,14 @@ fn name_of(image: &MetadataImage, topic: &AskedTopic, by_id: bool) -> Option<Arc
     match by_id {
         true => image.topic_by_id(TopicId(topic.topic_id)).map(|topic| Arc::clone(&topic.name)),
         false => Some(shared(&topic.name)),
+    }
+}
+
+/// The topic that is meant now; zero, which every offset matches, where no topic has the name any more.
+fn id_of(image: &MetadataImage, topic: &AskedTopic, by_id: bool) -> TopicId {
+    match by_id {
+        true => TopicId(topic.topic_id),
+        false => image.topic_by_name(&topic.name).map_or(TopicId::ZERO, |topic| topic.id),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::append::PART_BYTES;
 use super::shard::REQUESTS_WAITING_MAX;
-use super::{CoordinatorError, OFFSETS_TOPIC, Shard, partition_of};
+use super::{CoordinatorError, OFFSETS_TOPIC, Shard, Submitted, partition_of};
 use crate::api::Outcome;
 use crate::node::testing::{TestNode, response, topic_name};
 use crate::partitions::Partition;
 use config::topic::TopicConfig;
-use coordinator::request::Request;
+use coordinator::request::{CommittingOffset, OffsetCommit, Request};
 use coordinator::shard::GroupShard;
 use futures_util::FutureExt;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
@@ -15,6 +15,7 @@ use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::{
     CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest, DeleteGroupsResponse,
     DeleteTopicsRequest, DeleteTopicsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::batch::{self, AppendOrigin, AppendRules, Attributes, EndTransactionMarker, TransactionResult};
 use storage::batch_builder::{BatchBuilder, BatchSpec, end_transaction_batch};
-use storage::ids::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
+use storage::ids::{LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use tokio::time::timeout;
 
 /// How long a test waits for what is bound to happen; only a failing test waits so long.
@@ -75,6 +76,30 @@ async fn commit(node: &TestNode, name: &str, offset: i64) -> i16 {
     code_of_commit(node.outcome(8, 9, &committing(name, "t", offset)).await)
 }
 
+/// Commits as a client does that names topics by their ids.
+fn begin_commit_by_id(node: &TestNode, name: &str, topic: &str, offset: i64) -> Submitted {
+    let committing = CommittingOffset {
+        topic: topic.into(),
+        topic_id: node.broker.topic_id_of(topic).expect("the topic is there"),
+        partition: PartitionIndex(0),
+        offset: Offset(offset),
+        leader_epoch: LeaderEpoch::NONE,
+        metadata: "".into(),
+    };
+    let request = OffsetCommit {
+        group_id: name.into(),
+        member_id: "".into(),
+        generation_id_or_member_epoch: -1,
+        group_instance_id: None,
+        retention: None,
+        supports_consumer_protocol: true,
+        names_topics_by_id: true,
+        offsets: vec![committing],
+    };
+    let shard = node.broker.coordinators.shard_of(name).expect("the node leads every shard");
+    shard.submit(Request::OffsetCommit(request)).expect("there is a place")
+}
+
 /// The offsets of a group, by topic.
 async fn fetch(node: &TestNode, name: &str) -> Result<Vec<i64>, i16> {
     let request = OffsetFetchRequest::default().with_group_id(group(name)).with_topics(None);
@@ -84,6 +109,13 @@ async fn fetch(node: &TestNode, name: &str) -> Result<Vec<i64>, i16> {
         0 => Ok(offsets.map(|partition| partition.committed_offset).collect()),
         code => Err(code),
     }
+}
+
+async fn delete_topic(node: &TestNode, name: &str) {
+    let request =
+        DeleteTopicsRequest::default().with_timeout_ms(30_000).with_topic_names(vec![topic_name(name)]);
+    let deleted: DeleteTopicsResponse = node.ask(20, 5, &request).await;
+    assert_eq!(deleted.responses[0].error_code, 0);
 }
 
 async fn heartbeat(node: &TestNode, name: &str) -> i16 {
@@ -318,22 +350,17 @@ async fn what_a_transaction_of_kafkas_committed_counts_and_what_it_aborted_does_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn offsets_of_a_deleted_topic_are_forgotten_also_by_a_shard_that_was_not_there() {
     let node = node(&[]).await;
-    let delete = async |name: &str| {
-        let request =
-            DeleteTopicsRequest::default().with_timeout_ms(30_000).with_topic_names(vec![topic_name(name)]);
-        let deleted: DeleteTopicsResponse = node.ask(20, 5, &request).await;
-        assert_eq!(deleted.responses[0].error_code, 0);
-    };
     for is_led in [true, false] {
         node.create_topic("goes", 1).await;
-        assert_eq!(code_of_commit(node.outcome(8, 9, &committing("g", "goes", 3)).await), 0);
+        // Without its id an offset could be of the one or of the other.
+        begin_commit_by_id(&node, "g", "goes", 3).answer().await.expect("committed");
         assert_eq!(commit(&node, "g", 1).await, 0);
         assert_eq!(fetch(&node, "g").await, Ok(vec![3, 1]));
         let index = partition_of("g", 50);
         if !is_led {
             node.broker.coordinators.resign(index);
         }
-        delete("goes").await;
+        delete_topic(&node, "goes").await;
         if !is_led {
             // It is there again under its name, and is another one.
             node.create_topic("goes", 1).await;
@@ -341,6 +368,33 @@ async fn offsets_of_a_deleted_topic_are_forgotten_also_by_a_shard_that_was_not_t
         }
         until(async || fetch(&node, "g").await == Ok(vec![1])).await;
     }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offset_of_another_life_of_a_topic_is_not_answered_by_name() {
+    let node = with_coordinators(TestNode::start_without_flusher(&[]).await).await;
+    node.create_topic("again", 1).await;
+    let committed = begin_commit_by_id(&node, "g", "again", 3);
+    until(async || partition_with(&node, "g").log.log_end_offset().0 == 1).await;
+    node.flush().await;
+    committed.answer().await.expect("committed");
+    let named = async || {
+        let topic =
+            OffsetFetchRequestTopic::default().with_name(topic_name("again")).with_partition_indexes(vec![0]);
+        let request = OffsetFetchRequest::default().with_group_id(group("g")).with_topics(Some(vec![topic]));
+        let answer: OffsetFetchResponse = node.ask(9, 7, &request).await;
+        (answer.error_code, answer.topics.first().map(|topic| topic.partitions[0].committed_offset))
+    };
+    assert_eq!(named().await, (0, Some(3)));
+    // Nobody looks after the shard while the topic is made again, and that the offset is to go is on no disk yet.
+    let index = partition_of("g", 50);
+    node.broker.coordinators.resign(index);
+    delete_topic(&node, "again").await;
+    node.create_topic("again", 1).await;
+    node.broker.coordinators.lead(index, &partition_with(&node, "g"));
+    until(async || named().await.0 == 0).await;
+    assert_eq!(named().await, (0, Some(-1)));
     node.stop().await;
 }
 
