@@ -48,6 +48,10 @@ const REQUEST_MEMORY_KIB: u32 = 256 * 1024;
 /// more memory. Smaller: very many groups that rebalance at once are told to come back.
 const PARKED_REQUESTS_MAX: usize = 50_000;
 
+/// What those requests say of protocols and assignments, all of them together, in KiB. Larger: clients that join and never
+/// go on hold more memory. Smaller: members of very large subscriptions that rebalance at once are told to come back.
+const PARKED_MEMORY_KIB: u32 = 256 * 1024;
+
 /// The offsets that one OffsetFetch answers, of a group and those before it, in memory with their metadata. Larger: one
 /// short request over all groups, whose answer takes no request memory, holds more. Smaller: who looks at every group of
 /// a large cluster has to ask more often.
@@ -70,6 +74,7 @@ pub(crate) struct Limits {
     small_request_memory: Arc<Semaphore>,
     request_memory: Arc<Semaphore>,
     parked: Arc<Semaphore>,
+    parked_memory: Arc<Semaphore>,
 }
 
 /// How often the bytes of a request to this API are read while it is decoded, before it is refused.
@@ -102,7 +107,8 @@ impl RequestMemory {
 /// A place among the requests that are parked in groups, given up on drop.
 #[derive(Debug)]
 pub(crate) struct Parked {
-    _permit: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
+    _memory: OwnedSemaphorePermit,
 }
 
 impl Limits {
@@ -111,6 +117,7 @@ impl Limits {
             small_request_memory: Arc::new(Semaphore::new(SMALL_REQUEST_MEMORY_KIB as usize)),
             request_memory: Arc::new(Semaphore::new(REQUEST_MEMORY_KIB as usize)),
             parked: Arc::new(Semaphore::new(PARKED_REQUESTS_MAX)),
+            parked_memory: Arc::new(Semaphore::new(PARKED_MEMORY_KIB as usize)),
         }
     }
 
@@ -124,19 +131,22 @@ impl Limits {
         RequestMemory { permit: Mutex::new(permit.ok()) }
     }
 
-    /// A place for a request that waits until other members of its group come, in exchange for the room that it took as
-    /// a request: what it said belongs to the group now. `None` where there is no place.
-    pub(crate) fn park(&self, memory: &RequestMemory) -> Option<Parked> {
-        let permit = Arc::clone(&self.parked).try_acquire_owned().ok()?;
+    /// A place for a request that waits until other members of its group come, and of which `bytes` stay meanwhile, in
+    /// exchange for the room that it took as a request: its frame is gone. `None` where there is no place.
+    pub(crate) fn park(&self, memory: &RequestMemory, bytes: usize) -> Option<Parked> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let place = Arc::clone(&self.parked).try_acquire_owned().ok()?;
+        let room = Arc::clone(&self.parked_memory).try_acquire_many_owned(kib).ok()?;
         memory.release();
-        Some(Parked { _permit: permit })
+        Some(Parked { _place: place, _memory: room })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        Limits, PARKED_REQUESTS_MAX, REQUEST_MEMORY_KIB, decoded_bytes_max, metadata_change_timeout,
+        Limits, PARKED_MEMORY_KIB, PARKED_REQUESTS_MAX, REQUEST_MEMORY_KIB, decoded_bytes_max,
+        metadata_change_timeout,
     };
     use crate::api::PRODUCE_KEY;
     use std::time::Duration;
@@ -167,13 +177,26 @@ mod tests {
         let limits = Limits::new();
         let memory = limits.request_memory(1, METADATA_KEY).await;
         let free = limits.small_request_memory.available_permits();
-        let parked = limits.park(&memory).expect("there is a place");
+        let parked = limits.park(&memory, 10).expect("there is a place");
         assert_eq!(limits.small_request_memory.available_permits(), free + 1);
         assert_eq!(limits.parked.available_permits(), PARKED_REQUESTS_MAX - 1);
         drop(parked);
         assert_eq!(limits.parked.available_permits(), PARKED_REQUESTS_MAX);
         let all = limits.parked.acquire_many(u32::try_from(PARKED_REQUESTS_MAX).expect("fits")).await;
-        assert!(all.is_ok() && limits.park(&memory).is_none());
+        assert!(all.is_ok() && limits.park(&memory, 10).is_none());
+    }
+
+    #[tokio::test]
+    async fn parked_requests_say_no_more_together_than_there_is_memory_for() {
+        let limits = Limits::new();
+        let memory = limits.request_memory(1, METADATA_KEY).await;
+        let half = PARKED_MEMORY_KIB as usize / 2 * 1024;
+        let parked = limits.park(&memory, half).expect("there is room");
+        assert!(limits.park(&memory, half + 1).is_none());
+        assert!(limits.park(&memory, half).is_some());
+        drop(parked);
+        assert_eq!(limits.parked_memory.available_permits(), PARKED_MEMORY_KIB as usize);
+        assert_eq!(limits.parked.available_permits(), PARKED_REQUESTS_MAX);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::RequestContext;
 use crate::coordinators::{CoordinatorError, Submitted};
 use crate::error_code;
+use bytes::Bytes;
 use coordinator::description::GroupState;
 use coordinator::error::GroupError;
 use coordinator::request::{Reply, Request};
@@ -67,7 +68,7 @@ pub(super) fn ask_parked(
     group_id: &str,
     request: Request,
 ) -> impl Future<Output = Result<Reply, CoordinatorError>> + Send + use<> {
-    let parked = context.broker.limits.park(&context.memory);
+    let parked = context.broker.limits.park(&context.memory, parked_bytes(&request));
     let submitted = parked.ok_or(CoordinatorError::Busy).and_then(|parked| {
         let submitted = submit(context, group_id, request)?;
         Ok((submitted, parked))
@@ -80,6 +81,23 @@ pub(super) fn ask_parked(
             answer = submitted.answer() => answer,
             () = ending.requested() => Err(CoordinatorError::NotCoordinator),
         }
+    }
+}
+
+/// How much of a client's a request takes along into its group.
+fn parked_bytes(request: &Request) -> usize {
+    let per_element = |name: &str, bytes: &[u8]| size_of::<(Arc<str>, Bytes)>() + name.len() + bytes.len();
+    match request {
+        Request::JoinGroup(join) => join.protocols.iter().map(|(name, bytes)| per_element(name, bytes)).sum(),
+        Request::SyncGroup(sync) => {
+            sync.assignments.iter().map(|(member_id, bytes)| per_element(member_id.as_str(), bytes)).sum()
+        }
+        Request::Heartbeat(_)
+        | Request::LeaveGroup(_)
+        | Request::ConsumerGroupHeartbeat(_)
+        | Request::OffsetCommit(_)
+        | Request::OffsetDelete(_)
+        | Request::DeleteGroup(_) => 0,
     }
 }
 

@@ -37,13 +37,15 @@ pub(crate) fn handle(
         true => Err(ResponseError::InvalidGroupId),
         false => Ok(ask_parked(&context, &request.group_id, Request::JoinGroup(joining(&context, &request)))),
     };
+    // A copy: a slice would keep the request's whole frame for as long as it is parked.
+    let member_id = text(&request.member_id);
     async move {
         match joined(asked).await {
             Ok(joined) => answer(joined, context.version),
             Err(JoinRefusal::Required(member_id)) => {
                 refuse(ResponseError::MemberIdRequired.code(), text(member_id.as_str()))
             }
-            Err(JoinRefusal::Refused(refusal)) => refuse(refusal.code(), request.member_id),
+            Err(JoinRefusal::Refused(refusal)) => refuse(refusal.code(), member_id),
         }
     }
 }

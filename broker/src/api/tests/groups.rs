@@ -2,8 +2,9 @@
 
 use super::offsets::{NAME, commit, committing, fetching_one};
 use super::{text, versions};
-use crate::api::Outcome;
+use crate::api::{Outcome, decode_request, dispatch, find};
 use crate::node::testing::{TestNode, response, topic_name};
+use crate::wire::request_header::RequestPrefix;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
@@ -109,6 +110,20 @@ async fn join(node: &TestNode, name: &str, version: i16) -> (StrBytes, i32) {
     assert_eq!(joined.protocol_name, Some(text("range")));
     assert_eq!(joined.protocol_type.is_some(), version >= 7);
     (joined.member_id, joined.generation_id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn join_that_may_be_parked_keeps_nothing_of_its_frame() {
+    let node = node().await;
+    let frame = encoded(&joining("parks", &text("a member"), 9), 9).freeze();
+    let api = find(11).expect("the API is served");
+    let request = decode_request(api, 9, frame.clone()).expect("the request can be read");
+    let prefix = RequestPrefix { api_key: 11, api_version: 9, correlation_id: 7 };
+    let pending = dispatch(request, prefix, node.context(9));
+    assert!(frame.is_unique());
+    let answer: JoinGroupResponse = response(pending.await.expect("a response"), 9);
+    assert_eq!((answer.error_code, answer.member_id), (25, text("a member")));
+    node.stop().await;
 }
 
 async fn sync(node: &TestNode, name: &str, member_id: &StrBytes, generation: i32, version: i16) -> i16 {
