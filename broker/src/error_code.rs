@@ -219,11 +219,13 @@ pub(crate) fn of_offsets_topic(error: &OffsetsTopicError) -> ResponseError {
     }
 }
 
+/// A coordinator that has too much to do is asked again later; one that loads says so itself.
 /// Source: `CoordinatorRuntime`, `CoordinatorOperationExceptionHelper`.
 pub(crate) fn of_coordinator(error: &CoordinatorError) -> ResponseError {
     match error {
         CoordinatorError::NotCoordinator => ResponseError::NotCoordinator,
-        CoordinatorError::Loading | CoordinatorError::Busy => ResponseError::CoordinatorLoadInProgress,
+        CoordinatorError::Loading => ResponseError::CoordinatorLoadInProgress,
+        CoordinatorError::Busy => ResponseError::CoordinatorNotAvailable,
         CoordinatorError::Write(error) => of_coordinator_write(error),
         CoordinatorError::Group(error) => of_group(error),
     }
@@ -271,14 +273,22 @@ pub(crate) fn of_group(error: &GroupError) -> ResponseError {
 
 #[cfg(test)]
 mod tests {
-    use super::{of_fetch, of_list_offsets, of_produce, of_propose};
+    use super::{of_coordinator, of_fetch, of_list_offsets, of_produce, of_propose};
     use crate::api::fetch::FetchError;
     use crate::api::list_offsets::ListOffsetsError;
     use crate::api::produce::ProduceError;
+    use crate::coordinators::CoordinatorError;
     use crate::quorum::ProposeError;
     use kafka_protocol::ResponseError;
     use storage::error::ReadError;
     use storage::ids::{LeaderEpoch, Offset};
+
+    /// Who is told that a coordinator loads waits for it; the other code sends a client to ask where the coordinator is.
+    #[test]
+    fn coordinator_with_too_much_to_do_does_not_say_that_it_loads() {
+        assert_eq!(of_coordinator(&CoordinatorError::Busy), ResponseError::CoordinatorNotAvailable);
+        assert_eq!(of_coordinator(&CoordinatorError::Loading), ResponseError::CoordinatorLoadInProgress);
+    }
 
     /// What a client does about an error rests on this property of its code. Source: `Errors.java`, where the exception
     /// of each extends `RetriableException` or does not.
