@@ -1,7 +1,7 @@
 //! OffsetCommit (key 8, versions 2–10): how far a group has read.
 //!
 //! Partitions that do not exist are refused one by one, and the others are committed. An answer means that the offsets
-//! are on disk. Version notes: up to 4 a client may say how long to keep them, 6 brings leader epochs (KIP-320), 7 static
+//! are as durable as `ottla.durability` says. Version notes: up to 4 a client may say how long to keep them, 6 brings leader epochs (KIP-320), 7 static
 //! members, 9 the consumer protocol (KIP-848), 10 topic ids (KIP-516).
 //! Source: `KafkaApis.handleOffsetCommitRequest`, `GroupCoordinatorService.commitOffsets`.
 
