@@ -57,6 +57,6 @@ pub(crate) fn on_deadline(
     output: &mut Output,
 ) {
     let Some(Group::Consumer(group)) = groups.get_mut(group_id) else { return };
-    let expired = group.expired_members(env.monotonic);
+    let expired = group.expired_members(group_id, env.monotonic);
     fence(groups, group_id, &expired, env, output);
 }

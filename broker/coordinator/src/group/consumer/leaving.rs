@@ -45,9 +45,9 @@ impl ConsumerGroup {
     }
 
     /// The members that are out of time.
-    pub(crate) fn expired_members(&mut self, now: Duration) -> BTreeSet<MemberId> {
+    pub(crate) fn expired_members(&mut self, group_id: &GroupId, now: Duration) -> BTreeSet<MemberId> {
         let mut expired = BTreeSet::new();
-        for (member_id, timer) in self.timers.expire(now) {
+        for (member_id, timer) in self.timers.expire(group_id, now) {
             match (timer, self.state.members.get(&member_id)) {
                 (_, None) => self.timers.forget(&member_id),
                 (Timer::Revocation(epoch), Some(member)) if member.current.epoch != epoch => {

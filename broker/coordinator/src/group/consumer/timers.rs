@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::ids::{MemberEpoch, MemberId};
+use crate::ids::{GroupId, MemberEpoch, MemberId};
 
 /// How soon a member that is out of time is looked at again: its removal may not have been appended. Sooner is work for
 /// a disk that refuses; later keeps partitions unread.
@@ -12,6 +12,13 @@ const RETRY: Duration = Duration::from_millis(500);
 /// How many members are removed at once. More would make a batch that the log may not take; fewer cost an append for
 /// each few.
 const EXPIRED_MAX: usize = 500;
+
+/// How many bytes the tombstones of those take by their ids. More would make a batch that the log may not take; fewer as
+/// above.
+const EXPIRED_BYTES_MAX: usize = 256 * 1024;
+
+/// How many tombstones a member that is removed leaves: of what it said, is to own and owns.
+const TOMBSTONES: usize = 3;
 
 /// How soon the others are. Not at once: those who were removed before them are not until that is in the log.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -80,16 +87,20 @@ impl Timers {
 
     /// Who is out of time, with what; of very many, a part, and the rest in a moment. They are so again after [`RETRY`]
     /// unless they are forgotten.
-    pub(crate) fn expire(&mut self, now: Duration) -> BTreeSet<(MemberId, Timer)> {
+    pub(crate) fn expire(&mut self, group_id: &GroupId, now: Duration) -> BTreeSet<(MemberId, Timer)> {
         if self.next.is_none_or(|next| next > now) {
             return BTreeSet::new();
         }
         let mut expired = BTreeSet::new();
+        let mut expired_bytes = 0;
         let moment = now + MOMENT;
         self.next = None;
         for (member_id, timers) in &mut self.deadlines {
+            let bytes = TOMBSTONES * (member_id.as_str().len() + group_id.as_str().len());
             for (timer, deadline) in timers {
-                if *deadline <= now && expired.len() < EXPIRED_MAX {
+                let has_room = expired.len() < EXPIRED_MAX && expired_bytes + bytes <= EXPIRED_BYTES_MAX;
+                if *deadline <= now && has_room {
+                    expired_bytes += bytes;
                     expired.insert((member_id.clone(), *timer));
                     *deadline = now + RETRY;
                 }

@@ -170,3 +170,18 @@ fn very_many_members_are_removed_in_batches() {
         appended = broker.log.len();
     }
 }
+
+#[test]
+fn members_with_long_ids_are_removed_in_batches_of_so_many_bytes() {
+    let mut broker = broker();
+    let long = "m".repeat(20_000);
+    for number in 0..10 {
+        assert!(answer(&mut broker, joining(&format!("{long}{number}"))).is_ok());
+    }
+    broker.wait(Duration::from_millis(44_999));
+    // Three times 20,000 bytes each, of 262,144.
+    for left in [6, 2, 0] {
+        broker.wait(Duration::from_millis(1));
+        assert_eq!(member_count(&broker), left);
+    }
+}
