@@ -25,10 +25,6 @@ use crate::output::{Output, ReplyTo};
 use crate::record::Record;
 use crate::request::{Heartbeat, JoinGroup, LeaveGroup, OffsetCommit, Reply, Request, SyncGroup};
 
-/// How many groups one call of [`GroupShard::on_deadline`] serves. More would hold up the requests that wait
-/// meanwhile, and make one append of very many records; fewer would cost an append for each few.
-const GROUPS_PER_DEADLINE: usize = 100;
-
 /// The groups of one partition of `__consumer_offsets`.
 #[derive(Debug, Default)]
 pub struct GroupShard {
@@ -130,22 +126,21 @@ impl GroupShard {
         self.groups.next_deadline().map(|(deadline, _)| deadline)
     }
 
-    /// Does what is due. Where much is due at once it does a part, and [`Self::next_deadline`] is still in the past.
+    /// Does what is due for one group, so that no group's records are refused for those of another. Where more groups are
+    /// due, [`Self::next_deadline`] is still in the past.
     pub fn on_deadline(&mut self, env: &Environment<'_>, output: &mut Output) {
         self.forget_refused(output);
-        for _ in 0..GROUPS_PER_DEADLINE {
-            let Some((deadline, group_id)) = self.groups.next_deadline() else { return };
-            if deadline > env.monotonic {
-                return;
-            }
-            let group_id = group_id.clone();
-            match self.groups.get_mut(&group_id) {
-                Some(Group::Classic(group)) => group.on_deadline(env, output),
-                Some(Group::Consumer(_)) => migration::on_deadline(&mut self.groups, &group_id, env, output),
-                None => {}
-            }
-            self.groups.schedule(&group_id);
+        let Some((deadline, group_id)) = self.groups.next_deadline() else { return };
+        if deadline > env.monotonic {
+            return;
         }
+        let group_id = group_id.clone();
+        match self.groups.get_mut(&group_id) {
+            Some(Group::Classic(group)) => group.on_deadline(env, output),
+            Some(Group::Consumer(_)) => migration::on_deadline(&mut self.groups, &group_id, env, output),
+            None => {}
+        }
+        self.groups.schedule(&group_id);
     }
 
     /// This node leads the partition no longer: whoever waits is told to look for the coordinator again. The shard is

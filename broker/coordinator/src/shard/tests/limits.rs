@@ -9,6 +9,7 @@ use storage::ids::{LeaderEpoch, Offset, PartitionIndex};
 use crate::error::GroupError;
 use crate::ids::{GenerationId, GroupId, MemberId};
 use crate::request::{CommittingOffset, JoinGroup, OffsetCommit, Reply, Request, SyncGroup};
+use crate::shard::GroupShard;
 use crate::testing::{Broker, topic_id};
 
 fn broker() -> Broker {
@@ -173,4 +174,20 @@ fn a_group_without_a_name_has_no_members() {
     assert_eq!(answer(&mut broker), Reply::JoinGroup(Err(GroupError::InvalidGroupId)));
     broker.ask(commit("", ""));
     assert_eq!(answer(&mut broker), Reply::OffsetCommit(Ok(vec![Ok(())])));
+}
+
+#[test]
+fn each_group_that_is_due_has_an_append_of_its_own() {
+    let mut broker = broker();
+    for group_id in ["g", "h"] {
+        let Request::JoinGroup(request) = join(None, 0, false) else { unreachable!("it is one") };
+        broker.ask(Request::JoinGroup(JoinGroup { group_id: GroupId::from(group_id), ..request }));
+    }
+    broker.now = Duration::from_secs(3);
+    for answered in [1, 2] {
+        assert!(broker.shard.next_deadline().is_some_and(|deadline| deadline <= broker.now));
+        broker.call(GroupShard::on_deadline);
+        assert_eq!(broker.answers.len(), answered);
+    }
+    assert!(broker.shard.next_deadline().is_some_and(|deadline| deadline > broker.now));
 }
