@@ -52,6 +52,7 @@ pub(super) fn begin(
         registration: None,
         applied_end,
         next_expiry: Duration::ZERO,
+        is_forgetting_refused: false,
     };
     (shard, task.run(queue, stopping, is_empty))
 }
@@ -68,6 +69,8 @@ struct Task {
     applied_end: Offset,
     /// When offsets are next looked for that have grown too old.
     next_expiry: Duration,
+    /// Whether the log refused to forget the offsets of topics that are gone.
+    is_forgetting_refused: bool,
 }
 
 impl Task {
@@ -99,7 +102,8 @@ impl Task {
                     let (request, answer) = *queued;
                     let reply_to = self.replies.register(answer);
                     let unity = unity_of(&request);
-                    self.decide(unity, |core, env, output| core.handle(request, reply_to, env, output));
+                    // Who asked is told of an error.
+                    drop(self.decide(unity, |core, env, output| core.handle(request, reply_to, env, output)));
                 }
                 () = sleep(until_due) => {}
             }
@@ -126,8 +130,9 @@ impl Task {
                 );
                 self.applied_end = end;
                 self.shard.set_loaded(Some(core));
-                self.decide(Unity::Whole, GroupShard::loaded);
-                self.decide(Unity::Parts, GroupShard::forget_topics_that_are_gone);
+                // Where that is refused, the groups stand as they were loaded.
+                drop(self.decide(Unity::Whole, GroupShard::loaded));
+                self.forget(GroupShard::forget_topics_that_are_gone);
                 true
             }
             Ok(Err(error)) => {
@@ -147,12 +152,20 @@ impl Task {
         self.shard.set_loaded(None);
     }
 
-    /// Decides, appends and applies, and puts the answers where they wait for the high watermark.
-    fn decide(&mut self, unity: Unity, decide: impl FnOnce(&mut GroupShard, &Environment<'_>, &mut Output)) {
+    /// Decides, appends and applies, and puts the answers where they wait for the high watermark. Who waits for an answer
+    /// is told where the append fails.
+    ///
+    /// # Errors
+    /// That of the append; nothing is applied then, or a part of what stands for itself.
+    fn decide(
+        &mut self,
+        unity: Unity,
+        decide: impl FnOnce(&mut GroupShard, &Environment<'_>, &mut Output),
+    ) -> Result<(), WriteError> {
         let moment = Moment::now(&self.surroundings);
         let env = moment.environment();
         let mut output = Output::default();
-        let Ok(core) = self.shard.core() else { return };
+        let Ok(core) = self.shard.core() else { return Ok(()) };
         decide(&mut core.write(), &env, &mut output);
         let mut applied_end = self.applied_end;
         let written =
@@ -164,16 +177,17 @@ impl Task {
                 }
             });
         self.applied_end = applied_end;
-        match written {
+        match &written {
             Ok(()) => {
                 self.replies.decided(output.replies, applied_end, env.monotonic + self.commit_timeout());
             }
             Err(error) => {
-                self.log_refusal(&error);
-                self.replies.refused(&output.replies, &error);
+                self.log_refusal(error);
+                self.replies.refused(&output.replies, error);
             }
         }
         self.committed();
+        written
     }
 
     /// Sends the answers that the high watermark has passed, and sees to it that the task is woken when it moves on.
@@ -207,14 +221,17 @@ impl Task {
         self.replies.expire(now);
         if self.next_expiry <= now {
             self.next_expiry = now + self.expiry_interval();
-            self.decide(Unity::Parts, GroupShard::expire_offsets);
+            // What is not written now is as old or older the next time.
+            drop(self.decide(Unity::Parts, GroupShard::expire_offsets));
+            self.forget_what_was_refused();
         }
         let next = |task: &Self| task.shard.core().ok().and_then(|core| core.read().next_deadline());
         for _ in 0..GROUPS_AT_ONCE {
             if next(self).is_none_or(|deadline| deadline > now) {
                 break;
             }
-            self.decide(Unity::Whole, GroupShard::on_deadline);
+            // What is not written now is still due.
+            drop(self.decide(Unity::Whole, GroupShard::on_deadline));
         }
         let deadlines = [next(self), self.replies.next_deadline(), Some(self.next_expiry)];
         let earliest = deadlines.into_iter().flatten().min().unwrap_or(self.next_expiry);
@@ -224,8 +241,28 @@ impl Task {
     fn forget_deleted_topics(&mut self) {
         let names = self.shard.take_deleted_topics();
         if !names.is_empty() {
-            self.decide(Unity::Parts, |core, env, output| core.forget_topics(&names, env, output));
+            self.forget(|core, env, output| core.forget_topics(&names, env, output));
         }
+    }
+
+    fn forget_what_was_refused(&mut self) {
+        if self.is_forgetting_refused {
+            let forgotten = self.decide(Unity::Parts, GroupShard::forget_topics_that_are_gone);
+            self.is_forgetting_refused = forgotten.is_err();
+        }
+    }
+
+    /// Forgets offsets of topics that are gone. Where the log refuses, all such are looked for once more when offsets
+    /// are next looked for that have grown too old.
+    fn forget(&mut self, forget: impl FnOnce(&mut GroupShard, &Environment<'_>, &mut Output)) {
+        let Err(error) = self.decide(Unity::Parts, forget) else { return };
+        if !self.is_forgetting_refused {
+            tracing::warn!(
+                "{}: offsets of deleted topics are still there, and are to be forgotten later: {error}",
+                self.partition.log.topic_partition()
+            );
+        }
+        self.is_forgetting_refused = true;
     }
 
     /// Answers everybody who waits, in the queue too.

@@ -372,6 +372,25 @@ async fn offsets_of_a_deleted_topic_are_forgotten_also_by_a_shard_that_was_not_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_of_a_deleted_topic_are_forgotten_later_where_the_log_refuses() {
+    let node = node(&["offsets.retention.check.interval.ms=10"]).await;
+    begin_commit_by_id(&node, "g", "t", 3).answer().await.expect("committed");
+    let partition = partition_with(&node, "g");
+    let usual = partition.log.config();
+    partition.log.set_config(Arc::new(TopicConfig { max_message_bytes: 10, ..TopicConfig::clone(&usual) }));
+    delete_topic(&node, "t").await;
+    node.broker.coordinators.topics_deleted(&["t".into()]);
+    // Asked after the shard was told, and answered after it has tried.
+    let delete = DeleteGroupsRequest::default().with_groups_names(vec![group("g")]);
+    let deleted: DeleteGroupsResponse = node.ask(42, 2, &delete).await;
+    assert_eq!(deleted.results[0].error_code, -1);
+    assert_eq!(fetch(&node, "g").await, Ok(vec![3]));
+    partition.log.set_config(usual);
+    until(async || fetch(&node, "g").await == Ok(vec![])).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn offset_of_another_life_of_a_topic_is_not_answered_by_name() {
     let node = with_coordinators(TestNode::start_without_flusher(&[]).await).await;
     node.create_topic("again", 1).await;
