@@ -37,7 +37,7 @@ use replication::metadata::image::MetadataImage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use storage::ids::{BrokerId, PartitionIndex};
+use storage::ids::{BrokerId, LeaderEpoch, PartitionIndex};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -94,6 +94,8 @@ pub(crate) struct Coordinators {
 /// The task of a shard.
 #[derive(Debug)]
 struct Running {
+    /// The epoch that it began in.
+    leader_epoch: LeaderEpoch,
     switch: StopSwitch,
     task: JoinHandle<()>,
 }
@@ -139,9 +141,15 @@ impl Coordinators {
         self.shards.load().values().cloned().collect()
     }
 
-    /// Begins to coordinate the groups of a partition that this node leads; nothing where it does already. Only the task
-    /// that follows the metadata calls it.
+    /// Begins to coordinate the groups of a partition that this node leads; nothing where it does already in this epoch.
+    /// In a later epoch they are loaded anew. Only the task that follows the metadata calls it.
     pub(crate) fn lead(&self, index: PartitionIndex, partition: &Arc<Partition>) {
+        let leader_epoch = partition.leader_epoch();
+        let began_in = |all: &BTreeMap<_, Running>| all.get(&index).map(|running| running.leader_epoch);
+        let began_in = self.running.lock().as_ref().and_then(began_in);
+        if began_in.is_some_and(|began_in| began_in < leader_epoch) {
+            self.resign(index);
+        }
         let mut running = self.running.lock();
         let Some(running) = running.as_mut() else { return };
         if running.contains_key(&index) {
@@ -150,14 +158,15 @@ impl Coordinators {
         let (switch, stopping) = StopSwitch::new();
         let (shard, task) =
             task::begin(index, Arc::clone(partition), Arc::clone(&self.surroundings), stopping);
-        running.insert(index, Running { switch, task: tokio::spawn(task) });
+        running.insert(index, Running { leader_epoch, switch, task: tokio::spawn(task) });
         self.change(|shards| shards.insert(index, shard));
     }
 
     /// Ends the coordination of a partition that this node leads no longer. Only the task that follows the metadata
     /// calls it.
     pub(crate) fn resign(&self, index: PartitionIndex) {
-        let Some(Running { switch, task }) = self.running.lock().as_mut().and_then(|all| all.remove(&index))
+        let Some(Running { switch, task, .. }) =
+            self.running.lock().as_mut().and_then(|all| all.remove(&index))
         else {
             return;
         };

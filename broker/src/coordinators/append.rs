@@ -11,7 +11,7 @@ use storage::batch::{self, AppendOrigin, AppendRules, InvalidBatch};
 use storage::batch_builder::{BatchBuilder, BatchSpec, BuildError};
 use storage::compression::Codec;
 use storage::error::AppendError;
-use storage::ids::{Offset, TimestampMs};
+use storage::ids::{LeaderEpoch, Offset, TimestampMs};
 
 /// Bytes of records that stand for themselves in one batch. Larger than `max.message.bytes` may be: they would never be
 /// written. Smaller: more batches.
@@ -52,12 +52,13 @@ pub(super) enum Unity {
     Parts,
 }
 
-/// Appends `records` to the log of `partition`, and hands each to `applied` with its offset once its batch is in the log.
+/// Appends `records` to the log of `partition` as its leader in `leader_epoch`, and hands each to `applied` with its offset once its batch is in the log.
 ///
 /// # Errors
 /// [`WriteError`]; no record has been handed over of the batch that failed and of later ones.
 pub(super) fn append(
     partition: &Partition,
+    leader_epoch: LeaderEpoch,
     records: &[Record],
     unity: Unity,
     codec: Codec,
@@ -72,7 +73,7 @@ pub(super) fn append(
         builder.push(now, Some(&encoded.key), encoded.value.as_deref(), &[]);
         let is_last = index + 1 == records.len();
         if is_last || (unity == Unity::Parts && builder.records_len() >= PART_BYTES) {
-            let base_offset = append_batch(partition, &builder, now)?;
+            let base_offset = append_batch(partition, leader_epoch, &builder, now)?;
             applied(records.get(begun..=index).unwrap_or_default(), base_offset);
             begun = index + 1;
             builder = BatchBuilder::new(spec);
@@ -83,6 +84,7 @@ pub(super) fn append(
 
 fn append_batch(
     partition: &Partition,
+    leader_epoch: LeaderEpoch,
     builder: &BatchBuilder,
     now: TimestampMs,
 ) -> Result<Offset, WriteError> {
@@ -90,8 +92,7 @@ fn append_batch(
     let bytes = builder.build().map_err(|error| of_build(&error))?;
     let rules = AppendRules::of_topic(&log.config(), AppendOrigin::Coordinator, 0);
     let validated = batch::validate(bytes.into(), &rules, now).map_err(|error| of_invalid(&error))?;
-    let appended =
-        log.append_as_leader(validated, partition.leader_epoch(), now).map_err(|error| of_append(&error))?;
+    let appended = log.append_as_leader(validated, leader_epoch, now).map_err(|error| of_append(&error))?;
     if partition.durability() == Durability::Replicated {
         partition.high_watermark_moved();
     }

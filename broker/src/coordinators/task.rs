@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use storage::compression::Codec;
-use storage::ids::{Offset, PartitionIndex};
+use storage::ids::{LeaderEpoch, Offset, PartitionIndex};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -37,6 +37,8 @@ pub(super) fn begin(
     stopping: Stopping,
 ) -> (Arc<Shard>, impl Future<Output = ()> + Send + 'static) {
     let (shard, queue) = Shard::new();
+    // Before the end of the log, so that what an earlier epoch appends is either loaded or refused.
+    let leader_epoch = partition.leader_epoch();
     let log = &partition.log;
     let is_empty = log.log_start_offset() == log.log_end_offset();
     let applied_end = log.log_end_offset();
@@ -45,6 +47,7 @@ pub(super) fn begin(
     }
     let task = Task {
         index,
+        leader_epoch,
         shard: Arc::clone(&shard),
         partition,
         surroundings,
@@ -59,6 +62,8 @@ pub(super) fn begin(
 
 struct Task {
     index: PartitionIndex,
+    /// The epoch that the shard is loaded in. In a later one somebody else may have written.
+    leader_epoch: LeaderEpoch,
     shard: Arc<Shard>,
     partition: Arc<Partition>,
     surroundings: Arc<Surroundings>,
@@ -168,14 +173,21 @@ impl Task {
         let Ok(core) = self.shard.core() else { return Ok(()) };
         decide(&mut core.write(), &env, &mut output);
         let mut applied_end = self.applied_end;
-        let written =
-            append(&self.partition, &output.records, unity, self.codec(), env.now, |records, base_offset| {
+        let written = append(
+            &self.partition,
+            self.leader_epoch,
+            &output.records,
+            unity,
+            self.codec(),
+            env.now,
+            |records, base_offset| {
                 let mut core = core.write();
                 for (record, offset) in records.iter().zip(base_offset.0..) {
                     core.apply(record, Offset(offset));
                     applied_end = Offset(offset + 1);
                 }
-            });
+            },
+        );
         self.applied_end = applied_end;
         match &written {
             Ok(()) => {

@@ -391,6 +391,19 @@ async fn offsets_of_a_deleted_topic_are_forgotten_later_where_the_log_refuses() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shard_writes_in_no_later_epoch_than_it_was_loaded_in() {
+    let node = node(&[]).await;
+    assert_eq!(commit(&node, "g", 1).await, 0);
+    let partition = partition_with(&node, "g");
+    partition.lead(LeaderEpoch(partition.leader_epoch().0 + 1));
+    assert_eq!(commit(&node, "g", 2).await, 16);
+    node.broker.coordinators.lead(partition_of("g", 50), &partition);
+    until(async || fetch(&node, "g").await == Ok(vec![1])).await;
+    assert_eq!(commit(&node, "g", 3).await, 0);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn offset_of_another_life_of_a_topic_is_not_answered_by_name() {
     let node = with_coordinators(TestNode::start_without_flusher(&[]).await).await;
     node.create_topic("again", 1).await;
