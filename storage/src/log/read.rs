@@ -48,9 +48,9 @@ impl std::fmt::Debug for LogRead {
 }
 
 impl<D: Disk> Log<D> {
-    /// Reads from the batch that contains `from` on: as many whole batches as fit `max_bytes` and end at or below
-    /// `upper_bound` (exclusive), in one view of one segment. With `at_least_one`, the first batch comes even where it
-    /// is larger than `max_bytes`. At the end there is nothing to read, which is no error.
+    /// Reads from the batch that contains `from` on, or from the next one that has records: as many whole batches as fit
+    /// `max_bytes` and end at or below `upper_bound` (exclusive), in one view of one segment. With `at_least_one`, the
+    /// first batch comes even where it is larger than `max_bytes`. At the end there is nothing to read, which is no error.
     ///
     /// # Errors
     /// [`ReadError::OutOfRange`] where the log does not hold `from` and does not end there; damage; a failing disk.
@@ -82,22 +82,39 @@ impl<D: Disk> Log<D> {
             return Err(ReadError::OutOfRange { from, log_start_offset, log_end_offset });
         }
         let first = segments.partition_point(|segment| segment.base_offset <= limits.from).saturating_sub(1);
-        for (index, segment) in segments.iter().enumerate().skip(first) {
-            if segment.base_offset >= limits.upper_bound {
-                break;
-            }
+        let end = segments.partition_point(|segment| segment.base_offset < limits.upper_bound);
+        let active = segments.last().map(|segment| segment.base_offset);
+        let readable = segments.get(first..end).unwrap_or(&[]).iter();
+        let readable = readable.map(|segment| (segment, active != Some(segment.base_offset)));
+        let is_readable = |header: &BatchHeader| header.next_offset() <= limits.upper_bound;
+        let has_records = |header: &BatchHeader| header.record_count > 0 && is_readable(header);
+        if let Some(read) = self.first_of(readable.clone(), limits, has_records)? {
+            return Ok(read);
+        }
+        // Only empty batches are left, which compaction keeps. The reader gets behind all of them in one step: librdkafka
+        // takes an answer without a record for one that was cut off, asks for twice as much, and after ten of them gives up.
+        Ok(self.first_of(readable.rev(), limits, is_readable)?.unwrap_or_else(LogRead::empty))
+    }
+
+    /// What there is to read in the first of `segments`, each with whether it is cold, that has a batch that is `wanted`.
+    fn first_of<'a>(
+        &self,
+        segments: impl Iterator<Item = (&'a Arc<Segment<D>>, bool)>,
+        limits: Limits,
+        wanted: impl Fn(&BatchHeader) -> bool,
+    ) -> Result<Option<LogRead>, ReadError>
+    where
+        D: 'a,
+    {
+        for (segment, is_cold) in segments {
             let open = segment.open(&self.shared.disk, &self.shared.open_segments)?;
-            if let Some((start, end)) = self.locate(segment, &open, limits)? {
+            if let Some((start, end)) = self.locate(segment, &open, limits, &wanted)? {
                 let records = view(segment, &open, start, end)?;
-                let is_cold = index + 1 < segments.len();
-                return Ok(LogRead {
-                    records,
-                    is_cold,
-                    source: Some((Arc::clone(&open.region), start as usize)),
-                });
+                let source = Some((Arc::clone(&open.region), start as usize));
+                return Ok(Some(LogRead { records, is_cold, source }));
             }
         }
-        Ok(LogRead::empty())
+        Ok(None)
     }
 
     /// What `look` finds in the segments of the log; once more where a file was gone because retention or compaction has
@@ -123,21 +140,21 @@ impl<D: Disk> Log<D> {
         self.segments.load().last().is_none_or(|active| active.base_offset <= from)
     }
 
-    /// Where in the segment the batches are, or `None` where it has none from `from` on.
+    /// Where in the segment the batches are from the first `wanted` one on, or `None` where it has none from `from` on.
     fn locate(
         &self,
         segment: &Segment<D>,
         open: &OpenSegment<D>,
         limits: Limits,
+        wanted: impl Fn(&BatchHeader) -> bool,
     ) -> Result<Option<(u64, u64)>, ReadError> {
         // In this order: all batches below `end` have offsets below `next_offset`.
         let end = segment.end();
         let next_offset = segment.next_offset();
         let disk = &self.shared.disk;
         let scan = Self::checked_start(segment, open, segment.scan_start(disk, limits.from)?, end)?;
-        let Some(start) = find(segment, open, scan..end, |header| header.next_offset() > limits.from)? else {
-            return Ok(None);
-        };
+        let is_first = |header: &BatchHeader| header.next_offset() > limits.from && wanted(header);
+        let Some(start) = find(segment, open, scan..end, is_first)? else { return Ok(None) };
         if next_offset <= limits.upper_bound && end - start <= limits.max_bytes {
             return Ok(Some((start, end)));
         }

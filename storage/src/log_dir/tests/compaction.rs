@@ -10,7 +10,7 @@ use config::topic::{CleanupPolicy, TopicConfig};
 
 use super::compacted::*;
 use super::support::*;
-use crate::batch::{TransactionResult, check};
+use crate::batch::{BatchHeader, TransactionResult, check};
 use crate::compaction::CleanerSettings;
 use crate::compression::Codec;
 use crate::disk::os::OsDisk;
@@ -181,6 +181,26 @@ fn readers_go_on_while_segments_are_replaced_and_removed() {
     assert_eq!(before, copy, "a view keeps its bytes");
     world.verify(log);
     assert_eq!(names(&OsDisk, &path, ".deleted"), [""; 0]);
+}
+
+#[test]
+fn reader_gets_behind_batches_without_records_in_one_step() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let open = create(&disk, &root(), compacted_config());
+    let mut world = World::default();
+    fill(&mut world, &open, 60, 1);
+    clean(&open.1, NOW).unwrap();
+    let log = &open.1;
+    assert!(log.segment_count() > 2, "each segment keeps its last batch, and all but the newest are empty");
+    let first_of = |upper_bound| {
+        let read = log.read(Offset(0), upper_bound, 1 << 20, true).unwrap();
+        BatchHeader::parse(&read.records).unwrap()
+    };
+    assert!(first_of(log.log_end_offset()).record_count > 0);
+    let first_record = first_of(log.log_end_offset()).base_offset;
+    let last_empty = first_of(first_record);
+    assert_eq!(last_empty.record_count, 0);
+    assert!(log.read(last_empty.next_offset(), first_record, 1 << 20, true).unwrap().records.is_empty());
 }
 
 #[test]
