@@ -12,6 +12,8 @@ use crate::wire::create_topic;
 
 const PARTITIONS: i32 = 6;
 const RECORD_BYTES: u64 = 1024;
+/// How long the consumer waits for its first record: a broker that is new makes its topic of offsets meanwhile.
+const PATIENCE_MS: &str = "60000";
 /// Records that are sent and received one by one.
 const LATENCY_RECORDS: u32 = 5000;
 
@@ -35,7 +37,8 @@ pub(super) fn measure(setting: &Setting<'_>, figures: &mut Figures) -> Result<()
     let (consumed, cpu) = second_of_two(&running.process, || {
         let mut program = kafka.java(CLIENT_JVM, "org.apache.kafka.tools.ConsumerPerformance");
         program.args(["--bootstrap-server", &address, "--topic", "bench-programs", "--hide-header"]);
-        parse_consumed(&run(program.args(["--num-records", &records.to_string()]))?)
+        program.args(["--num-records", &records.to_string(), "--timeout", PATIENCE_MS]);
+        parse_consumed(&run(&mut program)?)
     })?;
     ensure!(consumed.records >= records, "{} of {records} records were consumed", consumed.records);
     let bytes = records * RECORD_BYTES;
