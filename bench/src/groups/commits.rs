@@ -16,7 +16,7 @@ use kafka_protocol::messages::offset_commit_request::{
 };
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    HeartbeatRequest, JoinGroupRequest, OffsetCommitRequest, SyncGroupRequest, TopicName,
+    ApiVersionsRequest, HeartbeatRequest, JoinGroupRequest, OffsetCommitRequest, SyncGroupRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -51,12 +51,16 @@ pub(super) fn measure(setting: &Setting<'_>, figures: &mut Figures) -> Result<()
     let connections = groups.div_ceil(GROUPS_PER_CONNECTION);
     let joining = Stopwatch::start();
     let mut members = Vec::new();
+    // One after the other: a broker refuses a crowd that is more than its backlog.
+    let open = |_| open_accepted(running.address);
+    let opened = (0..connections).map(open).collect::<Result<Vec<_>>>()?;
     thread::scope(|scope| {
         let joins: Vec<_> = (0..connections)
-            .map(|number| {
+            .zip(opened)
+            .map(|(number, connection)| {
                 let first = number * GROUPS_PER_CONNECTION;
                 let range = first..groups.min(first + GROUPS_PER_CONNECTION);
-                scope.spawn(move || join_all(running.address, range))
+                scope.spawn(move || join_all(connection, range))
             })
             .collect();
         for join in joins {
@@ -110,8 +114,14 @@ struct Member {
     generation_id: i32,
 }
 
-fn join_all(address: SocketAddr, groups: std::ops::Range<u32>) -> Result<(Connection, Vec<Member>)> {
+/// A connection on which the broker has answered.
+fn open_accepted(address: SocketAddr) -> Result<Connection> {
     let mut connection = Connection::open(address)?;
+    connection.call(0, &ApiVersionsRequest::default())?;
+    Ok(connection)
+}
+
+fn join_all(mut connection: Connection, groups: std::ops::Range<u32>) -> Result<(Connection, Vec<Member>)> {
     let mut members = Vec::with_capacity(groups.len());
     for number in groups {
         members.push(join(&mut connection, format!("group-{number}"))?);
