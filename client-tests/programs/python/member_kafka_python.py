@@ -30,9 +30,13 @@ consumer = KafkaConsumer(
     heartbeat_interval_ms=settings["heartbeat_interval_ms"],
 )
 consumer.subscribe([settings["topic"]], listener=Listener())
+# kafka-python 3.0.12 forgets an assignment that arrives between two polls: `join_group_async` gives up when the poll's time
+# is over, and the next poll finds that nothing needs to be joined any more. So a poll lasts longer than a join does, also on
+# a busy machine; it returns at once where there are records.
+POLL_TIMEOUT_MS = 5_000
 while not member.stop_asked():
     ends = {}
-    for place, messages in consumer.poll(timeout_ms=200).items():
+    for place, messages in consumer.poll(timeout_ms=POLL_TIMEOUT_MS).items():
         for message in messages:
             member.record(message.partition, message.offset, message.value)
             ends[place] = OffsetAndMetadata(message.offset + 1, "", -1)
