@@ -32,7 +32,9 @@
 //! A type or version that is not in this table is an error, never skipped: a node that skipped a record would hold
 //! another image than its peers.
 
-use crate::metadata::codec::{Reader, length, put_brokers, put_optional, put_string};
+mod encoding;
+
+use crate::metadata::codec::{Reader, length};
 use storage::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId};
 
 pub use crate::metadata::codec::DecodeError;
@@ -203,7 +205,7 @@ pub fn encode_batch(records: &[MetadataRecord]) -> Vec<u8> {
     let mut record_bytes = Vec::new();
     for record in records {
         record_bytes.clear();
-        encode(record, &mut record_bytes);
+        encoding::encode(record, &mut record_bytes);
         out.extend_from_slice(&length(record_bytes.len()).to_be_bytes());
         out.extend_from_slice(&record_bytes);
     }
@@ -219,199 +221,10 @@ pub fn decode_batch(bytes: &[u8]) -> Result<Vec<MetadataRecord>, DecodeError> {
     let mut reader = Reader::new(bytes);
     let records = reader.list(RECORD_LEN_MIN, |reader| {
         let len = reader.u32()? as usize;
-        decode(reader.bytes(len)?)
+        encoding::decode(reader.bytes(len)?)
     })?;
     reader.finish()?;
     Ok(records)
-}
-
-fn encode(record: &MetadataRecord, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[record_type(record), 0]);
-    match record {
-        MetadataRecord::ClusterId { id } => put_string(out, id),
-        MetadataRecord::RegisterBroker(registration) => encode_registration(registration, out),
-        MetadataRecord::UnregisterBroker { broker_id, broker_epoch } => {
-            out.extend_from_slice(&broker_id.0.to_be_bytes());
-            out.extend_from_slice(&broker_epoch.0.to_be_bytes());
-        }
-        MetadataRecord::Topic { name, topic_id } => {
-            put_string(out, name);
-            out.extend_from_slice(topic_id.0.as_bytes());
-        }
-        MetadataRecord::Partition(partition) => encode_partition(partition, out),
-        MetadataRecord::PartitionChange(change) => encode_partition_change(change, out),
-        MetadataRecord::RemoveTopic { topic_id } => out.extend_from_slice(topic_id.0.as_bytes()),
-        MetadataRecord::Config { resource, key, value } => {
-            let (resource_type, name) = resource.to_kafka();
-            out.push(resource_type);
-            put_string(out, &name);
-            put_string(out, key);
-            put_optional(out, value.as_deref(), put_string);
-        }
-        MetadataRecord::ProducerIdBlock { broker_id, broker_epoch, next_producer_id } => {
-            out.extend_from_slice(&broker_id.0.to_be_bytes());
-            out.extend_from_slice(&broker_epoch.0.to_be_bytes());
-            out.extend_from_slice(&next_producer_id.0.to_be_bytes());
-        }
-        MetadataRecord::FeatureLevel { name, level } => {
-            put_string(out, name);
-            out.extend_from_slice(&level.to_be_bytes());
-        }
-    }
-}
-
-fn record_type(record: &MetadataRecord) -> u8 {
-    match record {
-        MetadataRecord::ClusterId { .. } => 1,
-        MetadataRecord::RegisterBroker(_) => 2,
-        MetadataRecord::UnregisterBroker { .. } => 3,
-        MetadataRecord::Topic { .. } => 4,
-        MetadataRecord::Partition(_) => 5,
-        MetadataRecord::PartitionChange(_) => 6,
-        MetadataRecord::RemoveTopic { .. } => 7,
-        MetadataRecord::Config { .. } => 8,
-        MetadataRecord::ProducerIdBlock { .. } => 9,
-        MetadataRecord::FeatureLevel { .. } => 10,
-    }
-}
-
-fn decode(bytes: &[u8]) -> Result<MetadataRecord, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let record_type = reader.u8()?;
-    let version = reader.u8()?;
-    if !(1..=10).contains(&record_type) {
-        return Err(DecodeError::UnknownRecordType { record_type });
-    }
-    if version != 0 {
-        return Err(DecodeError::UnknownVersion { record_type, version });
-    }
-    let record = decode_version_0(record_type, &mut reader)?;
-    reader.finish()?;
-    Ok(record)
-}
-
-fn decode_version_0(record_type: u8, reader: &mut Reader<'_>) -> Result<MetadataRecord, DecodeError> {
-    Ok(match record_type {
-        1 => MetadataRecord::ClusterId { id: reader.string()? },
-        2 => MetadataRecord::RegisterBroker(decode_registration(reader)?),
-        3 => MetadataRecord::UnregisterBroker {
-            broker_id: BrokerId(reader.i32()?),
-            broker_epoch: BrokerEpoch(reader.i64()?),
-        },
-        4 => MetadataRecord::Topic { name: reader.string()?, topic_id: reader.topic_id()? },
-        5 => MetadataRecord::Partition(decode_partition(reader)?),
-        6 => MetadataRecord::PartitionChange(decode_partition_change(reader)?),
-        7 => MetadataRecord::RemoveTopic { topic_id: reader.topic_id()? },
-        8 => {
-            let resource_type = reader.u8()?;
-            let resource = ConfigResource::from_kafka(resource_type, &reader.string()?).ok_or(
-                DecodeError::UnknownVariant { what: "type of a configured resource", value: resource_type },
-            )?;
-            MetadataRecord::Config {
-                resource,
-                key: reader.string()?,
-                value: reader.optional(Reader::string)?,
-            }
-        }
-        9 => MetadataRecord::ProducerIdBlock {
-            broker_id: BrokerId(reader.i32()?),
-            broker_epoch: BrokerEpoch(reader.i64()?),
-            next_producer_id: ProducerId(reader.i64()?),
-        },
-        10 => MetadataRecord::FeatureLevel { name: reader.string()?, level: reader.i16()? },
-        _ => return Err(DecodeError::UnknownRecordType { record_type }),
-    })
-}
-
-fn encode_registration(registration: &BrokerRegistration, out: &mut Vec<u8>) {
-    out.extend_from_slice(&registration.broker_id.0.to_be_bytes());
-    out.extend_from_slice(&registration.broker_epoch.0.to_be_bytes());
-    out.extend_from_slice(registration.incarnation.as_bytes());
-    put_optional(out, registration.rack.as_deref(), put_string);
-    out.extend_from_slice(&length(registration.endpoints.len()).to_be_bytes());
-    for endpoint in &registration.endpoints {
-        put_string(out, &endpoint.name);
-        put_string(out, &endpoint.host);
-        out.extend_from_slice(&endpoint.port.to_be_bytes());
-        out.extend_from_slice(&endpoint.security_protocol.to_be_bytes());
-    }
-}
-
-fn decode_registration(reader: &mut Reader<'_>) -> Result<BrokerRegistration, DecodeError> {
-    Ok(BrokerRegistration {
-        broker_id: BrokerId(reader.i32()?),
-        broker_epoch: BrokerEpoch(reader.i64()?),
-        incarnation: reader.uuid()?,
-        rack: reader.optional(Reader::string)?,
-        endpoints: reader.list(12, |reader| {
-            Ok(BrokerEndpoint {
-                name: reader.string()?,
-                host: reader.string()?,
-                port: reader.u16()?,
-                security_protocol: reader.i16()?,
-            })
-        })?,
-    })
-}
-
-fn encode_partition(partition: &PartitionRecord, out: &mut Vec<u8>) {
-    out.extend_from_slice(partition.topic_id.0.as_bytes());
-    out.extend_from_slice(&partition.partition.0.to_be_bytes());
-    put_brokers(out, &partition.replicas);
-    put_brokers(out, &partition.isr);
-    put_optional(out, partition.leader, |out, leader| out.extend_from_slice(&leader.0.to_be_bytes()));
-    out.extend_from_slice(&partition.leader_epoch.0.to_be_bytes());
-    out.extend_from_slice(&partition.partition_epoch.0.to_be_bytes());
-    put_brokers(out, &partition.eligible_leader_replicas);
-    put_brokers(out, &partition.last_known_eligible_leader_replicas);
-}
-
-fn decode_partition(reader: &mut Reader<'_>) -> Result<PartitionRecord, DecodeError> {
-    Ok(PartitionRecord {
-        topic_id: reader.topic_id()?,
-        partition: PartitionIndex(reader.i32()?),
-        replicas: reader.brokers()?,
-        isr: reader.brokers()?,
-        leader: reader.optional(|reader| reader.i32().map(BrokerId))?,
-        leader_epoch: LeaderEpoch(reader.i32()?),
-        partition_epoch: PartitionEpoch(reader.i32()?),
-        eligible_leader_replicas: reader.brokers()?,
-        last_known_eligible_leader_replicas: reader.brokers()?,
-    })
-}
-
-fn encode_partition_change(change: &PartitionChange, out: &mut Vec<u8>) {
-    out.extend_from_slice(change.topic_id.0.as_bytes());
-    out.extend_from_slice(&change.partition.0.to_be_bytes());
-    put_optional(out, change.replicas.as_deref(), put_brokers);
-    put_optional(out, change.isr.as_deref(), put_brokers);
-    match change.leader {
-        LeaderChange::Unchanged => out.push(0),
-        LeaderChange::NoLeader => out.push(1),
-        LeaderChange::Elected(broker) => {
-            out.push(2);
-            out.extend_from_slice(&broker.0.to_be_bytes());
-        }
-    }
-    put_optional(out, change.eligible_leader_replicas.as_deref(), put_brokers);
-    put_optional(out, change.last_known_eligible_leader_replicas.as_deref(), put_brokers);
-}
-
-fn decode_partition_change(reader: &mut Reader<'_>) -> Result<PartitionChange, DecodeError> {
-    Ok(PartitionChange {
-        topic_id: reader.topic_id()?,
-        partition: PartitionIndex(reader.i32()?),
-        replicas: reader.optional(Reader::brokers)?,
-        isr: reader.optional(Reader::brokers)?,
-        leader: match reader.u8()? {
-            0 => LeaderChange::Unchanged,
-            1 => LeaderChange::NoLeader,
-            2 => LeaderChange::Elected(BrokerId(reader.i32()?)),
-            value => return Err(DecodeError::UnknownVariant { what: "change of a leader", value }),
-        },
-        eligible_leader_replicas: reader.optional(Reader::brokers)?,
-        last_known_eligible_leader_replicas: reader.optional(Reader::brokers)?,
-    })
 }
 
 impl ConfigResource {

@@ -1,5 +1,6 @@
 use super::*;
-use storage::ids::BrokerEpoch;
+use crate::metadata::record::LeaderChange;
+use storage::ids::{BrokerEpoch, LeaderEpoch, PartitionEpoch};
 
 pub(crate) fn registration(broker_id: i32, broker_epoch: i64) -> MetadataRecord {
     MetadataRecord::RegisterBroker(BrokerRegistration {

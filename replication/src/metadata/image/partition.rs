@@ -1,0 +1,88 @@
+//! The replica state of one partition, and how a record changes it.
+
+use crate::metadata::record::{LeaderChange, PartitionChange, PartitionRecord};
+use storage::ids::{BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId};
+
+/// The replica state of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionImage {
+    /// The partition's number within the topic.
+    pub index: PartitionIndex,
+    /// The brokers that hold it, the preferred leader first.
+    pub replicas: Vec<BrokerId>,
+    /// Those of them that hold everything that was acknowledged.
+    pub isr: Vec<BrokerId>,
+    /// The leader; `None` while no eligible replica is alive.
+    pub leader: Option<BrokerId>,
+    /// How often the partition has had a new leader.
+    pub leader_epoch: LeaderEpoch,
+    /// How often this state has changed.
+    pub partition_epoch: PartitionEpoch,
+    /// Replicas outside the ISR that hold everything below the high watermark. Source: KIP-966.
+    pub eligible_leader_replicas: Vec<BrokerId>,
+    /// The replicas that were eligible before an unclean stop. Source: KIP-966.
+    pub last_known_eligible_leader_replicas: Vec<BrokerId>,
+}
+
+impl PartitionImage {
+    pub(super) fn begin_leader_epoch(&mut self) {
+        self.leader_epoch.0 += 1;
+        self.partition_epoch.0 += 1;
+    }
+
+    pub(super) fn change(&mut self, change: &PartitionChange) {
+        let replace = |list: &mut Vec<BrokerId>, new: &Option<Vec<BrokerId>>| {
+            if let Some(new) = new {
+                list.clone_from(new);
+            }
+        };
+        replace(&mut self.replicas, &change.replicas);
+        replace(&mut self.isr, &change.isr);
+        replace(&mut self.eligible_leader_replicas, &change.eligible_leader_replicas);
+        replace(&mut self.last_known_eligible_leader_replicas, &change.last_known_eligible_leader_replicas);
+        match change.leader {
+            LeaderChange::Unchanged => self.partition_epoch.0 += 1,
+            LeaderChange::NoLeader => {
+                self.leader = None;
+                self.begin_leader_epoch();
+            }
+            LeaderChange::Elected(broker) => {
+                self.leader = Some(broker);
+                self.begin_leader_epoch();
+            }
+        }
+        assert!(
+            self.leader.is_none_or(|leader| self.isr.contains(&leader)),
+            "a leader stands outside the ISR"
+        );
+    }
+
+    pub(super) fn to_record(&self, topic_id: TopicId) -> PartitionRecord {
+        PartitionRecord {
+            topic_id,
+            partition: self.index,
+            replicas: self.replicas.clone(),
+            isr: self.isr.clone(),
+            leader: self.leader,
+            leader_epoch: self.leader_epoch,
+            partition_epoch: self.partition_epoch,
+            eligible_leader_replicas: self.eligible_leader_replicas.clone(),
+            last_known_eligible_leader_replicas: self.last_known_eligible_leader_replicas.clone(),
+        }
+    }
+}
+
+impl From<&PartitionRecord> for PartitionImage {
+    fn from(record: &PartitionRecord) -> Self {
+        Self {
+            index: record.partition,
+            replicas: record.replicas.clone(),
+            isr: record.isr.clone(),
+            leader: record.leader,
+            leader_epoch: record.leader_epoch,
+            partition_epoch: record.partition_epoch,
+            eligible_leader_replicas: record.eligible_leader_replicas.clone(),
+            last_known_eligible_leader_replicas: record.last_known_eligible_leader_replicas.clone(),
+        }
+    }
+}
