@@ -16,13 +16,14 @@ pub mod topics;
 
 use crate::metadata::image::MetadataImage;
 use crate::metadata::record::MetadataRecord;
+use serde::{Deserialize, Serialize};
 
 /// The most records of one decision. Larger: one entry of the metadata log holds up the log for longer.
 /// Smaller: topics with many partitions cannot be created. Source: `QuorumController.MAX_RECORDS_PER_USER_OP`.
 pub const RECORDS_PER_REQUEST_MAX: usize = 10_000;
 
 /// Something that only the controller may decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ControllerRequest {
     /// Makes the cluster id and finalises the first feature levels, once.
     FormCluster,
@@ -39,7 +40,7 @@ pub enum ControllerRequest {
 }
 
 /// The answer to the [`ControllerRequest`] of the same name, true once the records are committed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ControllerReply {
     /// The cluster exists.
     FormCluster,

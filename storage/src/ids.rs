@@ -3,12 +3,13 @@
 //! Every other crate takes them from here. They are plain numbers on the wire and on disk; the types exist so that
 //! two of them cannot be swapped.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 macro_rules! integer_id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
         pub struct $name(pub $inner);
 
         impl fmt::Display for $name {
@@ -89,7 +90,7 @@ impl TimestampMs {
 }
 
 /// The identity of one life of a topic: a topic that is deleted and created again gets a new one. Source: KIP-516.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct TopicId(pub uuid::Uuid);
 
 impl TopicId {
@@ -124,7 +125,7 @@ impl fmt::Debug for TopicId {
 }
 
 /// A partition by the name of its topic.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TopicPartition {
     /// The topic's name.
     pub topic: String,

@@ -31,7 +31,9 @@ pub(crate) async fn make(broker: &Broker) -> Result<(), OffsetsTopicError> {
     if broker.image().topic_by_name(OFFSETS_TOPIC).is_some() {
         return Ok(());
     }
-    let create = topics::with_defaults(broker, vec![new_topic(broker)], false);
+    let mut create = topics::with_defaults(broker, vec![new_topic(broker)], false);
+    create.default_replication_factor =
+        broker.settings.load().broker.offsets_topic.offsets_topic_replication_factor;
     for creation in topics::create(broker, create, limits::METADATA_CHANGE_TIMEOUT).await? {
         match creation.result {
             // Somebody else was first: it is there, which is all that was wished for.
@@ -45,12 +47,12 @@ pub(crate) async fn make(broker: &Broker) -> Result<(), OffsetsTopicError> {
 fn new_topic(broker: &Broker) -> NewTopic {
     let settings = broker.settings.load();
     let settings = &settings.broker.offsets_topic;
-    let nodes = i16::try_from(broker.image().brokers().len()).unwrap_or(i16::MAX).max(1);
     let set = |name: &str, value: String| (name.to_owned(), Some(value));
     NewTopic {
         name: OFFSETS_TOPIC.to_owned(),
         partitions: Some(settings.offsets_topic_num_partitions),
-        replication_factor: Some(settings.offsets_topic_replication_factor.min(nodes)),
+        // As many as there are nodes, up to the default of this topic; it grows with the set.
+        replication_factor: None,
         assignments: Vec::new(),
         configs: BTreeMap::from([
             set("cleanup.policy", "compact".to_owned()),

@@ -5,6 +5,7 @@
 
 use crate::metadata::image::MetadataImage;
 use crate::metadata::record::{BrokerEndpoint, BrokerRegistration, MetadataRecord};
+use serde::{Deserialize, Serialize};
 use storage::ids::{BrokerEpoch, BrokerId};
 
 /// The most brokers of a cluster. Larger: the lists of every partition and the full mesh of fetchers grow past what is
@@ -12,7 +13,7 @@ use storage::ids::{BrokerEpoch, BrokerId};
 pub const BROKERS_MAX: usize = 100;
 
 /// One run of a node introduces itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterBroker {
     /// The node's configured id.
     pub broker_id: BrokerId,
@@ -22,10 +23,17 @@ pub struct RegisterBroker {
     pub endpoints: Vec<BrokerEndpoint>,
     /// Where it stands.
     pub rack: Option<String>,
+    /// The identity of its data, from its `meta.properties`; nil where it is not known.
+    pub directory_id: uuid::Uuid,
+    /// Whether it is used only once it says that it is ready, as every node of a set is.
+    pub starts_fenced: bool,
+    /// Whether what its last run acknowledged is on its disk for certain: because it flushes first, or because it stopped
+    /// cleanly.
+    pub was_clean: bool,
 }
 
 /// Why a broker was not registered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum RegisterBrokerError {
     /// The cluster is full.
     #[error("The cluster has {BROKERS_MAX} brokers, which is the most that it takes.")]
@@ -55,6 +63,9 @@ pub(super) fn register(
         incarnation: request.incarnation,
         endpoints: request.endpoints.clone(),
         rack: request.rack.clone(),
+        directory_id: request.directory_id,
+        is_fenced: request.starts_fenced,
+        is_shutting_down: false,
     };
     (vec![MetadataRecord::RegisterBroker(registration)], Ok(broker_epoch))
 }

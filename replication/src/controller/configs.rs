@@ -6,6 +6,7 @@
 use crate::controller::Env;
 use crate::metadata::image::MetadataImage;
 use crate::metadata::record::{ConfigResource, MetadataRecord};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::ids::BrokerId;
 
@@ -29,7 +30,7 @@ pub struct ConfigRules {
 }
 
 /// A request to change settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlterConfigs {
     /// The resources, each at most once.
     pub resources: Vec<AlterResource>,
@@ -38,7 +39,7 @@ pub struct AlterConfigs {
 }
 
 /// The changes to one resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlterResource {
     /// What is configured.
     pub resource: ConfigResource,
@@ -47,7 +48,7 @@ pub struct AlterResource {
 }
 
 /// How the settings of a resource change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigChange {
     /// Key by key; other keys stay as they are.
     Incremental(Vec<KeyChange>),
@@ -56,7 +57,7 @@ pub enum ConfigChange {
 }
 
 /// One key's change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyChange {
     /// The key's name.
     pub key: String,
@@ -67,7 +68,7 @@ pub struct KeyChange {
 }
 
 /// What to do with a key. Source: `AlterConfigOp.OpType`, 0 to 3.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigOperation {
     /// Give it this value.
     Set,
@@ -79,8 +80,20 @@ pub enum ConfigOperation {
     Subtract,
 }
 
+impl std::fmt::Display for ConfigOperation {
+    /// Kafka's name of it.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Set => "SET",
+            Self::Delete => "DELETE",
+            Self::Append => "APPEND",
+            Self::Subtract => "SUBTRACT",
+        })
+    }
+}
+
 /// The result for one resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigAlteration {
     /// The resource.
     pub resource: ConfigResource,
@@ -89,7 +102,7 @@ pub struct ConfigAlteration {
 }
 
 /// Why the settings of a resource did not change.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum AlterConfigError {
     /// The request names the resource twice.
     #[error("Duplicate resource.")]
@@ -106,8 +119,8 @@ pub enum AlterConfigError {
     /// APPEND or SUBTRACT on a key that is no list.
     #[error("Can't {operation} to key {key} because its type is not LIST.")]
     NotAList {
-        /// The operation in capitals.
-        operation: &'static str,
+        /// The operation.
+        operation: ConfigOperation,
         /// The key.
         key: String,
     },
@@ -198,7 +211,7 @@ fn change_keys(
             return Err(AlterConfigError::DuplicateKey);
         }
         let needed = || value.as_deref().ok_or_else(|| AlterConfigError::NullValue { key: key.clone() });
-        let entries = |operation| list_entries(resource, key, operation, before.get(key), env);
+        let entries = || list_entries(resource, key, *operation, before.get(key), env);
         match operation {
             ConfigOperation::Delete => {
                 after.remove(key);
@@ -207,7 +220,7 @@ fn change_keys(
                 after.insert(key.clone(), needed()?.to_owned());
             }
             ConfigOperation::Append => {
-                let mut list = entries("APPEND")?;
+                let mut list = entries()?;
                 for entry in needed()?.split(',') {
                     if !list.iter().any(|existing| existing == entry) {
                         list.push(entry.to_owned());
@@ -216,7 +229,7 @@ fn change_keys(
                 after.insert(key.clone(), list.join(","));
             }
             ConfigOperation::Subtract => {
-                let mut list = entries("SUBTRACT")?;
+                let mut list = entries()?;
                 let removed: Vec<&str> = needed()?.split(',').collect();
                 list.retain(|entry| !removed.contains(&entry.as_str()));
                 after.insert(key.clone(), list.join(","));
@@ -230,7 +243,7 @@ fn change_keys(
 fn list_entries(
     resource: &ConfigResource,
     key: &str,
-    operation: &'static str,
+    operation: ConfigOperation,
     current: Option<&String>,
     env: &Env<'_>,
 ) -> Result<Vec<String>, AlterConfigError> {

@@ -5,6 +5,7 @@
 
 use crate::metadata::image::MetadataImage;
 use crate::metadata::record::MetadataRecord;
+use serde::{Deserialize, Serialize};
 use storage::ids::{BrokerEpoch, BrokerId, ProducerId};
 
 /// Ids in a block. Larger: more are lost at each start. Smaller: the controller is asked more often.
@@ -12,7 +13,7 @@ use storage::ids::{BrokerEpoch, BrokerId, ProducerId};
 pub const PRODUCER_IDS_PER_BLOCK: i64 = 1000;
 
 /// A broker asks for a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllocateProducerIds {
     /// The broker.
     pub broker_id: BrokerId,
@@ -21,7 +22,7 @@ pub struct AllocateProducerIds {
 }
 
 /// The ids from `first` on, `count` of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProducerIdBlock {
     /// The first id.
     pub first: ProducerId,
@@ -30,7 +31,7 @@ pub struct ProducerIdBlock {
 }
 
 /// Why no block was given.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum AllocateProducerIdsError {
     /// The broker is not registered, or a later run of it is.
     #[error("Broker {broker_id} is not registered with epoch {broker_epoch}.")]

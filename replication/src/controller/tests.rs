@@ -60,6 +60,9 @@ impl Controller {
             incarnation: uuid::Uuid::from_u128(incarnation),
             endpoints: Vec::new(),
             rack: None,
+            directory_id: uuid::Uuid::nil(),
+            starts_fenced: false,
+            was_clean: true,
         };
         match self.ask(&ControllerRequest::RegisterBroker(request)) {
             ControllerReply::RegisterBroker(Ok(epoch)) => epoch,
@@ -422,7 +425,10 @@ fn changes_that_cannot_be_are_refused_by_name() {
         Err(AlterConfigError::NullValue { key: "k".to_owned() })
     );
     let append = controller.alter(topic.clone(), change("k", ConfigOperation::Append, Some("1")));
-    assert_eq!(append, Err(AlterConfigError::NotAList { operation: "APPEND", key: "k".to_owned() }));
+    assert_eq!(
+        append,
+        Err(AlterConfigError::NotAList { operation: ConfigOperation::Append, key: "k".to_owned() })
+    );
     let bad = controller.alter(topic.clone(), change("bad", ConfigOperation::Set, Some("1")));
     assert!(matches!(bad, Err(AlterConfigError::InvalidConfig { .. })));
     let missing = ConfigResource::Topic("b".to_owned());

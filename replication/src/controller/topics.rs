@@ -12,6 +12,7 @@ use crate::controller::configs::AlterConfigError;
 use crate::controller::{Env, RECORDS_PER_REQUEST_MAX, configs, features};
 use crate::metadata::image::MetadataImage;
 use crate::metadata::record::{ConfigResource, MetadataRecord, PartitionRecord};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::ids::{BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId};
 
@@ -24,7 +25,7 @@ pub const TOPICS_MAX: usize = 100_000;
 pub const PARTITIONS_MAX: usize = 200_000;
 
 /// A request to create topics.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateTopics {
     /// The topics.
     pub topics: Vec<NewTopic>,
@@ -37,7 +38,7 @@ pub struct CreateTopics {
 }
 
 /// A topic to create.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NewTopic {
     /// Its name.
     pub name: String,
@@ -52,7 +53,7 @@ pub struct NewTopic {
 }
 
 /// The result for one topic of a [`CreateTopics`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicCreation {
     /// The topic's name.
     pub name: String,
@@ -61,7 +62,7 @@ pub struct TopicCreation {
 }
 
 /// A topic that was created, or would be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatedTopic {
     /// Its identity; another one where the request was for validation only.
     pub topic_id: TopicId,
@@ -72,7 +73,7 @@ pub struct CreatedTopic {
 }
 
 /// Why a topic was not created.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CreateTopicError {
     /// The name is not one that a topic may have.
     #[error(transparent)]
@@ -226,7 +227,11 @@ fn create_one(
 
     let topic_id = features::random_id(env);
     let mut records = Vec::with_capacity(1 + configs.len() + assignments.len());
-    records.push(MetadataRecord::Topic { name: topic.name.clone(), topic_id });
+    records.push(MetadataRecord::Topic {
+        name: topic.name.clone(),
+        topic_id,
+        has_default_replication_factor: topic.replication_factor.is_none() && topic.assignments.is_empty(),
+    });
     records.extend(configs.into_iter().map(|(key, value)| MetadataRecord::Config {
         resource: ConfigResource::Topic(topic.name.clone()),
         key,
@@ -243,6 +248,8 @@ fn create_one(
             partition_epoch: PartitionEpoch(0),
             eligible_leader_replicas: Vec::new(),
             last_known_eligible_leader_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            removing_replicas: Vec::new(),
         })
     }));
     let created = CreatedTopic {
@@ -267,14 +274,14 @@ fn checked_configs(topic: &NewTopic, env: &Env<'_>) -> Result<BTreeMap<String, S
 }
 
 /// A request to delete topics.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteTopics {
     /// The topics.
     pub topics: Vec<TopicSelector>,
 }
 
 /// How a request names a topic.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TopicSelector {
     /// By its name.
     Name(String),
@@ -283,7 +290,7 @@ pub enum TopicSelector {
 }
 
 /// The result for one topic of a [`DeleteTopics`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicDeletion {
     /// How the request named it.
     pub selector: TopicSelector,
@@ -292,7 +299,7 @@ pub struct TopicDeletion {
 }
 
 /// Why a topic was not deleted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum DeleteTopicError {
     /// No topic has this name.
     #[error("This server does not host this topic-partition.")]

@@ -105,6 +105,14 @@ impl<'a> Reader<'a> {
         self.array().map(uuid::Uuid::from_bytes)
     }
 
+    pub(super) fn boolean(&mut self) -> Result<bool, DecodeError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            value => Err(DecodeError::UnknownVariant { what: "truth value", value }),
+        }
+    }
+
     /// `None` for a 0, what `read` returns for a 1.
     pub(super) fn optional<T>(
         &mut self,

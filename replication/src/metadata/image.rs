@@ -8,7 +8,7 @@
 //! Invariants: a topic is in both indexes or in none; partition numbers of a topic are 0, 1, 2, … without a gap; a
 //! leader is a member of the ISR; leader epochs and partition epochs only grow; the offset only grows.
 //!
-//! Absent: anything that is not agreed on (which brokers are alive, high watermarks, leases).
+//! Absent: anything that is not agreed on (who was heard from when, high watermarks, leases).
 
 mod partition;
 
@@ -45,6 +45,8 @@ pub struct TopicImage {
     pub name: Arc<str>,
     /// The identity of this life of the topic.
     pub id: TopicId,
+    /// Whether nobody chose how many replicas it has: it then grows with the set.
+    pub has_default_replication_factor: bool,
     /// The partitions by their number.
     pub partitions: Vec<Arc<PartitionImage>>,
 }
@@ -106,11 +108,20 @@ impl MetadataImage {
         self.brokers.get(&id).map(Arc::as_ref)
     }
 
-    /// What clients are told as the controller: any registered broker, since a broker passes on what only the
-    /// controller can do. The one with the lowest id here.
+    /// Whether a broker is registered and may become a leader and join an ISR.
+    #[must_use]
+    pub fn is_active(&self, id: BrokerId) -> bool {
+        self.broker(id).is_some_and(BrokerRegistration::is_active)
+    }
+
+    /// What clients are told as the controller: any broker that is not fenced, since a broker passes on what only the
+    /// controller can do. The one with the lowest id here, of those that go on if there are any.
     #[must_use]
     pub fn controller_id(&self) -> Option<BrokerId> {
-        self.brokers.keys().next().copied()
+        let first = |wanted: fn(&BrokerRegistration) -> bool| {
+            self.brokers.values().find(|broker| wanted(broker)).map(|broker| broker.broker_id)
+        };
+        first(BrokerRegistration::is_active).or_else(|| first(|broker| !broker.is_fenced))
     }
 
     /// The topic of this name.
@@ -210,10 +221,15 @@ impl MetadataImage {
                     Arc::make_mut(&mut self.brokers).remove(broker_id);
                 }
             }
-            MetadataRecord::Topic { name, topic_id } => {
+            MetadataRecord::Topic { name, topic_id, has_default_replication_factor } => {
                 assert!(self.topic_by_name(name).is_none(), "topic {name} is created twice");
                 let name: Arc<str> = name.as_str().into();
-                self.put_topic(TopicImage { name, id: *topic_id, partitions: Vec::new() });
+                self.put_topic(TopicImage {
+                    name,
+                    id: *topic_id,
+                    has_default_replication_factor: *has_default_replication_factor,
+                    partitions: Vec::new(),
+                });
             }
             MetadataRecord::Partition(partition) => self.add_partition(partition),
             MetadataRecord::PartitionChange(change) => self.change_partition(change),
@@ -235,6 +251,17 @@ impl MetadataImage {
                 } else {
                     features.insert(name.clone(), *level);
                 }
+            }
+            MetadataRecord::BrokerState { broker_id, broker_epoch, is_fenced, is_shutting_down } => {
+                if let Some(broker) = Arc::make_mut(&mut self.brokers).get_mut(broker_id)
+                    && broker.broker_epoch == *broker_epoch
+                {
+                    let broker = Arc::make_mut(broker);
+                    (broker.is_fenced, broker.is_shutting_down) = (*is_fenced, *is_shutting_down);
+                }
+            }
+            MetadataRecord::FixReplicas { topic_id } => {
+                self.edit_topic(*topic_id, |topic| topic.has_default_replication_factor = false);
             }
         }
     }
@@ -343,7 +370,11 @@ impl MetadataImage {
             });
         }
         for topic in self.topics() {
-            records.push(MetadataRecord::Topic { name: topic.name.to_string(), topic_id: topic.id });
+            records.push(MetadataRecord::Topic {
+                name: topic.name.to_string(),
+                topic_id: topic.id,
+                has_default_replication_factor: topic.has_default_replication_factor,
+            });
             let partition =
                 |partition: &Arc<PartitionImage>| MetadataRecord::Partition(partition.to_record(topic.id));
             records.extend(topic.partitions.iter().map(partition));

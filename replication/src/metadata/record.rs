@@ -9,22 +9,29 @@
 //! ```text
 //! batch    u32 count, then for each record: u32 length of what follows, u8 type, u8 version, fields
 //!
-//! type  record             fields of version 0
+//! type  record             fields of version 0; those behind + came with version 1, which is written now
 //!  1    ClusterId          string id
 //!  2    RegisterBroker     i32 broker_id, i64 broker_epoch, uuid incarnation, ?string rack,
 //!                          u32 count of endpoints: string name, string host, u16 port, i16 security_protocol
+//!                          + uuid directory_id, u8 is_fenced, u8 is_shutting_down
+//!                          (version 0 reads as: nil, 0, 0)
 //!  3    UnregisterBroker   i32 broker_id, i64 broker_epoch
 //!  4    Topic              string name, uuid topic_id
+//!                          + u8 has_default_replication_factor (version 0 reads as: 1)
 //!  5    Partition          uuid topic_id, i32 partition, brokers replicas, brokers isr, ?i32 leader,
 //!                          i32 leader_epoch, i32 partition_epoch, brokers eligible_leader_replicas,
 //!                          brokers last_known_eligible_leader_replicas
+//!                          + brokers adding_replicas, brokers removing_replicas (version 0 reads as: none)
 //!  6    PartitionChange    uuid topic_id, i32 partition, ?brokers replicas, ?brokers isr,
 //!                          u8 leader (0 as it was, 1 none, 2 followed by i32 broker),
 //!                          ?brokers eligible_leader_replicas, ?brokers last_known_eligible_leader_replicas
+//!                          + ?brokers adding_replicas, ?brokers removing_replicas
 //!  7    RemoveTopic        uuid topic_id
 //!  8    Config             u8 resource type (2 topic, 4 broker, 32 group), string resource name, string key, ?string value
 //!  9    ProducerIdBlock    i32 broker_id, i64 broker_epoch, i64 next_producer_id
 //! 10    FeatureLevel       string name, i16 level (0 removes the feature)
+//! 11    BrokerState        i32 broker_id, i64 broker_epoch, u8 is_fenced, u8 is_shutting_down
+//! 12    FixReplicas        uuid topic_id
 //! ```
 //!
 //! Upgrade rule: the fields of a version never change. A new field makes a new version of its record, which is written
@@ -35,6 +42,7 @@
 mod encoding;
 
 use crate::metadata::codec::{Reader, length};
+use serde::{Deserialize, Serialize};
 use storage::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId};
 
 pub use crate::metadata::codec::DecodeError;
@@ -65,6 +73,9 @@ pub enum MetadataRecord {
         name: String,
         /// The identity of this life of it.
         topic_id: TopicId,
+        /// Whether nobody chose how many replicas it has: it then grows with the set. Where the record does not say,
+        /// nobody did, since there was no set to choose for.
+        has_default_replication_factor: bool,
     },
     /// A partition was created. Partitions of a topic come in order from 0, without a gap.
     Partition(PartitionRecord),
@@ -100,6 +111,22 @@ pub enum MetadataRecord {
         /// The level; 0 removes the feature.
         level: i16,
     },
+    /// A broker may be a leader and in-sync from here on, or no more.
+    BrokerState {
+        /// The broker.
+        broker_id: BrokerId,
+        /// The run of it that is meant: another one does not change.
+        broker_epoch: BrokerEpoch,
+        /// See [`BrokerRegistration::is_fenced`].
+        is_fenced: bool,
+        /// See [`BrokerRegistration::is_shutting_down`].
+        is_shutting_down: bool,
+    },
+    /// A person chose the number of replicas of a topic: it grows with the set no more.
+    FixReplicas {
+        /// The topic.
+        topic_id: TopicId,
+    },
 }
 
 /// One run of a node and how to reach it.
@@ -115,10 +142,25 @@ pub struct BrokerRegistration {
     pub endpoints: Vec<BrokerEndpoint>,
     /// Where it stands, for the placement of replicas.
     pub rack: Option<String>,
+    /// The identity of its data, from its `meta.properties`: another one than before means that the data is gone.
+    /// Nil where it is not known.
+    pub directory_id: uuid::Uuid,
+    /// Whether it is not to be used: not started up yet, or not heard from.
+    pub is_fenced: bool,
+    /// Whether it is about to stop and hands over what it leads.
+    pub is_shutting_down: bool,
+}
+
+impl BrokerRegistration {
+    /// Whether it may become a leader and join an ISR. Source: `ClusterControlManager.isActive`.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !self.is_fenced && !self.is_shutting_down
+    }
 }
 
 /// One listener of a broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokerEndpoint {
     /// The listener's name, such as `PLAINTEXT`.
     pub name: String,
@@ -149,8 +191,12 @@ pub struct PartitionRecord {
     pub partition_epoch: PartitionEpoch,
     /// Replicas outside the ISR that hold everything below the high watermark. Source: KIP-966.
     pub eligible_leader_replicas: Vec<BrokerId>,
-    /// The replicas that were eligible before an unclean stop. Source: KIP-966.
+    /// The last replicas that held everything below the high watermark, where none does any more. Source: KIP-966.
     pub last_known_eligible_leader_replicas: Vec<BrokerId>,
+    /// Those of the replicas that a reassignment adds. Source: KIP-455.
+    pub adding_replicas: Vec<BrokerId>,
+    /// Those of the replicas that a reassignment removes once the added ones are in-sync. Source: KIP-455.
+    pub removing_replicas: Vec<BrokerId>,
 }
 
 /// What of a partition's replica state has changed; `None` stays as it was. The partition epoch grows by one, and the
@@ -171,6 +217,28 @@ pub struct PartitionChange {
     pub eligible_leader_replicas: Option<Vec<BrokerId>>,
     /// The new last known eligible leader replicas.
     pub last_known_eligible_leader_replicas: Option<Vec<BrokerId>>,
+    /// The new replicas that are being added.
+    pub adding_replicas: Option<Vec<BrokerId>>,
+    /// The new replicas that are being removed.
+    pub removing_replicas: Option<Vec<BrokerId>>,
+}
+
+impl PartitionChange {
+    /// A change of nothing, to be filled in.
+    #[must_use]
+    pub fn of(topic_id: TopicId, partition: PartitionIndex) -> Self {
+        Self {
+            topic_id,
+            partition,
+            replicas: None,
+            isr: None,
+            leader: LeaderChange::Unchanged,
+            eligible_leader_replicas: None,
+            last_known_eligible_leader_replicas: None,
+            adding_replicas: None,
+            removing_replicas: None,
+        }
+    }
 }
 
 /// What happens to the leader of a partition.
@@ -185,7 +253,7 @@ pub enum LeaderChange {
 }
 
 /// What a configuration key belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ConfigResource {
     /// The topic of this name.
     Topic(String),

@@ -2,6 +2,7 @@
 
 use crate::controller::topics::CreateTopicError;
 use crate::metadata::image::MetadataImage;
+use serde::{Deserialize, Serialize};
 
 /// The longest name. Larger: the name of a partition's directory would not fit into 255 bytes.
 const NAME_LEN_MAX: usize = 249;
@@ -10,7 +11,7 @@ const NAME_LEN_MAX: usize = 249;
 pub(super) const CLUSTER_METADATA: &str = "__cluster_metadata";
 
 /// Why a string is no name of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum InvalidTopicName {
     /// No characters.
     #[error("Topic name is invalid: the empty string is not allowed")]

@@ -6,10 +6,11 @@
 use crate::controller::Env;
 use crate::controller::topics::{CreateTopicError, CreateTopics, NewTopic};
 use crate::metadata::image::MetadataImage;
+use serde::{Deserialize, Serialize};
 use storage::ids::BrokerId;
 
 /// Why a client's choice of replicas cannot be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum InvalidAssignment {
     /// A partition is named twice.
     #[error("Found multiple manual partition assignments for partition {partition}")]

@@ -20,11 +20,28 @@ pub struct PartitionImage {
     pub partition_epoch: PartitionEpoch,
     /// Replicas outside the ISR that hold everything below the high watermark. Source: KIP-966.
     pub eligible_leader_replicas: Vec<BrokerId>,
-    /// The replicas that were eligible before an unclean stop. Source: KIP-966.
+    /// The last replicas that held everything below the high watermark, where none does any more. Source: KIP-966.
     pub last_known_eligible_leader_replicas: Vec<BrokerId>,
+    /// Those of the replicas that a reassignment adds. Source: KIP-455.
+    pub adding_replicas: Vec<BrokerId>,
+    /// Those of the replicas that a reassignment removes once the added ones are in-sync. Source: KIP-455.
+    pub removing_replicas: Vec<BrokerId>,
 }
 
 impl PartitionImage {
+    /// Whether its replicas are about to become others.
+    #[must_use]
+    pub fn is_reassigning(&self) -> bool {
+        !self.adding_replicas.is_empty() || !self.removing_replicas.is_empty()
+    }
+
+    /// How many replicas it has, without those that are still being added: a partition that grows is held to what it
+    /// had until it has what it will have.
+    #[must_use]
+    pub fn settled_replication_factor(&self) -> usize {
+        self.replicas.iter().filter(|replica| !self.adding_replicas.contains(replica)).count()
+    }
+
     pub(super) fn begin_leader_epoch(&mut self) {
         self.leader_epoch.0 += 1;
         self.partition_epoch.0 += 1;
@@ -40,6 +57,8 @@ impl PartitionImage {
         replace(&mut self.isr, &change.isr);
         replace(&mut self.eligible_leader_replicas, &change.eligible_leader_replicas);
         replace(&mut self.last_known_eligible_leader_replicas, &change.last_known_eligible_leader_replicas);
+        replace(&mut self.adding_replicas, &change.adding_replicas);
+        replace(&mut self.removing_replicas, &change.removing_replicas);
         match change.leader {
             LeaderChange::Unchanged => self.partition_epoch.0 += 1,
             LeaderChange::NoLeader => {
@@ -68,6 +87,8 @@ impl PartitionImage {
             partition_epoch: self.partition_epoch,
             eligible_leader_replicas: self.eligible_leader_replicas.clone(),
             last_known_eligible_leader_replicas: self.last_known_eligible_leader_replicas.clone(),
+            adding_replicas: self.adding_replicas.clone(),
+            removing_replicas: self.removing_replicas.clone(),
         }
     }
 }
@@ -83,6 +104,8 @@ impl From<&PartitionRecord> for PartitionImage {
             partition_epoch: record.partition_epoch,
             eligible_leader_replicas: record.eligible_leader_replicas.clone(),
             last_known_eligible_leader_replicas: record.last_known_eligible_leader_replicas.clone(),
+            adding_replicas: record.adding_replicas.clone(),
+            removing_replicas: record.removing_replicas.clone(),
         }
     }
 }

@@ -9,12 +9,16 @@ pub(crate) fn registration(broker_id: i32, broker_epoch: i64) -> MetadataRecord 
         incarnation: uuid::Uuid::from_u128(7),
         endpoints: Vec::new(),
         rack: None,
+        directory_id: uuid::Uuid::nil(),
+        is_fenced: false,
+        is_shutting_down: false,
     })
 }
 
 pub(crate) fn topic(name: &str, id: u8, partitions: i32, leader: i32) -> Vec<MetadataRecord> {
     let topic_id = TopicId::from_bytes([id; 16]);
-    let mut records = vec![MetadataRecord::Topic { name: name.to_owned(), topic_id }];
+    let mut records =
+        vec![MetadataRecord::Topic { name: name.to_owned(), topic_id, has_default_replication_factor: true }];
     records.extend((0..partitions).map(|partition| {
         MetadataRecord::Partition(PartitionRecord {
             topic_id,
@@ -26,6 +30,8 @@ pub(crate) fn topic(name: &str, id: u8, partitions: i32, leader: i32) -> Vec<Met
             partition_epoch: PartitionEpoch(0),
             eligible_leader_replicas: Vec::new(),
             last_known_eligible_leader_replicas: Vec::new(),
+            adding_replicas: Vec::new(),
+            removing_replicas: Vec::new(),
         })
     }));
     records
@@ -84,13 +90,9 @@ fn a_removed_topic_takes_its_partitions_and_its_configuration_along() {
 fn a_partition_change_replaces_what_it_names_and_counts_epochs() {
     let image = MetadataImage::default().apply(1, &topic("a", 1, 1, 1));
     let mut change = PartitionChange {
-        topic_id: TopicId::from_bytes([1; 16]),
-        partition: PartitionIndex(0),
         replicas: Some(vec![BrokerId(1), BrokerId(2)]),
         isr: Some(vec![BrokerId(1), BrokerId(2)]),
-        leader: LeaderChange::Unchanged,
-        eligible_leader_replicas: None,
-        last_known_eligible_leader_replicas: None,
+        ..PartitionChange::of(TopicId::from_bytes([1; 16]), PartitionIndex(0))
     };
     let image = image.apply(2, &[MetadataRecord::PartitionChange(change.clone())]);
     assert_eq!(epochs(&image, "a", 0), (0, 1));
@@ -131,8 +133,12 @@ fn the_records_of_an_image_make_the_same_image() {
                 broker_epoch: BrokerEpoch(3),
                 next_producer_id: ProducerId(1000),
             }],
+        )
+        .apply(
+            10,
+            &[state(3, true, false), MetadataRecord::FixReplicas { topic_id: TopicId::from_bytes([1; 16]) }],
         );
-    assert_eq!(MetadataImage::default().apply(9, &image.to_records()), image);
+    assert_eq!(MetadataImage::default().apply(10, &image.to_records()), image);
 }
 
 #[test]
@@ -153,4 +159,31 @@ fn topics_are_walked_by_name_from_any_name() {
         |topics: Vec<&Arc<TopicImage>>| topics.iter().map(|topic| topic.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(image.topics().collect()), ["a", "b", "c"]);
     assert_eq!(names(image.topics_from("aa").collect()), ["b", "c"]);
+}
+
+fn state(broker_epoch: i64, is_fenced: bool, is_shutting_down: bool) -> MetadataRecord {
+    let (broker_id, broker_epoch) = (BrokerId(1), BrokerEpoch(broker_epoch));
+    MetadataRecord::BrokerState { broker_id, broker_epoch, is_fenced, is_shutting_down }
+}
+
+#[test]
+fn the_state_of_a_broker_changes_for_the_run_that_is_named_and_begins_no_leader_epoch() {
+    let image = MetadataImage::default().apply(1, &[registration(1, 5)]).apply(2, &topic("a", 1, 1, 1));
+    let other = image.apply(3, &[state(4, true, false)]);
+    assert!(other.is_active(BrokerId(1)));
+    let fenced = image.apply(3, &[state(5, true, false)]);
+    assert!(!fenced.is_active(BrokerId(1)));
+    assert_eq!(epochs(&fenced, "a", 0), (0, 0));
+    assert!(image.is_active(BrokerId(1)), "an older image stays as it was");
+}
+
+#[test]
+fn the_controller_is_a_broker_that_goes_on_or_at_least_is_not_fenced() {
+    let image = MetadataImage::default().apply(1, &[registration(1, 5), registration(2, 6)]);
+    assert_eq!(image.controller_id(), Some(BrokerId(1)));
+    assert_eq!(image.apply(2, &[state(5, false, true)]).controller_id(), Some(BrokerId(2)));
+    assert_eq!(image.apply(2, &[state(5, true, false)]).controller_id(), Some(BrokerId(2)));
+    let alone = MetadataImage::default().apply(1, &[registration(1, 5)]);
+    assert_eq!(alone.apply(2, &[state(5, false, true)]).controller_id(), Some(BrokerId(1)));
+    assert_eq!(alone.apply(2, &[state(5, true, false)]).controller_id(), None);
 }

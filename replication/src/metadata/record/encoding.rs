@@ -8,7 +8,7 @@ use crate::metadata::codec::{DecodeError, Reader, length, put_brokers, put_optio
 use storage::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId};
 
 pub(super) fn encode(record: &MetadataRecord, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[record_type(record), 0]);
+    out.extend_from_slice(&[record_type(record), version(record)]);
     match record {
         MetadataRecord::ClusterId { id } => put_string(out, id),
         MetadataRecord::RegisterBroker(registration) => encode_registration(registration, out),
@@ -16,9 +16,10 @@ pub(super) fn encode(record: &MetadataRecord, out: &mut Vec<u8>) {
             out.extend_from_slice(&broker_id.0.to_be_bytes());
             out.extend_from_slice(&broker_epoch.0.to_be_bytes());
         }
-        MetadataRecord::Topic { name, topic_id } => {
+        MetadataRecord::Topic { name, topic_id, has_default_replication_factor } => {
             put_string(out, name);
             out.extend_from_slice(topic_id.0.as_bytes());
+            out.push(u8::from(*has_default_replication_factor));
         }
         MetadataRecord::Partition(partition) => encode_partition(partition, out),
         MetadataRecord::PartitionChange(change) => encode_partition_change(change, out),
@@ -39,6 +40,12 @@ pub(super) fn encode(record: &MetadataRecord, out: &mut Vec<u8>) {
             put_string(out, name);
             out.extend_from_slice(&level.to_be_bytes());
         }
+        MetadataRecord::BrokerState { broker_id, broker_epoch, is_fenced, is_shutting_down } => {
+            out.extend_from_slice(&broker_id.0.to_be_bytes());
+            out.extend_from_slice(&broker_epoch.0.to_be_bytes());
+            out.extend_from_slice(&[u8::from(*is_fenced), u8::from(*is_shutting_down)]);
+        }
+        MetadataRecord::FixReplicas { topic_id } => out.extend_from_slice(topic_id.0.as_bytes()),
     }
 }
 
@@ -54,6 +61,20 @@ fn record_type(record: &MetadataRecord) -> u8 {
         MetadataRecord::Config { .. } => 8,
         MetadataRecord::ProducerIdBlock { .. } => 9,
         MetadataRecord::FeatureLevel { .. } => 10,
+        MetadataRecord::BrokerState { .. } => 11,
+        MetadataRecord::FixReplicas { .. } => 12,
+    }
+}
+
+/// The newest version of the record, which is the one that is written.
+fn version(record: &MetadataRecord) -> u8 {
+    version_max(record_type(record))
+}
+
+fn version_max(record_type: u8) -> u8 {
+    match record_type {
+        2 | 4 | 5 | 6 => 1,
+        _ => 0,
     }
 }
 
@@ -61,28 +82,36 @@ pub(super) fn decode(bytes: &[u8]) -> Result<MetadataRecord, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record_type = reader.u8()?;
     let version = reader.u8()?;
-    if !(1..=10).contains(&record_type) {
+    if !(1..=12).contains(&record_type) {
         return Err(DecodeError::UnknownRecordType { record_type });
     }
-    if version != 0 {
+    if version > version_max(record_type) {
         return Err(DecodeError::UnknownVersion { record_type, version });
     }
-    let record = decode_version_0(record_type, &mut reader)?;
+    let record = decode_fields(record_type, version, &mut reader)?;
     reader.finish()?;
     Ok(record)
 }
 
-fn decode_version_0(record_type: u8, reader: &mut Reader<'_>) -> Result<MetadataRecord, DecodeError> {
+fn decode_fields(
+    record_type: u8,
+    version: u8,
+    reader: &mut Reader<'_>,
+) -> Result<MetadataRecord, DecodeError> {
     Ok(match record_type {
         1 => MetadataRecord::ClusterId { id: reader.string()? },
-        2 => MetadataRecord::RegisterBroker(decode_registration(reader)?),
+        2 => MetadataRecord::RegisterBroker(decode_registration(version, reader)?),
         3 => MetadataRecord::UnregisterBroker {
             broker_id: BrokerId(reader.i32()?),
             broker_epoch: BrokerEpoch(reader.i64()?),
         },
-        4 => MetadataRecord::Topic { name: reader.string()?, topic_id: reader.topic_id()? },
-        5 => MetadataRecord::Partition(decode_partition(reader)?),
-        6 => MetadataRecord::PartitionChange(decode_partition_change(reader)?),
+        4 => MetadataRecord::Topic {
+            name: reader.string()?,
+            topic_id: reader.topic_id()?,
+            has_default_replication_factor: version == 0 || reader.boolean()?,
+        },
+        5 => MetadataRecord::Partition(decode_partition(version, reader)?),
+        6 => MetadataRecord::PartitionChange(decode_partition_change(version, reader)?),
         7 => MetadataRecord::RemoveTopic { topic_id: reader.topic_id()? },
         8 => {
             let resource_type = reader.u8()?;
@@ -101,6 +130,13 @@ fn decode_version_0(record_type: u8, reader: &mut Reader<'_>) -> Result<Metadata
             next_producer_id: ProducerId(reader.i64()?),
         },
         10 => MetadataRecord::FeatureLevel { name: reader.string()?, level: reader.i16()? },
+        11 => MetadataRecord::BrokerState {
+            broker_id: BrokerId(reader.i32()?),
+            broker_epoch: BrokerEpoch(reader.i64()?),
+            is_fenced: reader.boolean()?,
+            is_shutting_down: reader.boolean()?,
+        },
+        12 => MetadataRecord::FixReplicas { topic_id: reader.topic_id()? },
         _ => return Err(DecodeError::UnknownRecordType { record_type }),
     })
 }
@@ -117,9 +153,11 @@ fn encode_registration(registration: &BrokerRegistration, out: &mut Vec<u8>) {
         out.extend_from_slice(&endpoint.port.to_be_bytes());
         out.extend_from_slice(&endpoint.security_protocol.to_be_bytes());
     }
+    out.extend_from_slice(registration.directory_id.as_bytes());
+    out.extend_from_slice(&[u8::from(registration.is_fenced), u8::from(registration.is_shutting_down)]);
 }
 
-fn decode_registration(reader: &mut Reader<'_>) -> Result<BrokerRegistration, DecodeError> {
+fn decode_registration(version: u8, reader: &mut Reader<'_>) -> Result<BrokerRegistration, DecodeError> {
     Ok(BrokerRegistration {
         broker_id: BrokerId(reader.i32()?),
         broker_epoch: BrokerEpoch(reader.i64()?),
@@ -133,6 +171,9 @@ fn decode_registration(reader: &mut Reader<'_>) -> Result<BrokerRegistration, De
                 security_protocol: reader.i16()?,
             })
         })?,
+        directory_id: if version >= 1 { reader.uuid()? } else { uuid::Uuid::nil() },
+        is_fenced: version >= 1 && reader.boolean()?,
+        is_shutting_down: version >= 1 && reader.boolean()?,
     })
 }
 
@@ -146,9 +187,11 @@ fn encode_partition(partition: &PartitionRecord, out: &mut Vec<u8>) {
     out.extend_from_slice(&partition.partition_epoch.0.to_be_bytes());
     put_brokers(out, &partition.eligible_leader_replicas);
     put_brokers(out, &partition.last_known_eligible_leader_replicas);
+    put_brokers(out, &partition.adding_replicas);
+    put_brokers(out, &partition.removing_replicas);
 }
 
-fn decode_partition(reader: &mut Reader<'_>) -> Result<PartitionRecord, DecodeError> {
+fn decode_partition(version: u8, reader: &mut Reader<'_>) -> Result<PartitionRecord, DecodeError> {
     Ok(PartitionRecord {
         topic_id: reader.topic_id()?,
         partition: PartitionIndex(reader.i32()?),
@@ -159,6 +202,8 @@ fn decode_partition(reader: &mut Reader<'_>) -> Result<PartitionRecord, DecodeEr
         partition_epoch: PartitionEpoch(reader.i32()?),
         eligible_leader_replicas: reader.brokers()?,
         last_known_eligible_leader_replicas: reader.brokers()?,
+        adding_replicas: if version >= 1 { reader.brokers()? } else { Vec::new() },
+        removing_replicas: if version >= 1 { reader.brokers()? } else { Vec::new() },
     })
 }
 
@@ -177,9 +222,11 @@ fn encode_partition_change(change: &PartitionChange, out: &mut Vec<u8>) {
     }
     put_optional(out, change.eligible_leader_replicas.as_deref(), put_brokers);
     put_optional(out, change.last_known_eligible_leader_replicas.as_deref(), put_brokers);
+    put_optional(out, change.adding_replicas.as_deref(), put_brokers);
+    put_optional(out, change.removing_replicas.as_deref(), put_brokers);
 }
 
-fn decode_partition_change(reader: &mut Reader<'_>) -> Result<PartitionChange, DecodeError> {
+fn decode_partition_change(version: u8, reader: &mut Reader<'_>) -> Result<PartitionChange, DecodeError> {
     Ok(PartitionChange {
         topic_id: reader.topic_id()?,
         partition: PartitionIndex(reader.i32()?),
@@ -193,5 +240,7 @@ fn decode_partition_change(reader: &mut Reader<'_>) -> Result<PartitionChange, D
         },
         eligible_leader_replicas: reader.optional(Reader::brokers)?,
         last_known_eligible_leader_replicas: reader.optional(Reader::brokers)?,
+        adding_replicas: if version >= 1 { reader.optional(Reader::brokers)? } else { None },
+        removing_replicas: if version >= 1 { reader.optional(Reader::brokers)? } else { None },
     })
 }

@@ -14,23 +14,28 @@ fn registration() -> impl Strategy<Value = MetadataRecord> {
         |(name, host, port, security_protocol)| BrokerEndpoint { name, host, port, security_protocol },
     );
     let endpoints = prop::collection::vec(endpoint, 0..3);
-    (any::<i32>(), any::<i64>(), any::<u128>(), endpoints, prop::option::of(".{0,9}")).prop_map(
-        |(id, epoch, incarnation, endpoints, rack)| {
+    let states = any::<(u128, bool, bool)>();
+    (any::<i32>(), any::<i64>(), any::<u128>(), endpoints, prop::option::of(".{0,9}"), states).prop_map(
+        |(id, epoch, incarnation, endpoints, rack, (directory, is_fenced, is_shutting_down))| {
             MetadataRecord::RegisterBroker(BrokerRegistration {
                 broker_id: BrokerId(id),
                 broker_epoch: BrokerEpoch(epoch),
                 incarnation: uuid::Uuid::from_u128(incarnation),
                 endpoints,
                 rack,
+                directory_id: uuid::Uuid::from_u128(directory),
+                is_fenced,
+                is_shutting_down,
             })
         },
     )
 }
 
 fn partition() -> impl Strategy<Value = MetadataRecord> {
-    let lists = (brokers(), brokers(), brokers(), brokers());
+    let lists = (brokers(), brokers(), brokers(), brokers(), brokers(), brokers());
     (topic_id(), any::<i32>(), lists, prop::option::of(any::<i32>()), any::<i32>(), any::<i32>()).prop_map(
-        |(topic_id, partition, (replicas, isr, elr, last_known), leader, leader_epoch, partition_epoch)| {
+        |(topic_id, partition, lists, leader, leader_epoch, partition_epoch)| {
+            let (replicas, isr, elr, last_known, adding_replicas, removing_replicas) = lists;
             MetadataRecord::Partition(PartitionRecord {
                 topic_id,
                 partition: PartitionIndex(partition),
@@ -41,6 +46,8 @@ fn partition() -> impl Strategy<Value = MetadataRecord> {
                 partition_epoch: PartitionEpoch(partition_epoch),
                 eligible_leader_replicas: elr,
                 last_known_eligible_leader_replicas: last_known,
+                adding_replicas,
+                removing_replicas,
             })
         },
     )
@@ -53,8 +60,17 @@ fn partition_change() -> impl Strategy<Value = MetadataRecord> {
         any::<i32>().prop_map(|id| LeaderChange::Elected(BrokerId(id))),
     ];
     let list = || prop::option::of(brokers());
-    (topic_id(), any::<i32>(), list(), list(), leader, list(), list()).prop_map(
-        |(topic_id, partition, replicas, isr, leader, elr, last_known)| {
+    (topic_id(), any::<i32>(), list(), list(), leader, list(), list(), (list(), list())).prop_map(
+        |(
+            topic_id,
+            partition,
+            replicas,
+            isr,
+            leader,
+            elr,
+            last_known,
+            (adding_replicas, removing_replicas),
+        )| {
             MetadataRecord::PartitionChange(PartitionChange {
                 topic_id,
                 partition: PartitionIndex(partition),
@@ -63,6 +79,8 @@ fn partition_change() -> impl Strategy<Value = MetadataRecord> {
                 leader,
                 eligible_leader_replicas: elr,
                 last_known_eligible_leader_replicas: last_known,
+                adding_replicas,
+                removing_replicas,
             })
         },
     )
@@ -86,7 +104,11 @@ fn record() -> impl Strategy<Value = MetadataRecord> {
             broker_id: BrokerId(id),
             broker_epoch: BrokerEpoch(epoch),
         }),
-        (".{0,30}", topic_id()).prop_map(|(name, topic_id)| MetadataRecord::Topic { name, topic_id }),
+        (".{0,30}", topic_id(), any::<bool>()).prop_map(
+            |(name, topic_id, has_default_replication_factor)| {
+                MetadataRecord::Topic { name, topic_id, has_default_replication_factor }
+            }
+        ),
         partition(),
         partition_change(),
         topic_id().prop_map(|topic_id| MetadataRecord::RemoveTopic { topic_id }),
@@ -99,6 +121,15 @@ fn record() -> impl Strategy<Value = MetadataRecord> {
             }
         }),
         (".{0,9}", any::<i16>()).prop_map(|(name, level)| MetadataRecord::FeatureLevel { name, level }),
+        any::<(i32, i64, bool, bool)>().prop_map(|(id, epoch, is_fenced, is_shutting_down)| {
+            MetadataRecord::BrokerState {
+                broker_id: BrokerId(id),
+                broker_epoch: BrokerEpoch(epoch),
+                is_fenced,
+                is_shutting_down,
+            }
+        }),
+        topic_id().prop_map(|topic_id| MetadataRecord::FixReplicas { topic_id }),
     ]
 }
 
@@ -153,4 +184,43 @@ fn a_record_of_a_newer_version_is_refused_by_name() {
 fn the_encoding_is_the_one_that_the_module_draws() {
     let bytes = encode_batch(&[MetadataRecord::FeatureLevel { name: "ab".to_owned(), level: 3 }]);
     assert_eq!(bytes, [0, 0, 0, 1, 0, 0, 0, 10, 10, 0, 0, 0, 0, 2, b'a', b'b', 0, 3]);
+}
+
+/// A batch of one record with these bytes behind its type and version.
+fn batch_of(record_type: u8, version: u8, fields: &[u8]) -> Vec<u8> {
+    let length = (fields.len() as u32 + 2).to_be_bytes();
+    [&[0, 0, 0, 1], &length[..], &[record_type, version], fields].concat()
+}
+
+#[test]
+fn records_of_version_0_read_as_what_was_true_before_there_were_sets() {
+    let registration = [&[0, 0, 0, 7][..], &[0; 8], &[1; 16], &[0], &[0; 4]].concat();
+    let decoded = decode_batch(&batch_of(2, 0, &registration)).map(|mut records| records.remove(0));
+    let Ok(MetadataRecord::RegisterBroker(read)) = decoded else { panic!("{decoded:?}") };
+    assert_eq!((read.broker_id, read.directory_id), (BrokerId(7), uuid::Uuid::nil()));
+    assert!(read.is_active());
+
+    let topic = [&[0, 0, 0, 1, b'a'][..], &[9; 16]].concat();
+    let expected = MetadataRecord::Topic {
+        name: "a".to_owned(),
+        topic_id: TopicId::from_bytes([9; 16]),
+        has_default_replication_factor: true,
+    };
+    assert_eq!(decode_batch(&batch_of(4, 0, &topic)), Ok(vec![expected]));
+
+    // Topic id and number; one replica, in-sync, leading; two epochs; no eligible leader replicas.
+    let one = [0, 0, 0, 1, 0, 0, 0, 5];
+    let leader = [1, 0, 0, 0, 5];
+    let partition = [&[9; 16][..], &[0; 4], &one, &one, &leader, &[0; 8], &[0; 8]].concat();
+    let decoded = decode_batch(&batch_of(5, 0, &partition)).map(|mut records| records.remove(0));
+    let Ok(MetadataRecord::Partition(read)) = decoded else { panic!("{decoded:?}") };
+    assert_eq!((read.replicas, read.leader), (vec![BrokerId(5)], Some(BrokerId(5))));
+    assert!(read.adding_replicas.is_empty() && read.removing_replicas.is_empty());
+
+    let change = [&[9; 16][..], &[0; 4], &[0, 0, 1, 0, 0]].concat();
+    let expected = PartitionChange {
+        leader: LeaderChange::NoLeader,
+        ..PartitionChange::of(TopicId::from_bytes([9; 16]), PartitionIndex(0))
+    };
+    assert_eq!(decode_batch(&batch_of(6, 0, &change)), Ok(vec![MetadataRecord::PartitionChange(expected)]));
 }
