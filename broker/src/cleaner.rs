@@ -9,7 +9,7 @@
 
 use crate::broker::Broker;
 use crate::clock;
-use crate::partitions::Partition;
+use crate::partition::Partition;
 use crate::stopping::Stopping;
 use config::broker::BrokerConfig;
 use parking_lot::Mutex;

@@ -27,7 +27,7 @@ pub(crate) use routing::partition_of;
 pub(crate) use shard::{Shard, Submitted};
 pub(crate) use topic::{OffsetsTopicError, make as make_offsets_topic};
 
-use crate::partitions::Partition;
+use crate::partition::Partition;
 use crate::settings::CurrentSettings;
 use crate::stopping::StopSwitch;
 use arc_swap::ArcSwap;

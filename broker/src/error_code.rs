@@ -24,6 +24,7 @@ pub(crate) fn of_produce(error: &ProduceError) -> ResponseError {
         ProduceError::RequiredAcks => ResponseError::InvalidRequiredAcks,
         ProduceError::UnknownTopic | ProduceError::Deleted => ResponseError::UnknownTopicOrPartition,
         ProduceError::UnknownTopicId => ResponseError::UnknownTopicId,
+        ProduceError::NotLeader => ResponseError::NotLeaderOrFollower,
         ProduceError::InternalTopic => ResponseError::InvalidTopicException,
         ProduceError::Transactional => ResponseError::InvalidTxnState,
         ProduceError::Invalid(error) => of_invalid_batch(error),
@@ -93,6 +94,7 @@ pub(crate) fn of_fetch(error: &FetchError) -> ResponseError {
         FetchError::UnknownTopicId => ResponseError::UnknownTopicId,
         FetchError::FencedLeaderEpoch { .. } => ResponseError::FencedLeaderEpoch,
         FetchError::UnknownLeaderEpoch { .. } => ResponseError::UnknownLeaderEpoch,
+        FetchError::NotLeader => ResponseError::NotLeaderOrFollower,
         FetchError::Read(error) => of_read(error),
     }
 }
@@ -296,6 +298,7 @@ mod tests {
     fn what_may_pass_is_retriable_and_what_is_lost_is_not() {
         let retriable = [
             of_produce(&ProduceError::TimedOut),
+            of_produce(&ProduceError::NotLeader),
             of_produce(&ProduceError::LogDirectoryFailed),
             of_produce(&ProduceError::UnknownTopicId),
             of_propose(&ProposeError::NotController),

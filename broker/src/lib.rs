@@ -24,6 +24,7 @@ mod metadata_follower;
 pub mod metrics;
 pub mod node;
 pub mod panics;
+pub mod partition;
 pub mod partitions;
 mod producer_ids;
 pub mod quorum;

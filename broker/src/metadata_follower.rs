@@ -5,14 +5,15 @@
 
 use crate::broker::Broker;
 use crate::coordinators::OFFSETS_TOPIC;
-use crate::partitions::Partition;
+use crate::partition::Partition;
+use crate::partitions::PartitionKey;
 use crate::stopping::Stopping;
 use replication::metadata::delta::{LocalPartition, MetadataDelta};
 use replication::metadata::image::MetadataImage;
 use replication::metadata::record::ConfigResource;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use storage::ids::TopicId;
+use storage::ids::Offset;
 use tokio::sync::watch;
 
 /// Follows every image that `images` brings, until it closes or `stopping` is set.
@@ -40,7 +41,7 @@ pub(crate) fn follow(broker: &Broker, image: Arc<MetadataImage>) {
         follow_broker_configs(broker, &image);
     }
     // First what goes, then what comes: a topic that was made again under its name has new logs in the old place.
-    let removed: BTreeSet<TopicId> = delta.removed.iter().map(|partition| partition.topic_id).collect();
+    let removed: BTreeSet<PartitionKey> = delta.removed.iter().map(key).collect();
     broker.partitions.remove(&removed);
     for partition in &delta.removed {
         if let Err(error) = broker.log_dir.delete_log(&partition.topic_partition) {
@@ -78,12 +79,16 @@ fn follow_coordinators(broker: &Broker, delta: &MetadataDelta) {
     }
 }
 
+fn key(local: &LocalPartition) -> PartitionKey {
+    (local.topic_id, local.topic_partition.partition)
+}
+
 /// Leads a partition in its new epoch. Returns the partition where this node did not serve it before.
 fn lead(
     broker: &Broker,
     image: &MetadataImage,
     local: &LocalPartition,
-) -> Option<(TopicId, storage::ids::PartitionIndex, Arc<Partition>)> {
+) -> Option<(PartitionKey, Arc<Partition>)> {
     let index = local.topic_partition.partition;
     if let Some(partition) = broker.partitions.find(local.topic_id, index) {
         partition.lead(local.state.leader_epoch);
@@ -91,8 +96,9 @@ fn lead(
     }
     let config = topic_config(broker, image, &local.topic_partition.topic);
     let log = broker.log_dir.create_log(local.topic_partition.clone(), local.topic_id, config);
-    let partition = Partition::new(log, local.state.leader_epoch, broker.durability());
-    Some((local.topic_id, index, Arc::new(partition)))
+    let partition = Partition::new(log, broker.durability(), Offset(0));
+    partition.lead(local.state.leader_epoch);
+    Some((key(local), Arc::new(partition)))
 }
 
 fn follow_broker_configs(broker: &Broker, image: &MetadataImage) {

@@ -12,7 +12,8 @@ use crate::housekeeping;
 use crate::http;
 use crate::metadata_follower;
 use crate::metrics::{self, Metrics};
-use crate::partitions::{NodeLog, Partitions};
+use crate::partition::NodeLog;
+use crate::partitions::Partitions;
 use crate::quorum::{Quorum, QuorumError, QuorumSettings};
 use crate::server::{self, BindError, BoundSocket};
 use crate::settings::Settings;
@@ -117,7 +118,7 @@ impl LogDirEvents<OsDisk> for Events {
         self.metrics.flushed_partitions.increment(logs.len() as u64);
         for log in logs {
             if let Some(partition) = self.partitions.find(log.topic_id(), log.topic_partition().partition) {
-                partition.high_watermark_moved();
+                partition.progressed();
             }
         }
     }

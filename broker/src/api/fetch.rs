@@ -15,7 +15,7 @@ use crate::error_code;
 use crate::fetch_sessions::{
     PartitionKey, Resolved, SessionError, SessionRequest, Told, TopicKey, Wanted,
 };
-use crate::partitions::{Partition, Registration};
+use crate::partition::{Milestone, Partition, Registration};
 use crate::stopping::Stopping;
 use crate::wire::fetch_response::put_fetch_response;
 use crate::wire::request_header::RequestPrefix;
@@ -51,6 +51,8 @@ pub(crate) enum FetchError {
     FencedLeaderEpoch { asked: LeaderEpoch, current: LeaderEpoch },
     #[error("the client knows leader epoch {asked}, which is newer than {current}")]
     UnknownLeaderEpoch { asked: LeaderEpoch, current: LeaderEpoch },
+    #[error("this node does not lead the partition")]
+    NotLeader,
     #[error(transparent)]
     Read(#[from] ReadError),
 }
@@ -225,7 +227,7 @@ fn register(broker: &Broker, resolved: &Resolved, wake: &Arc<Notify>) -> Vec<Reg
         .filter_map(|(key, _)| find(broker, key).ok())
         .map(|partition| {
             let more = partition.high_watermark().plus(1);
-            partition.register(more, wake)
+            partition.register(Milestone::HighWatermark, more, wake)
         })
         .collect()
 }
@@ -291,7 +293,7 @@ fn read(
     bytes_left: usize,
     at_least_one: bool,
 ) -> Result<Found, FetchError> {
-    check_leader_epoch(partition, wanted.current_leader_epoch)?;
+    check_leadership(partition, wanted.current_leader_epoch)?;
     let log = &partition.log;
     let high_watermark = partition.high_watermark();
     let last_stable_offset = partition.last_stable_offset_below(high_watermark);
@@ -330,15 +332,16 @@ fn read(
     Ok(found)
 }
 
-/// Source: `Partition.checkCurrentLeaderEpoch`, KIP-320.
-pub(crate) fn check_leader_epoch(partition: &Partition, asked: LeaderEpoch) -> Result<(), FetchError> {
+/// Whether a client that knows the leader epoch `asked` is right here. Source: `Partition.checkCurrentLeaderEpoch`, KIP-320.
+pub(crate) fn check_leadership(partition: &Partition, asked: LeaderEpoch) -> Result<(), FetchError> {
     let current = partition.leader_epoch();
     match asked {
-        LeaderEpoch::NONE => Ok(()),
-        _ if asked < current => Err(FetchError::FencedLeaderEpoch { asked, current }),
-        _ if asked > current => Err(FetchError::UnknownLeaderEpoch { asked, current }),
-        _ => Ok(()),
+        LeaderEpoch::NONE => {}
+        _ if asked < current => return Err(FetchError::FencedLeaderEpoch { asked, current }),
+        _ if asked > current => return Err(FetchError::UnknownLeaderEpoch { asked, current }),
+        _ => {}
     }
+    partition.leadership().map(drop).ok_or(FetchError::NotLeader)
 }
 
 /// Where the client's log left ours, if it did: the last epoch that both have, and its end here. Source: KIP-595.

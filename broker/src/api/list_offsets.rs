@@ -11,9 +11,9 @@
 //! Source: `KafkaApis.handleListOffsetRequest`, `Partition.fetchOffsetForTimestamp`.
 
 use super::{Outcome, Reply, RequestContext};
-use super::fetch::{FetchError, check_leader_epoch};
+use super::fetch::{FetchError, check_leadership};
 use crate::error_code;
-use crate::partitions::Partition;
+use crate::partition::Partition;
 use crate::wire::list_offsets::{ListOffsetsRequest, is_flexible, put_response};
 use crate::wire::request_header::RequestPrefix;
 use crate::wire::response::{EncodeError, FrameBuilder};
@@ -137,7 +137,7 @@ fn look_up(
         .partitions
         .find(topic_id, PartitionIndex(wanted.partition_index))
         .ok_or(ListOffsetsError::UnknownTopic)?;
-    check_leader_epoch(&partition, LeaderEpoch(wanted.current_leader_epoch))?;
+    check_leadership(&partition, LeaderEpoch(wanted.current_leader_epoch))?;
     let end = if is_read_committed { partition.last_stable_offset() } else { partition.high_watermark() };
     let log = &partition.log;
     match wanted.timestamp {

@@ -2,8 +2,9 @@
 //!
 //! The appends happen in [`handle`] itself, before it returns, so that the requests of a connection append in their
 //! order; the future that it returns waits until the records are durable. `acks=0` is never answered: after an error
-//! its connection is closed, the only sign that such a client can see. `acks=1` and `acks=all` are answered when the
-//! high watermark has passed the records, a duplicate no earlier than its original.
+//! its connection is closed, the only sign that such a client can see. `acks=1` is answered when this node will not lose
+//! the records, `acks=all` when the high watermark has passed them, a duplicate no earlier than its original. Who waits
+//! on a node that ceases to lead is told so at once: what became of the records is for the next leader to say.
 //!
 //! Version notes: 3 is the first with record batches v2; 7 allows zstd; 8 names the records that failed; 13 names
 //! topics by id (KIP-516). Not done: transactions (`INVALID_TXN_STATE`).
@@ -13,7 +14,7 @@ use super::{Outcome, Reply, RequestContext};
 use crate::broker::{Broker, TopicLookup};
 use crate::clock;
 use crate::error_code;
-use crate::partitions::Partition;
+use crate::partition::{Leadership, Milestone, Partition, Registration};
 use crate::topics;
 use crate::wire::request_header::RequestPrefix;
 use crate::wire::response::EncodeError;
@@ -51,6 +52,8 @@ pub(crate) enum ProduceError {
     UnknownTopic,
     #[error("This server does not host this topic ID.")]
     UnknownTopicId,
+    #[error("this node does not lead the partition")]
+    NotLeader,
     #[error("only the broker itself writes to this topic")]
     InternalTopic,
     #[error("transactions are not served by this version of Ottla")]
@@ -84,9 +87,11 @@ impl Reply for ProduceReply {
     }
 }
 
-/// A batch that is in the log and waits to be durable.
+/// A batch that is in the log and waits for what its producer wants.
 struct Pending {
     partition: Arc<Partition>,
+    leadership: Leadership,
+    milestone: Milestone,
     appended: Appended,
 }
 
@@ -142,7 +147,7 @@ fn append_to_topic(
         if lookup.is_some_and(|topic| topic.is_internal) && !topics::may_write_internal(&context.client_id) {
             return Err(ProduceError::InternalTopic);
         }
-        append(context, lookup.as_ref(), index, records.unwrap_or_default())
+        append(context, lookup.as_ref(), acks, index, records.unwrap_or_default())
     };
     batches.into_iter().map(|batch| (batch.index, append(batch.index, batch.records))).collect()
 }
@@ -150,6 +155,7 @@ fn append_to_topic(
 fn append(
     context: &RequestContext,
     lookup: Option<&TopicLookup>,
+    acks: i16,
     index: i32,
     records: Bytes,
 ) -> Result<Pending, ProduceError> {
@@ -162,6 +168,7 @@ fn append(
     let broker = &context.broker;
     let partition =
         broker.partitions.find(lookup.topic_id, PartitionIndex(index)).ok_or(ProduceError::UnknownTopic)?;
+    let leadership = partition.leadership().ok_or(ProduceError::NotLeader)?;
     if BatchHeader::parse(&records).is_ok_and(|header| header.attributes.is_transactional()) {
         return Err(ProduceError::Transactional);
     }
@@ -170,30 +177,27 @@ fn append(
     let size = records.len();
     let validated = batch::validate(records, &rules, now)?;
     let record_count = validated.header.record_count;
-    let appended = partition.log.append_as_leader(validated, partition.leader_epoch(), now)?;
+    let appended = partition.append(validated, leadership.epoch, now)?;
     if !appended.is_duplicate {
         broker.metrics.appended(size, record_count);
-        if !broker.waits_for_flush() {
-            partition.high_watermark_moved();
-        }
     }
-    Ok(Pending { partition, appended })
+    let milestone = if acks == -1 { Milestone::HighWatermark } else { Milestone::DurableEnd };
+    Ok(Pending { partition, leadership, milestone, appended })
 }
 
-/// Waits until every pending batch is below its partition's high watermark or its topic is deleted, the log directory
-/// has failed, or the deadline has passed. Who is not done by then is seen by [`Pending::is_durable`].
+/// Waits until nothing is to be waited for any more with any pending batch, the log directory has failed, or the deadline
+/// has passed. What became of each is seen by [`Pending::state`].
 async fn wait_until_durable(broker: &Broker, topics: &[TopicOutcome], deadline: Instant) {
     let wake = Arc::new(Notify::new());
-    // Register before the first look at the high watermark, so that a flush in between is not missed.
+    // Register before the last look, so that a flush in between is not missed.
     let pending = || {
         topics
             .iter()
             .flat_map(|topic| &topic.partitions)
             .filter_map(|(_, result)| result.as_ref().ok())
-            .filter(|pending| !pending.is_durable() && !pending.partition.is_closed())
+            .filter(|pending| pending.state() == PendingState::Waiting)
     };
-    let _registrations: Vec<_> =
-        pending().map(|pending| pending.partition.register(pending.appended.end_offset, &wake)).collect();
+    let _registrations: Vec<_> = pending().map(|pending| pending.register(&wake)).collect();
     while pending().next().is_some() && !broker.has_failed() {
         if timeout_at(deadline, wake.notified()).await.is_err() {
             return;
@@ -201,9 +205,37 @@ async fn wait_until_durable(broker: &Broker, topics: &[TopicOutcome], deadline: 
     }
 }
 
+/// How far a pending batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PendingState {
+    /// What its producer wants has happened.
+    Done,
+    /// It may yet.
+    Waiting,
+    /// This node has not led without interruption since the append.
+    LeadershipLost,
+    /// The partition is not on this node any more.
+    Closed,
+}
+
 impl Pending {
-    fn is_durable(&self) -> bool {
-        self.partition.high_watermark() >= self.appended.end_offset
+    fn register(&self, wake: &Arc<Notify>) -> Registration {
+        self.partition.register(self.milestone, self.appended.end_offset, wake)
+    }
+
+    fn state(&self) -> PendingState {
+        // The milestone first: one that is reached while this node still leads was reached by these very records.
+        let is_reached = self.partition.reached(self.milestone) >= self.appended.end_offset;
+        let still_leads = self.partition.still_leads(&self.leadership);
+        if is_reached && still_leads {
+            PendingState::Done
+        } else if self.partition.is_closed() {
+            PendingState::Closed
+        } else if still_leads {
+            PendingState::Waiting
+        } else {
+            PendingState::LeadershipLost
+        }
     }
 }
 
@@ -213,11 +245,12 @@ fn answer_topic(outcome: TopicOutcome, has_failed: bool, version: i16) -> TopicP
         partitions
             .into_iter()
             .map(|(index, result)| {
-                let result = result.and_then(|pending| match pending.is_durable() {
-                    true => Ok(pending.appended),
-                    false if pending.partition.is_closed() => Err(ProduceError::Deleted),
-                    false if has_failed => Err(ProduceError::LogDirectoryFailed),
-                    false => Err(ProduceError::TimedOut),
+                let result = result.and_then(|pending| match pending.state() {
+                    PendingState::Done => Ok(pending.appended),
+                    PendingState::Closed => Err(ProduceError::Deleted),
+                    PendingState::LeadershipLost => Err(ProduceError::NotLeader),
+                    PendingState::Waiting if has_failed => Err(ProduceError::LogDirectoryFailed),
+                    PendingState::Waiting => Err(ProduceError::TimedOut),
                 });
                 answer_partition(index, result, version)
             })

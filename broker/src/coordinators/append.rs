@@ -3,8 +3,7 @@
 //! Records that stand for themselves (tombstones of old offsets, of which there may be very many) go in as many batches
 //! as they need.
 
-use crate::partitions::{NodeLog, Partition};
-use config::broker::Durability;
+use crate::partition::Partition;
 use coordinator::record::Record;
 use coordinator::record::codec::{self, TextTooLong};
 use storage::batch::{self, AppendOrigin, AppendRules, InvalidBatch};
@@ -88,14 +87,10 @@ fn append_batch(
     builder: &BatchBuilder,
     now: TimestampMs,
 ) -> Result<Offset, WriteError> {
-    let log: &std::sync::Arc<NodeLog> = &partition.log;
     let bytes = builder.build().map_err(|error| of_build(&error))?;
-    let rules = AppendRules::of_topic(&log.config(), AppendOrigin::Coordinator, 0);
+    let rules = AppendRules::of_topic(&partition.log.config(), AppendOrigin::Coordinator, 0);
     let validated = batch::validate(bytes.into(), &rules, now).map_err(|error| of_invalid(&error))?;
-    let appended = log.append_as_leader(validated, leader_epoch, now).map_err(|error| of_append(&error))?;
-    if partition.durability() == Durability::Replicated {
-        partition.high_watermark_moved();
-    }
+    let appended = partition.append(validated, leader_epoch, now).map_err(|error| of_append(&error))?;
     Ok(appended.base_offset)
 }
 

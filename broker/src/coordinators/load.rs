@@ -5,7 +5,7 @@
 //! streams groups) are passed over, and what a transaction wrote counts once its marker says so.
 //! Source: `CoordinatorLoaderImpl`.
 
-use crate::partitions::{NodeLog, Partition};
+use crate::partition::{NodeLog, Partition};
 use coordinator::record::Record;
 use coordinator::record::codec::{self, CodecError};
 use coordinator::shard::GroupShard;

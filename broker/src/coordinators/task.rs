@@ -10,7 +10,7 @@ use super::replies::Replies;
 use super::shard::{Queued, Shard};
 use super::{CoordinatorError, Surroundings, WriteError};
 use crate::clock;
-use crate::partitions::{Partition, Registration};
+use crate::partition::{Milestone, Partition, Registration};
 use crate::stopping::Stopping;
 use coordinator::environment::Environment;
 use coordinator::output::Output;
@@ -215,7 +215,8 @@ impl Task {
             // Register before the last look, so that no move falls in between.
             let until = self.replies.oldest().unwrap_or(self.applied_end).max(high_watermark.plus(1));
             if self.registration.as_ref().is_none_or(|(registered, _)| *registered != until) {
-                self.registration = Some((until, self.partition.register(until, &self.shard.wake)));
+                self.registration =
+                    Some((until, self.partition.register(Milestone::HighWatermark, until, &self.shard.wake)));
             }
             high_watermark = self.partition.high_watermark();
         } else {

@@ -5,7 +5,7 @@ use super::shard::REQUESTS_WAITING_MAX;
 use super::{CoordinatorError, OFFSETS_TOPIC, Shard, Submitted, partition_of};
 use crate::api::Outcome;
 use crate::node::testing::{TestNode, response, topic_name};
-use crate::partitions::Partition;
+use crate::partition::Partition;
 use config::topic::TopicConfig;
 use coordinator::request::{CommittingOffset, OffsetCommit, Request};
 use coordinator::shard::GroupShard;

@@ -1,6 +1,6 @@
 //! Who is woken, and when.
 
-use super::{Partition, Partitions};
+use super::{Milestone, Partition};
 use crate::node::testing::{TestNode, batch};
 use futures_util::FutureExt;
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ fn append(partition: &Partition) {
     let now = TimestampMs(1);
     let rules = AppendRules::of_topic(&partition.log.config(), AppendOrigin::Client, 9);
     let batch = batch::validate(batch(&[1, 1]), &rules, now).expect("a valid batch");
-    partition.log.append_as_leader(batch, partition.leader_epoch(), now).expect("there is room");
+    partition.append(batch, partition.leader_epoch(), now).expect("there is room");
 }
 
 fn is_woken(wake: &Notify) -> bool {
@@ -32,15 +32,13 @@ fn is_woken(wake: &Notify) -> bool {
 async fn a_waiter_is_woken_once_its_offset_is_reached_and_no_earlier() {
     let (_node, partition) = node_with_partition().await;
     let [near, far] = [2, 3].map(|until| (Offset(until), Arc::new(Notify::new())));
-    let _registrations = [&near, &far].map(|(until, wake)| partition.register(*until, wake));
-    partition.high_watermark_moved();
+    let _registrations =
+        [&near, &far].map(|(until, wake)| partition.register(Milestone::HighWatermark, *until, wake));
     assert!(!is_woken(&near.1));
     append(&partition);
-    partition.high_watermark_moved();
     assert!(is_woken(&near.1));
     assert!(!is_woken(&far.1));
     append(&partition);
-    partition.high_watermark_moved();
     assert!(!is_woken(&near.1), "once");
     assert!(is_woken(&far.1));
 }
@@ -49,9 +47,8 @@ async fn a_waiter_is_woken_once_its_offset_is_reached_and_no_earlier() {
 async fn a_wake_up_before_the_wait_is_kept() {
     let (_node, partition) = node_with_partition().await;
     let wake = Arc::new(Notify::new());
-    let _registration = partition.register(Offset(1), &wake);
+    let _registration = partition.register(Milestone::HighWatermark, Offset(1), &wake);
     append(&partition);
-    partition.high_watermark_moved();
     wake.notified().await;
 }
 
@@ -59,7 +56,8 @@ async fn a_wake_up_before_the_wait_is_kept() {
 async fn a_registration_that_is_dropped_leaves_nothing_behind() {
     let (_node, partition) = node_with_partition().await;
     let wake = Arc::new(Notify::new());
-    let registrations: Vec<_> = (0..3).map(|_| partition.register(Offset(9), &wake)).collect();
+    let registrations: Vec<_> =
+        (0..3).map(|_| partition.register(Milestone::HighWatermark, Offset(9), &wake)).collect();
     assert_eq!(partition.waiting(), 3);
     drop(registrations);
     assert_eq!(partition.waiting(), 0);
@@ -70,8 +68,8 @@ async fn who_waits_for_a_removed_partition_is_woken_and_finds_it_gone() {
     let (node, partition) = node_with_partition().await;
     let topic_id = partition.log.topic_id();
     let wake = Arc::new(Notify::new());
-    let _registration = partition.register(Offset(9), &wake);
-    node.broker.partitions.remove(&BTreeSet::from([topic_id]));
+    let _registration = partition.register(Milestone::HighWatermark, Offset(9), &wake);
+    node.broker.partitions.remove(&BTreeSet::from([(topic_id, PartitionIndex(0))]));
     assert!(is_woken(&wake));
     assert!(partition.is_closed());
     assert!(node.broker.partitions.find(topic_id, PartitionIndex(0)).is_none());
@@ -88,9 +86,28 @@ async fn an_earlier_leader_epoch_changes_nothing() {
     assert_eq!(partition.log.latest_epoch(), Some(partition.leader_epoch()));
 }
 
-#[test]
-fn nothing_is_found_where_nothing_is_served() {
-    let partitions = Partitions::default();
-    assert!(partitions.find(storage::ids::TopicId::ZERO, PartitionIndex(0)).is_none());
-    assert!(partitions.all().is_empty());
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_appended_waits_for_the_flush_whatever_it_waits_for() {
+    let node = TestNode::start_without_flusher(&[]).await;
+    node.create_topic("orders", 1).await;
+    let partition = node.broker.partitions.all().pop().expect("one partition");
+    let milestones = [Milestone::HighWatermark, Milestone::DurableEnd];
+    let wakes = milestones.map(|_| Arc::new(Notify::new()));
+    let _registrations: Vec<_> = std::iter::zip(milestones, &wakes)
+        .map(|(milestone, wake)| partition.register(milestone, Offset(2), wake))
+        .collect();
+    append(&partition);
+    assert!(!wakes.iter().any(|wake| is_woken(wake)));
+    node.flush().await;
+    assert!(wakes.iter().all(|wake| is_woken(wake)));
+    assert_eq!((partition.high_watermark(), partition.durable_end_offset()), (Offset(2), Offset(2)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_epoch_of_the_same_leader_interrupts_nothing() {
+    let (_node, partition) = node_with_partition().await;
+    let leadership = partition.leadership().expect("it leads");
+    partition.lead(storage::ids::LeaderEpoch(leadership.epoch.0 + 1));
+    assert!(partition.still_leads(&leadership));
+    assert_eq!(partition.leadership().map(|now| now.epoch.0), Some(leadership.epoch.0 + 1));
 }
