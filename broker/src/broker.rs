@@ -150,9 +150,9 @@ impl Broker {
         patience: Duration,
     ) -> Result<ControllerReply, ProposeError> {
         let decided = async {
-            let reply = self.quorum.propose(request).await?;
-            self.wait_for_image(self.quorum.image().offset()).await;
-            Ok(reply)
+            let decided = self.quorum.propose(request).await?;
+            self.wait_for_image(decided.offset).await;
+            Ok(decided.reply)
         };
         timeout(patience, decided).await.unwrap_or(Err(ProposeError::TimedOut))
     }

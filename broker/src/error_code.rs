@@ -205,7 +205,7 @@ pub(crate) fn of_producer_ids(error: &ProducerIdsError) -> ResponseError {
 /// Source: `ForwardingManager`, `ControllerApis`: what a broker answers for a controller that does not.
 pub(crate) fn of_propose(error: &ProposeError) -> ResponseError {
     match error {
-        ProposeError::NotController => ResponseError::NotController,
+        ProposeError::NotController | ProposeError::LeadLost => ResponseError::NotController,
         ProposeError::Busy => ResponseError::ThrottlingQuotaExceeded,
         ProposeError::TimedOut => ResponseError::RequestTimedOut,
         ProposeError::Stopped => ResponseError::BrokerNotAvailable,
@@ -302,6 +302,7 @@ mod tests {
             of_produce(&ProduceError::LogDirectoryFailed),
             of_produce(&ProduceError::UnknownTopicId),
             of_propose(&ProposeError::NotController),
+            of_propose(&ProposeError::LeadLost),
             of_propose(&ProposeError::TimedOut),
             of_propose(&ProposeError::Busy),
             of_fetch(&FetchError::UnknownTopic),

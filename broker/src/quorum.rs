@@ -106,12 +106,25 @@ impl From<Fatal<RaftNodeId>> for QuorumError {
     }
 }
 
+/// What the controller decided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decided {
+    /// Its answer.
+    pub reply: ControllerReply,
+    /// Where the metadata log holds the decision: an image at this offset or beyond it holds what was decided.
+    pub offset: i64,
+}
+
 /// Why the controller did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
-    /// This node does not lead the quorum, or lost the lead meanwhile. What was asked for may still come to pass.
-    #[error("this node is not the active controller")]
+    /// No node is known to lead the quorum. Nothing came of the request, and nothing will.
+    #[error("the active controller is not known")]
     NotController,
+    /// The controller lost the lead, or the connection to it ended, while it decided. What was asked for may still come
+    /// to pass.
+    #[error("the active controller changed; what was asked for may still come to pass")]
+    LeadLost,
     /// Too many requests wait.
     #[error("the controller has too many requests waiting")]
     Busy,
@@ -196,7 +209,8 @@ impl Quorum {
         self.images.clone()
     }
 
-    /// Asks the controller. When this returns, what it decided is on disk and [`Self::image`] holds it.
+    /// Asks the controller. When this returns, what it decided is committed; [`Self::image`] holds it once it has
+    /// reached [`Decided::offset`].
     ///
     /// A caller may stop waiting at any time; the request is then carried out or not. Waiting has no deadline of its
     /// own: the caller has one.
@@ -204,7 +218,7 @@ impl Quorum {
     /// # Errors
     ///
     /// [`ProposeError`]; what the controller refused is within the reply.
-    pub async fn propose(&self, request: ControllerRequest) -> Result<ControllerReply, ProposeError> {
+    pub async fn propose(&self, request: ControllerRequest) -> Result<Decided, ProposeError> {
         let proposals = self.proposals.lock().clone().ok_or(ProposeError::Stopped)?;
         let (answer, answered) = oneshot::channel();
         proposals.try_send(Proposal { request, answer }).map_err(|error| match error {
@@ -213,6 +227,13 @@ impl Quorum {
         })?;
         drop(proposals);
         answered.await.unwrap_or(Err(ProposeError::Stopped))
+    }
+
+    /// Whether this node, as one of a set, has had no answer from the controller for a whole session: others may lead by
+    /// now what it led.
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        false
     }
 
     /// Returns when the quorum has stopped for good, with the reason. The node must not go on without it.
@@ -289,7 +310,7 @@ async fn start(
     let journal_bytes = store.journal_bytes();
     let node_id = store.node_id();
     let raft = Raft::new(node_id, Arc::new(consensus_config()), NoPeers, store, state_machine).await?;
-    let node = QuorumNode { broker_id: settings.registration.broker_id };
+    let node = QuorumNode { broker_id: settings.registration.broker_id, address: None };
     take_the_lead(&raft, node_id, node).await?;
     let mut task = ControllerTask {
         raft,
@@ -301,7 +322,7 @@ async fn start(
         has_stopped: false,
     };
     task.propose(ControllerRequest::FormCluster).await?;
-    match task.propose(ControllerRequest::RegisterBroker(settings.registration)).await? {
+    match task.propose(ControllerRequest::RegisterBroker(settings.registration)).await?.reply {
         ControllerReply::RegisterBroker(result) => Ok((task, result?)),
         reply => unreachable!("a registration is answered by {reply:?}"),
     }

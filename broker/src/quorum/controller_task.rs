@@ -7,10 +7,11 @@
 //! only in the term in which this node made sure that it leads; no batch is decided while another is on its way, so
 //! writing one has no deadline of its own (callers have theirs).
 
-use crate::quorum::ProposeError;
+use crate::quorum::snapshot::offset;
 use crate::quorum::types::{Applied, MetadataBatch, Raft, RaftNodeId};
+use crate::quorum::{Decided, ProposeError};
 use openraft::error::RaftError;
-use replication::controller::{self, ControllerReply, ControllerRequest, Env, RECORDS_PER_REQUEST_MAX};
+use replication::controller::{self, ControllerRequest, Env, RECORDS_PER_REQUEST_MAX};
 use replication::metadata::image::MetadataImage;
 use replication::metadata::record::MetadataRecord;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ const SNAPSHOT_AFTER_JOURNAL_BYTES: u64 = 8 * 1024 * 1024;
 /// A request and where its answer goes.
 pub(super) struct Proposal {
     pub(super) request: ControllerRequest,
-    pub(super) answer: oneshot::Sender<Result<ControllerReply, ProposeError>>,
+    pub(super) answer: oneshot::Sender<Result<Decided, ProposeError>>,
 }
 
 /// Everything that the task owns.
@@ -56,10 +57,7 @@ impl ControllerTask {
     }
 
     /// Decides and writes one request by itself.
-    pub(super) async fn propose(
-        &mut self,
-        request: ControllerRequest,
-    ) -> Result<ControllerReply, ProposeError> {
+    pub(super) async fn propose(&mut self, request: ControllerRequest) -> Result<Decided, ProposeError> {
         let (answer, answered) = oneshot::channel();
         self.decide_and_write(&mut std::iter::once(Proposal { request, answer })).await;
         answered.await.unwrap_or(Err(ProposeError::Stopped))
@@ -83,12 +81,13 @@ impl ControllerTask {
             }
         }
         let written = match term {
+            Ok(_) if records.is_empty() => Ok(next_offset - 1),
             Ok(term) => self.write(term, records).await,
             Err(error) => Err(error),
         };
         for (answer, reply) in answers {
             // Whoever asked may have given up since; what was decided stands.
-            drop(answer.send(written.map(|()| reply)));
+            drop(answer.send(written.map(|offset| Decided { reply, offset })));
         }
     }
 
@@ -97,7 +96,7 @@ impl ControllerTask {
         let term = self.raft.metrics().borrow().current_term;
         if self.led_term != Some(term) {
             let read_to = self.raft.ensure_linearizable().await;
-            read_to.map_err(|error| self.refusal(&error))?;
+            read_to.map_err(|error| self.refusal(&error, ProposeError::NotController))?;
             if self.raft.metrics().borrow().current_term != term {
                 return Err(ProposeError::NotController);
             }
@@ -106,26 +105,28 @@ impl ControllerTask {
         Ok(term)
     }
 
-    async fn write(&mut self, term: u64, records: Vec<MetadataRecord>) -> Result<(), ProposeError> {
-        if records.is_empty() {
-            return Ok(());
-        }
+    /// Writes the records as one entry, and returns its offset once it is applied here.
+    async fn write(&mut self, term: u64, records: Vec<MetadataRecord>) -> Result<i64, ProposeError> {
         let batch = MetadataBatch { term, records: records.into() };
-        let written = self.raft.client_write(batch).await.map_err(|error| self.refusal(&error))?;
+        let written = self
+            .raft
+            .client_write(batch)
+            .await
+            .map_err(|error| self.refusal(&error, ProposeError::LeadLost))?;
         self.ask_for_snapshot().await;
         match written.data {
-            Applied::Accepted => Ok(()),
+            Applied::Accepted => Ok(offset(&written.log_id)),
             Applied::Ignored => Err(ProposeError::NotController),
         }
     }
 
-    fn refusal<E>(&mut self, error: &RaftError<RaftNodeId, E>) -> ProposeError {
+    fn refusal<E>(&mut self, error: &RaftError<RaftNodeId, E>, of_api: ProposeError) -> ProposeError {
         match error {
             RaftError::Fatal(_) => {
                 self.has_stopped = true;
                 ProposeError::Stopped
             }
-            RaftError::APIError(_) => ProposeError::NotController,
+            RaftError::APIError(_) => of_api,
         }
     }
 

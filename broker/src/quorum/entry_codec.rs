@@ -5,20 +5,24 @@
 //! ?x          u8 0, or u8 1 and x
 //! vote        u64 term, ?u64 voted_for, u8 committed (0 or 1)
 //! membership  u32 count of configurations: u32 count of voters: u64 raft node id
-//!             u32 count of nodes: u64 raft node id, i32 broker id
+//!             u32 count of nodes: u64 raft node id, i32 broker id, from version 2 on also
+//!             ?(u32 length and that many bytes of the host, u16 port)
 //! entry       log id, u8 kind, u32 length, and that many bytes:
 //!               kind 0  blank: nothing
 //!               kind 1  u64 term in which it was decided, a batch of metadata records
-//!               kind 2  membership
+//!               kind 2  membership of version 1; read, no longer written
+//!               kind 3  membership of version 2
 //! ```
 //!
-//! These layouts belong to the format version of the file that they stand in; the records within have their own.
+//! These layouts belong to the format version of the file that they stand in, or of the call between nodes; the records
+//! within have their own.
 
 use crate::quorum::error::EntryError;
 use crate::quorum::types::{
     Entry, LogId, Membership, MetadataBatch, QuorumNode, RaftNodeId, StoredMembership, Vote, log_id,
 };
 use bytes::Buf;
+use config::broker::Endpoint;
 use openraft::{EntryPayload, LeaderId};
 use replication::metadata::record::{decode_batch, encode_batch};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +30,11 @@ use storage::ids::BrokerId;
 
 const BLANK: u8 = 0;
 const BATCH: u8 = 1;
-const MEMBERSHIP: u8 = 2;
+const MEMBERSHIP_WITHOUT_ADDRESSES: u8 = 2;
+const MEMBERSHIP: u8 = 3;
+
+/// The first version whose memberships say where nodes are reached.
+const ADDRESSES_SINCE: u32 = 2;
 
 fn put_length(out: &mut Vec<u8>, length: usize) {
     let length = u32::try_from(length).expect("an entry is far below 4 GiB");
@@ -97,10 +105,21 @@ fn put_membership(out: &mut Vec<u8>, membership: &Membership) {
     for (id, node) in membership.nodes() {
         out.extend_from_slice(&id.to_be_bytes());
         out.extend_from_slice(&node.broker_id.0.to_be_bytes());
+        put_optional(out, node.address.as_ref(), |out, address| {
+            put_length(out, address.host.len());
+            out.extend_from_slice(address.host.as_bytes());
+            out.extend_from_slice(&address.port.to_be_bytes());
+        });
     }
 }
 
-fn read_membership(bytes: &mut &[u8]) -> Result<Membership, EntryError> {
+fn read_address(bytes: &mut &[u8]) -> Result<Endpoint, EntryError> {
+    let length = bytes.try_get_u32()? as usize;
+    let host = str::from_utf8(take(bytes, length)?).map_err(|_| EntryError::Length)?.to_owned();
+    Ok(Endpoint { host, port: bytes.try_get_u16()? })
+}
+
+fn read_membership(bytes: &mut &[u8], version: u32) -> Result<Membership, EntryError> {
     let mut configurations = Vec::new();
     for _ in 0..count(bytes, 4)? {
         let mut voters: BTreeSet<RaftNodeId> = BTreeSet::new();
@@ -112,7 +131,9 @@ fn read_membership(bytes: &mut &[u8]) -> Result<Membership, EntryError> {
     let mut nodes: BTreeMap<RaftNodeId, QuorumNode> = BTreeMap::new();
     for _ in 0..count(bytes, 12)? {
         let id = bytes.try_get_u64()?;
-        nodes.insert(id, QuorumNode { broker_id: BrokerId(bytes.try_get_i32()?) });
+        let broker_id = BrokerId(bytes.try_get_i32()?);
+        let address = if version >= ADDRESSES_SINCE { optional(bytes, read_address)? } else { None };
+        nodes.insert(id, QuorumNode { broker_id, address });
     }
     Ok(Membership::new(configurations, nodes))
 }
@@ -122,9 +143,13 @@ pub(super) fn put_stored_membership(out: &mut Vec<u8>, membership: &StoredMember
     put_membership(out, membership.membership());
 }
 
-pub(super) fn read_stored_membership(bytes: &mut &[u8]) -> Result<StoredMembership, EntryError> {
+/// The membership of a file or call of this format version.
+pub(super) fn read_stored_membership(
+    bytes: &mut &[u8],
+    version: u32,
+) -> Result<StoredMembership, EntryError> {
     let log_id = optional(bytes, read_log_id)?;
-    Ok(StoredMembership::new(log_id, read_membership(bytes)?))
+    Ok(StoredMembership::new(log_id, read_membership(bytes, version)?))
 }
 
 pub(super) fn put_optional_log_id(out: &mut Vec<u8>, id: Option<&LogId>) {
@@ -174,7 +199,8 @@ fn read_entry(bytes: &mut &[u8]) -> Result<Entry, EntryError> {
             let term = payload.try_get_u64()?;
             EntryPayload::Normal(MetadataBatch { term, records: decode_batch(payload)?.into() })
         }
-        MEMBERSHIP => EntryPayload::Membership(read_membership(&mut payload)?),
+        MEMBERSHIP_WITHOUT_ADDRESSES => EntryPayload::Membership(read_membership(&mut payload, 1)?),
+        MEMBERSHIP => EntryPayload::Membership(read_membership(&mut payload, ADDRESSES_SINCE)?),
         value => return Err(EntryError::UnknownKind { what: "kind of entry", value }),
     };
     Ok(Entry { log_id, payload })

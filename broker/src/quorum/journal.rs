@@ -4,7 +4,7 @@
 //! truncating the log of a former leader or purging what a snapshot holds appends a frame too. Once the file is larger
 //! than needed, it is written anew beside the old one and renamed over it.
 //!
-//! # Format, version 1. Integers are big-endian.
+//! # Format, version 2. Integers are big-endian.
 //!
 //! ```text
 //! offset  bytes
@@ -25,7 +25,8 @@
 //! ```
 //!
 //! Upgrade rule: a new kind of frame or another layout makes a new format version; a version of Ottla reads all versions
-//! up to its own and refuses newer ones.
+//! up to its own and refuses newer ones. A journal of an older version is written anew when it is opened, before anything
+//! is added to it. Version 1 lacks entries of kind 3.
 //!
 //! # Invariants
 //!
@@ -45,7 +46,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"OTTLAQRM";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const HEADER_LEN: usize = 64;
 const HEADER_CRC_AT: usize = 20;
 const FRAME_HEAD_LEN: usize = 8;
@@ -65,6 +66,7 @@ pub(super) struct Journal {
     path: PathBuf,
     file: File,
     node_id: RaftNodeId,
+    format_version: u32,
     /// Where the next frame goes.
     end: u64,
     /// Up to where the file holds zeros behind `end`.
@@ -106,6 +108,7 @@ impl Journal {
             path: path.to_owned(),
             file,
             node_id,
+            format_version: FORMAT_VERSION,
             end: end as u64,
             zeroed_end: content.len() as u64,
             has_failed: false,
@@ -115,7 +118,7 @@ impl Journal {
     /// Opens an existing journal and gives its frames to `replay` in their order; `None` where there is no file.
     pub(super) fn open(path: &Path, mut replay: impl FnMut(ReadFrame)) -> Result<Option<Self>, StoreError> {
         let Some(content) = files::read_if_there(path)? else { return Ok(None) };
-        let node_id = read_header(path, &content)?;
+        let (format_version, node_id) = read_header(path, &content)?;
         let mut position = HEADER_LEN;
         while let Some(body) = frame_at(&content, position, node_id) {
             let frame = decode(body).map_err(|source| StoreError::Undecodable {
@@ -132,6 +135,7 @@ impl Journal {
             path: path.to_owned(),
             file,
             node_id,
+            format_version,
             end: position as u64,
             zeroed_end: content.len() as u64,
             has_failed: false,
@@ -146,6 +150,11 @@ impl Journal {
 
     pub(super) fn node_id(&self) -> RaftNodeId {
         self.node_id
+    }
+
+    /// Whether the file is of an older version, so that it must be written anew before anything is added to it.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.format_version < FORMAT_VERSION
     }
 
     /// Where the next frame goes: how much has been written.
@@ -211,7 +220,8 @@ fn header(node_id: RaftNodeId) -> Vec<u8> {
     header
 }
 
-fn read_header(path: &Path, content: &[u8]) -> Result<RaftNodeId, StoreError> {
+/// The format version and the raft node id.
+fn read_header(path: &Path, content: &[u8]) -> Result<(u32, RaftNodeId), StoreError> {
     let foreign = || StoreError::Foreign { path: path.to_owned() };
     let (checked, mut rest) = content.split_at_checked(HEADER_CRC_AT).ok_or_else(foreign)?;
     let mut fields = checked.strip_prefix(MAGIC).ok_or_else(foreign)?;
@@ -223,7 +233,7 @@ fn read_header(path: &Path, content: &[u8]) -> Result<RaftNodeId, StoreError> {
     if rest.try_get_u32() != Ok(crc32fast::hash(checked)) || content.len() < HEADER_LEN {
         return Err(StoreError::Damaged { path: path.to_owned() });
     }
-    Ok(node_id)
+    Ok((version, node_id))
 }
 
 fn checksum(node_id: RaftNodeId, position: u64, body: &[u8]) -> u32 {

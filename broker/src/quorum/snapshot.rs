@@ -1,6 +1,6 @@
 //! The file that holds the metadata up to one entry of the log, so that the entries before it can go.
 //!
-//! # Format, version 1. Integers are big-endian.
+//! # Format, version 2. Integers are big-endian.
 //!
 //! ```text
 //! offset  bytes
@@ -11,7 +11,7 @@
 //!                make the image from an empty one
 //! ```
 //!
-//! The file is only ever replaced whole. Upgrade rule: as for the journal.
+//! The file is only ever replaced whole. Version 1 differs in its membership. Upgrade rule: as for the journal.
 
 use crate::quorum::entry_codec::{
     put_optional_log_id, put_stored_membership, read_optional_log_id, read_stored_membership,
@@ -26,7 +26,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"OTTLASNP";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 
 /// What a state machine holds.
 #[derive(Debug, Clone, Default)]
@@ -136,11 +136,15 @@ fn read(path: &Path, content: &[u8]) -> Result<State, StoreError> {
     if checksum != crc32fast::hash(bytes) {
         return Err(StoreError::Damaged { path: path.to_owned() });
     }
-    read_body(bytes).map_err(|source| StoreError::Undecodable { path: path.to_owned(), position: 16, source })
+    read_body(bytes, version).map_err(|source| StoreError::Undecodable {
+        path: path.to_owned(),
+        position: 16,
+        source,
+    })
 }
 
-fn read_body(mut bytes: &[u8]) -> Result<State, EntryError> {
+fn read_body(mut bytes: &[u8], version: u32) -> Result<State, EntryError> {
     let last_applied = read_optional_log_id(&mut bytes)?;
-    let membership = read_stored_membership(&mut bytes)?;
+    let membership = read_stored_membership(&mut bytes, version)?;
     Ok(State { last_applied, membership, image: image(last_applied, bytes)? })
 }

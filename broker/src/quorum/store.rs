@@ -82,7 +82,11 @@ impl LogStore {
         }
         log.stand_down(journal.node_id());
         let journal_bytes = Arc::new(AtomicU64::new(journal.len()));
-        Ok(Self { journal, log: Arc::new(Mutex::new(log)), journal_bytes, failures })
+        let mut store = Self { journal, log: Arc::new(Mutex::new(log)), journal_bytes, failures };
+        if store.journal.is_outdated() {
+            store.rewrite()?;
+        }
+        Ok(store)
     }
 
     pub(super) fn node_id(&self) -> RaftNodeId {
@@ -101,12 +105,12 @@ impl LogStore {
     }
 
     /// Writes the journal anew with what is left of the log.
-    fn rewrite(&mut self, purged: LogId) -> Result<(), StoreError> {
-        let (entries, vote) = {
+    fn rewrite(&mut self) -> Result<(), StoreError> {
+        let (entries, vote, purged) = {
             let log = self.log.lock();
-            (log.entries.values().cloned().collect::<Vec<_>>(), log.vote)
+            (log.entries.values().cloned().collect::<Vec<_>>(), log.vote, log.last_purged)
         };
-        let mut frames = vec![Frame::Purge(purged)];
+        let mut frames = Vec::from_iter(purged.map(Frame::Purge));
         frames.extend(vote.map(Frame::Vote));
         if !entries.is_empty() {
             frames.push(Frame::Entries(&entries));
@@ -246,7 +250,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let purged = if self.journal.len() < REWRITE_BYTES_MIN {
             self.append_frame(&Frame::Purge(log_id))
         } else {
-            self.rewrite(log_id)
+            self.rewrite()
         };
         purged.map_err(|error| self.fail(error, ErrorSubject::Logs))
     }

@@ -1,6 +1,7 @@
 //! The types that openraft is instantiated with.
 
 use crate::quorum::error::StoreError;
+use config::broker::Endpoint;
 use openraft::{AnyError, ErrorSubject, ErrorVerb, StorageError, StorageIOError};
 use replication::metadata::record::MetadataRecord;
 use std::io::Cursor;
@@ -53,10 +54,12 @@ pub(super) enum Applied {
 }
 
 /// The node behind a raft node id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QuorumNode {
     /// The configured `node.id`.
     pub broker_id: BrokerId,
+    /// Where the other nodes reach it; `None` for a single node, which has no others.
+    pub address: Option<Endpoint>,
 }
 
 /// The log id of an index in a term.

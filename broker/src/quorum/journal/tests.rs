@@ -1,4 +1,7 @@
 use super::*;
+use crate::quorum::snapshot::SnapshotFile;
+use crate::quorum::store::LogStore;
+use crate::quorum::types::QuorumNode;
 use openraft::EntryPayload;
 use std::fs;
 use tempfile::TempDir;
@@ -120,4 +123,50 @@ fn after_a_failed_write_nothing_is_written_any_more() {
     let second = journal.append(&Frame::Entries(&[blank(0)])).expect_err("it failed before");
     assert!(matches!(second, StoreError::FailedBefore { .. }), "{second}");
     assert_eq!(indexes(&path).expect("it opens").1, Vec::<u64>::new());
+}
+
+/// A journal as version 1 wrote it: one frame with the membership of a single node, whose address it did not know.
+fn of_version_1() -> Vec<u8> {
+    let mut membership = Vec::new();
+    membership.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 1]); // one configuration, one voter
+    membership.extend_from_slice(&NODE_ID.to_be_bytes());
+    membership.extend_from_slice(&[0, 0, 0, 1]); // one node
+    membership.extend_from_slice(&NODE_ID.to_be_bytes());
+    membership.extend_from_slice(&7_i32.to_be_bytes());
+    let mut body = vec![ENTRIES, 0, 0, 0, 1];
+    body.extend_from_slice(&[0; 16]); // term 0, index 0
+    body.push(2);
+    body.extend_from_slice(&u32::try_from(membership.len()).expect("it is short").to_be_bytes());
+    body.extend_from_slice(&membership);
+
+    let mut content = header(NODE_ID);
+    content[8..12].copy_from_slice(&1_u32.to_be_bytes());
+    let crc = crc32fast::hash(&content[..HEADER_CRC_AT]);
+    content[HEADER_CRC_AT..HEADER_CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+    content.extend_from_slice(&u32::try_from(body.len()).expect("it is short").to_be_bytes());
+    content.extend_from_slice(&checksum(NODE_ID, 64, &body).to_be_bytes());
+    content.extend_from_slice(&body);
+    content.resize(4096, 0);
+    content
+}
+
+#[test]
+fn a_journal_of_version_1_is_read_and_written_anew() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("journal");
+    fs::write(&path, of_version_1()).expect("it can be written");
+    let snapshot = SnapshotFile::open(&directory.path().join("snapshot")).expect("there is none");
+    let failures = tokio::sync::watch::channel(None).0;
+    let store = LogStore::open(&path, 1, &snapshot, failures).expect("it opens");
+    assert_eq!(store.node_id(), NODE_ID);
+    drop(store);
+    let mut read = Vec::new();
+    let journal = Journal::open(&path, |frame| read.push(frame)).expect("it opens").expect("it is there");
+    assert!(!journal.is_outdated());
+    let [ReadFrame::Entries(entries)] = read.as_slice() else { panic!("{read:?}") };
+    let [Entry { payload: EntryPayload::Membership(membership), .. }] = entries.as_slice() else {
+        panic!("{entries:?}")
+    };
+    let node = QuorumNode { broker_id: storage::ids::BrokerId(7), address: None };
+    assert_eq!(membership.nodes().collect::<Vec<_>>(), [(&NODE_ID, &node)]);
 }
