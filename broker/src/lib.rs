@@ -26,6 +26,8 @@ pub mod node;
 pub mod panics;
 pub mod partition;
 pub mod partitions;
+#[allow(dead_code, unused_imports, reason = "the quorum and the replicas will connect through it")]
+mod peer;
 mod producer_ids;
 pub mod quorum;
 pub mod seats;

@@ -340,7 +340,7 @@ fn endpoint(listener: &Listener) -> BrokerEndpoint {
 async fn bind_all(config: &BrokerConfig) -> Result<Vec<BoundSocket>, BindError> {
     let mut bound = Vec::new();
     for listener in &config.listeners {
-        bound.extend(server::bind(listener).await?);
+        bound.extend(server::bind(&listener.endpoint, "listeners").await?);
     }
     Ok(bound)
 }

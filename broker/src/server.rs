@@ -8,7 +8,7 @@ use crate::broker::Broker;
 use crate::connection;
 use crate::seats::Seat;
 use crate::stopping::Stopping;
-use config::broker::Listener;
+use config::broker::Endpoint;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,17 +27,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A listener could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The host of `listeners` has no address here.
-    #[error("listeners names the host {host}, which has no address here: {source}")]
+    /// The host of a listener has no address here.
+    #[error("{key} names the host {host}, which has no address here: {source}")]
     Resolve {
+        /// The configuration key.
+        key: &'static str,
         /// The host as configured.
         host: String,
         /// What the resolver said.
         source: io::Error,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on {address} (listeners): {source}; is another broker running there?")]
+    #[error("cannot listen on {address} ({key}): {source}; is another broker running there?")]
     Bind {
+        /// The configuration key.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -50,6 +54,7 @@ pub enum BindError {
 #[derive(Debug)]
 pub struct BoundSocket {
     socket: socket2::Socket,
+    key: &'static str,
     /// Its address.
     pub address: SocketAddr,
 }
@@ -60,46 +65,46 @@ impl BoundSocket {
     /// # Errors
     /// When another process has begun to listen on the address.
     pub fn listen(self, backlog: i32) -> Result<TcpListener, BindError> {
-        let Self { socket, address } = self;
+        let Self { socket, key, address } = self;
         let listening = socket.listen(backlog).and_then(|()| TcpListener::from_std(socket.into()));
-        listening.map_err(|source| BindError::Bind { address, source })
+        listening.map_err(|source| BindError::Bind { key, address, source })
     }
 }
 
-/// Binds `listener` on every address of its host; `localhost` has two. With port 0, all of them take the port that the
-/// first one got.
+/// Binds every address of the host of `endpoint`, which `key` has configured; `localhost` has two. With port 0, all of
+/// them take the port that the first one got.
 ///
 /// # Errors
 /// When the host has no address, or none of them can be listened on.
-pub async fn bind(listener: &Listener) -> Result<Vec<BoundSocket>, BindError> {
-    let mut port = listener.endpoint.port;
+pub async fn bind(endpoint: &Endpoint, key: &'static str) -> Result<Vec<BoundSocket>, BindError> {
+    let mut port = endpoint.port;
     let mut sockets = Vec::new();
     let mut refused = None;
-    for mut address in addresses_of(&listener.endpoint.host, port).await? {
+    for mut address in addresses_of(&endpoint.host, port, key).await? {
         address.set_port(port);
         match bind_one(address) {
-            Ok(bound) => {
-                port = bound.address.port();
-                sockets.push(bound);
+            Ok((socket, address)) => {
+                port = address.port();
+                sockets.push(BoundSocket { socket, key, address });
             }
             // A machine without IPv6 has no ::1; the other address serves.
             Err(source) if source.kind() == io::ErrorKind::AddrNotAvailable => {
                 refused = Some((address, source));
             }
-            Err(source) => return Err(BindError::Bind { address, source }),
+            Err(source) => return Err(BindError::Bind { key, address, source }),
         }
     }
     match refused {
-        Some((address, source)) if sockets.is_empty() => Err(BindError::Bind { address, source }),
+        Some((address, source)) if sockets.is_empty() => Err(BindError::Bind { key, address, source }),
         _ => Ok(sockets),
     }
 }
 
-async fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
+async fn addresses_of(host: &str, port: u16, key: &'static str) -> Result<Vec<SocketAddr>, BindError> {
     if host.is_empty() {
         return Ok(vec![SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], port))]);
     }
-    let resolve = |source| BindError::Resolve { host: host.to_owned(), source };
+    let resolve = |source| BindError::Resolve { key, host: host.to_owned(), source };
     let mut addresses: Vec<SocketAddr> = lookup_host((host, port)).await.map_err(resolve)?.collect();
     if host == "localhost" {
         addresses.extend([
@@ -115,7 +120,7 @@ async fn addresses_of(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindErro
     }
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<BoundSocket> {
+fn bind_one(address: SocketAddr) -> io::Result<(socket2::Socket, SocketAddr)> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -124,7 +129,7 @@ fn bind_one(address: SocketAddr) -> io::Result<BoundSocket> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     let address = socket.local_addr()?.as_socket().unwrap_or(address);
-    Ok(BoundSocket { socket, address })
+    Ok((socket, address))
 }
 
 /// Accepts connections on `socket` and serves them, until `stopping`; then waits until all have sent their answers.
