@@ -9,6 +9,7 @@
 //! - [`group`] runs consumer groups: processes of real clients that come, die, hang and leave.
 //! - [`tools`] finds or installs the clients' runtimes, once.
 //! - [`wire`] speaks raw frames, for requests that no well-behaved client would send.
+//! - [`history`] takes down what clients of a replica set did and saw, and looks for anomalies in it.
 //! - [`ledger`] checks that nothing acknowledged was lost or doubled; [`access_log`] makes the million lines.
 //! - [`wait`] is the only place that lets time pass.
 //!
@@ -26,6 +27,7 @@
 pub mod access_log;
 pub mod driver;
 pub mod group;
+pub mod history;
 pub mod http;
 pub mod ledger;
 pub mod node;
