@@ -333,26 +333,30 @@ impl<D: Disk> Segment<D> {
         *self.largest_timestamp.lock() = largest;
     }
 
-    /// The open file, opened for reading where it is closed.
+    /// The open file, opened for reading where it is closed, and how far (exclusive, in bytes) it can be read at least: up
+    /// to where the segment ended at the call. A writer may go on in another mapping, which this one never shows.
     pub(crate) fn open(
         self: &Arc<Self>,
         disk: &D,
         others: &OpenSegments<D>,
-    ) -> Result<Arc<OpenSegment<D>>, DiskError> {
+    ) -> Result<(Arc<OpenSegment<D>>, u64), DiskError> {
         others.touch(self);
         let end = self.end();
-        if let Some(open) = self.open.load_full().filter(|open| open.region.published_end() as u64 >= end) {
-            return Ok(open);
+        let shows_all = |open: &Arc<OpenSegment<D>>| open.region.published_end() as u64 >= end;
+        let current = self.open.load_full();
+        if let Some(open) = current.as_ref().filter(|open| shows_all(open)) {
+            return Ok((Arc::clone(open), end));
         }
         let file = self.open_file(disk, FileKind::Log)?;
         let region = file.map_sealed(end)?;
         let opened = Arc::new(OpenSegment { file, region });
-        let previous = self.open.compare_and_swap(&None::<Arc<OpenSegment<D>>>, Some(Arc::clone(&opened)));
-        if let Some(other) = previous.as_ref() {
-            return Ok(Arc::clone(other));
+        let previous = self.open.compare_and_swap(&current, Some(Arc::clone(&opened)));
+        if previous.as_ref().map(Arc::as_ptr) == current.as_ref().map(Arc::as_ptr) {
+            others.opened(self);
+        } else if let Some(other) = previous.as_ref().filter(|other| shows_all(other)) {
+            return Ok((Arc::clone(other), end));
         }
-        others.opened(self);
-        Ok(opened)
+        Ok((opened, end))
     }
 
     /// Bytes of the larger of the two indexes.

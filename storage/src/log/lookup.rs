@@ -91,8 +91,8 @@ impl<D: Disk> Log<D> {
 
     /// The largest timestamp of a segment's batches below the bound.
     fn largest_below(&self, segment: &Arc<Segment<D>>, bound: Offset) -> Result<TimestampMs, ReadError> {
-        let open = segment.open(&self.shared.disk, &self.shared.open_segments)?;
-        let bytes = view(segment, &open, 0, segment.end())?;
+        let (open, end) = segment.open(&self.shared.disk, &self.shared.open_segments)?;
+        let bytes = view(segment, &open, 0, end)?;
         let mut walked = Walked { position: 0 };
         let mut largest = TimestampMs::NONE;
         while let Some((_, header)) = walk(&bytes, 0, &mut walked).map_err(|e| corrupt(segment, e))? {
@@ -116,10 +116,10 @@ impl<D: Disk> Log<D> {
         wanted: impl Fn(&BatchHeader) -> bool,
         target: TimestampMs,
     ) -> Result<Option<TimestampedOffset>, ReadError> {
-        let open = segment.open(&self.shared.disk, &self.shared.open_segments)?;
+        let (open, end) = segment.open(&self.shared.disk, &self.shared.open_segments)?;
         let hint = segment.scan_start(&self.shared.disk, start_offset)?;
-        let start = Self::checked_start(segment, &open, hint, segment.end())?;
-        let bytes = view(segment, &open, start, segment.end())?;
+        let start = Self::checked_start(segment, &open, hint, end)?;
+        let bytes = view(segment, &open, start, end)?;
         let log_start_offset = self.log_start_offset();
         let mut walked = Walked { position: start };
         while let Some((position, header)) =

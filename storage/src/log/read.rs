@@ -107,8 +107,8 @@ impl<D: Disk> Log<D> {
         D: 'a,
     {
         for (segment, is_cold) in segments {
-            let open = segment.open(&self.shared.disk, &self.shared.open_segments)?;
-            if let Some((start, end)) = self.locate(segment, &open, limits, &wanted)? {
+            let (open, end) = segment.open(&self.shared.disk, &self.shared.open_segments)?;
+            if let Some((start, end)) = self.locate(segment, &open, end, limits, &wanted)? {
                 let records = view(segment, &open, start, end)?;
                 let source = Some((Arc::clone(&open.region), start as usize));
                 return Ok(Some(LogRead { records, is_cold, source }));
@@ -140,16 +140,17 @@ impl<D: Disk> Log<D> {
         self.segments.load().last().is_none_or(|active| active.base_offset <= from)
     }
 
-    /// Where in the segment the batches are from the first `wanted` one on, or `None` where it has none from `from` on.
+    /// Where in the segment, up to `end`, the batches are from the first `wanted` one on, or `None` where it has none from
+    /// `from` on.
     fn locate(
         &self,
         segment: &Segment<D>,
         open: &OpenSegment<D>,
+        end: u64,
         limits: Limits,
         wanted: impl Fn(&BatchHeader) -> bool,
     ) -> Result<Option<(u64, u64)>, ReadError> {
-        // In this order: all batches below `end` have offsets below `next_offset`.
-        let end = segment.end();
+        // Read after `end`: all batches below that have offsets below this.
         let next_offset = segment.next_offset();
         let disk = &self.shared.disk;
         let scan = Self::checked_start(segment, open, segment.scan_start(disk, limits.from)?, end)?;
