@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Invariants: only sealed segments are touched that are wholly replicated, decided (below the last stable offset) and below
-//! the recovery point *on the disk*, since recovery takes a gap past that point for the end of the log; a segment that is
-//! written ends where its group ended, so that segments still meet; a batch that cannot be read ends the round before
+//! the recovery point *on the disk*, since recovery takes a gap between segments past that point for the end of the log; a
+//! segment that is written ends where its group ended, so that segments still meet; a batch that cannot be read ends the round before
 //! anything is replaced for it; no lock is held while records are read or written.
 //!
 //! Absent: clocks, threads, and which log comes next (the broker's cleaner). Source: Cleaner.java, LogCleaner.java.

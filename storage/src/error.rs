@@ -41,6 +41,49 @@ pub enum AppendError {
     Disk(DiskError),
 }
 
+/// Why what a leader sent was not appended. The batches before the one that failed are in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowerAppendError {
+    /// The log directory failed earlier, or the log is closed.
+    #[error("the log directory of {0} is offline")]
+    Offline(TopicPartition),
+    /// The log was deleted.
+    #[error("{0} was deleted")]
+    Deleted(TopicPartition),
+    /// Too little space is left on the disk. Appends work again once there is more.
+    #[error("the disk that holds {0} is full")]
+    DiskFull(TopicPartition),
+    /// The bytes are no row of whole batches. Nothing of them was appended.
+    #[error("the leader's records are damaged at byte {position}: {source}")]
+    BadBatch {
+        /// Where in the bytes the batch starts.
+        position: usize,
+        /// What is wrong with it.
+        source: BatchError,
+    },
+    /// A batch begins before the log, or the batch before it, ends. Nothing was appended.
+    #[error("the leader's batch at offset {base_offset} begins before offset {next_offset}")]
+    OffsetWentBack {
+        /// Where the batch begins.
+        base_offset: Offset,
+        /// Where it could begin at the earliest.
+        next_offset: Offset,
+    },
+    /// A batch is of an epoch before the newest one of the log, or of none. Nothing was appended.
+    #[error("the leader's batch at offset {base_offset} is of epoch {epoch}, after epoch {latest}")]
+    EpochWentBack {
+        /// Where the batch begins.
+        base_offset: Offset,
+        /// Its epoch.
+        epoch: LeaderEpoch,
+        /// The newest epoch before it, or [`LeaderEpoch::NONE`].
+        latest: LeaderEpoch,
+    },
+    /// The disk failed. The log directory is offline from now on.
+    #[error(transparent)]
+    Disk(DiskError),
+}
+
 /// Why a read or a look-up has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

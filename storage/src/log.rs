@@ -28,6 +28,7 @@ mod append;
 mod checkpoint;
 mod cleaning;
 mod flush;
+mod follow;
 mod lookup;
 mod read;
 mod replace;

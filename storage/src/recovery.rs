@@ -114,7 +114,9 @@ impl<D: Disk> Recovery<D> {
         // The segment that ends at the recovery point may have been sealed after the checkpoint, and not been cut yet.
         let first_scanned =
             found.base_offsets.partition_point(|base| *base < recovery_point).saturating_sub(1);
-        let (epochs, written_epochs) = self.read_epochs()?;
+        let (mut epochs, written_epochs) = self.read_epochs()?;
+        // The file may name epochs that were cut off since; the batches from here on say which there are.
+        epochs.truncate_from_end(recovery_point);
         let (producers, has_snapshot) = self.read_snapshot(&found, recovery_point, first_base)?;
         let replay_from = if written_epochs.is_some() { producers.end_offset() } else { first_base };
         let mut progress = Progress {

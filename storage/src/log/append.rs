@@ -129,7 +129,10 @@ impl<D: Disk> Log<D> {
             return Err(AppendError::OffsetOverflow(self.topic_partition.clone()));
         }
         let header = header.at(base_offset, epoch);
-        self.write_batch(&mut appender, &header, &bytes, now).map_err(|error| self.append_failed(error))?;
+        let place = header.position_bytes(header.base_offset, header.partition_leader_epoch);
+        let rest = bytes.get(POSITION_LEN..).expect("a validated batch has a header");
+        self.write_batch(&mut appender, &header, [&place, rest], now)
+            .map_err(|error| self.append_failed(error))?;
         self.note_batch(&mut appender, &header, marker.as_ref(), now);
         self.publish(&mut appender, &header);
         drop(appender);
@@ -156,23 +159,21 @@ impl<D: Disk> Log<D> {
         AppendError::Disk(error)
     }
 
-    /// Copies the batch behind the end of the active segment, which may be a new one, with its place patched in.
-    fn write_batch(
+    /// Copies the parts of a batch behind the end of the active segment, which may be a new one.
+    pub(super) fn write_batch(
         &self,
         appender: &mut Appender<D>,
         header: &BatchHeader,
-        bytes: &[u8],
+        parts: [&[u8]; 2],
         now: TimestampMs,
     ) -> Result<(), DiskError> {
-        let block = zero_block(self.last_flush_bytes.load(Ordering::Relaxed).max(bytes.len() as u64));
-        let writer = self.writer_for(appender, header, now)?;
-        let place = header.position_bytes(header.base_offset, header.partition_leader_epoch);
-        let rest = bytes.get(POSITION_LEN..).expect("a validated batch has a header");
-        writer.store([&place, rest], block)
+        let bytes = header.size_in_bytes() as u64;
+        let block = zero_block(self.last_flush_bytes.load(Ordering::Relaxed).max(bytes));
+        self.writer_for(appender, header, now)?.store(parts, block)
     }
 
     /// Everything that is known of the log besides its bytes. Cannot fail.
-    fn note_batch(
+    pub(super) fn note_batch(
         &self,
         appender: &mut Appender<D>,
         header: &BatchHeader,
@@ -197,7 +198,7 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    fn publish(&self, appender: &mut Appender<D>, header: &BatchHeader) {
+    pub(super) fn publish(&self, appender: &mut Appender<D>, header: &BatchHeader) {
         let writer = appender.writer.as_mut().expect("a batch was just written");
         let end = writer.segment.end() + header.size_in_bytes() as u64;
         writer.publish(header.next_offset(), end);

@@ -38,7 +38,10 @@ impl<D: Disk> Log<D> {
                 }
             }
             Some(_) | None => {
-                self.start_segment(appender, header.base_offset, capacity(&config, bytes), bytes)?;
+                // At the end of the log, also where a leader's compaction has left a gap behind it: after a crash only
+                // segments that meet are known to lack nothing.
+                let base_offset = self.log_end_offset();
+                self.start_segment(appender, base_offset, capacity(&config, bytes), bytes)?;
             }
         }
         let writer = appender.writer.as_mut().expect("it was opened above");

@@ -7,5 +7,6 @@ mod compaction_crash;
 mod compaction_model;
 mod crash;
 mod faults;
+mod follow;
 mod layout;
 mod support;

@@ -106,13 +106,10 @@ impl<D: Disk> Recovery<D> {
         loop {
             let (expected, epoch) = (progress.expected, progress.epoch);
             let position = reader.position();
+            // Compaction leaves gaps in a segment, here or at the leader whose batches these are. A batch that a crash took
+            // away ends the scan all the same: what follows it stands where it was.
             let is_plausible = |header: &BatchHeader| {
-                // Compaction leaves gaps, and has never touched what lies past the recovery point; after a clean stop all
-                // of the log is below it, whatever the checkpoint says.
-                let may_have_gap = expected < bounds.recovery_point || self.is_clean;
-                let follows =
-                    header.base_offset == expected || (header.base_offset > expected && may_have_gap);
-                follows
+                header.base_offset >= expected
                     && header.partition_leader_epoch >= epoch
                     && bounds.next_base.is_none_or(|next_base| header.next_offset() <= next_base)
             };
