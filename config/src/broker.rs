@@ -5,6 +5,8 @@
 
 mod layers;
 mod listener;
+mod replica_set;
+mod replication;
 mod resolve;
 
 use std::path::PathBuf;
@@ -13,6 +15,8 @@ use crate::group::{GroupCoordinatorConfig, OffsetsTopicConfig};
 use crate::topic::TopicConfig;
 pub use layers::BrokerLayers;
 pub use listener::{AddressProblem, Endpoint, Listener};
+pub use replica_set::{PeerSecurity, PeerTlsFiles, ReplicaSet, ReplicaSetProblem};
+pub use replication::{ReplicaSelector, ReplicationConfig};
 pub(crate) use resolve::resolve;
 
 /// Every setting of one broker. A field is named as its key, with `_` for `.` and without the `ottla.` of our own keys;
@@ -94,8 +98,10 @@ pub struct BrokerConfig {
     pub durability: Durability,
     /// Where `/health` and `/metrics` are served; none when off.
     pub http_listener: Option<Endpoint>,
-    /// Where the other nodes of a replica set connect; none when off.
-    pub peer_listener: Option<Endpoint>,
+    /// The replica set that this node belongs to; none when it runs alone.
+    pub replica_set: Option<ReplicaSet>,
+    /// What holds between the nodes of a replica set.
+    pub replication: ReplicationConfig,
     /// The shortest time from the start of one round of flushing to the start of the next, while records keep arriving.
     pub flush_window_ms: i64,
     /// So many unflushed bytes start a round of flushing before the window ends.
@@ -153,7 +159,8 @@ impl Default for BrokerConfig {
             log_cleaner_io_max_bytes_per_second: f64::MAX,
             durability: Durability::Flushed,
             http_listener: Some(Endpoint { host: "127.0.0.1".to_owned(), port: 9080 }),
-            peer_listener: None,
+            replica_set: None,
+            replication: ReplicationConfig::default(),
             flush_window_ms: 2,
             flush_window_bytes: 262_144,
             free_space_floor_bytes: 268_435_456,

@@ -194,7 +194,7 @@ fn broker_synonyms(
         }
     }
     for name in names {
-        if let Some(default) = keys::broker_key(name).and_then(|key| key.default) {
+        if let Some(default) = keys::broker_key(name).and_then(|key| layers.default_of(key)) {
             synonyms.push(ConfigSynonym {
                 name,
                 value: Some(default.to_owned()),

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::alter::ListOperation;
-use crate::broker::AddressProblem;
+use crate::broker::{AddressProblem, Endpoint, ReplicaSetProblem};
 use crate::value::InvalidReason;
 
 /// One setting that is not accepted. Where Apache Kafka refuses it too, the sentence is Kafka's: tools show and match it.
@@ -101,12 +101,41 @@ pub enum ConfigError {
         value: String,
     },
     /// The file is one of several nodes, and this one would run alone.
-    #[error("{name} names {count} nodes: this node can only run alone, since replica sets are not there yet")]
+    #[error(
+        "{name} names {count} nodes: a replica set is named in ottla.replica.set instead; set that, or remove {name} to run \
+         this node alone"
+    )]
     SeveralNodes {
         /// The key.
         name: &'static str,
         /// How many nodes it names.
         count: usize,
+    },
+    /// The nodes of the replica set are not what they must be.
+    #[error("ottla.replica.set={value}: {problem}")]
+    ReplicaSet {
+        /// The value as given.
+        value: String,
+        /// What is wrong with it.
+        problem: ReplicaSetProblem,
+    },
+    /// Nodes would talk in plain text over a network, and nobody said that they may.
+    #[error(
+        "{name}: {address} is not on this machine alone, and nodes would talk in plain text there; set \
+         ottla.peer.tls.certificate, ottla.peer.tls.key and ottla.peer.tls.ca (`ottla cluster certificates` makes the \
+         files), or ottla.peer.allow.plaintext=true on a network where nobody else is"
+    )]
+    PlaintextBetweenMachines {
+        /// The key that names the address.
+        name: &'static str,
+        /// The address.
+        address: Endpoint,
+    },
+    /// Some of the three files for TLS are there, and some are not.
+    #[error("{name} is not set, and TLS between nodes needs all of ottla.peer.tls.certificate, .key and .ca")]
+    IncompletePeerTls {
+        /// The key that is not set.
+        name: &'static str,
     },
     /// A client may not change the key while the broker runs.
     #[error("Cannot update these configs dynamically: [{name}]")]
@@ -144,6 +173,8 @@ impl ConfigError {
             Self::TwoNodeIds => "broker.id",
             Self::NotOneDirectory { .. } => "log.dirs",
             Self::NoBrokerRole { .. } => "process.roles",
+            Self::ReplicaSet { .. } => "ottla.replica.set",
+            Self::PlaintextBetweenMachines { name, .. } | Self::IncompletePeerTls { name } => name,
         }
     }
 }

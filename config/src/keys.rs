@@ -16,6 +16,7 @@ mod node;
 mod ottla;
 mod quorum;
 mod remote;
+mod replication;
 mod security;
 mod threads;
 mod topic;
@@ -24,6 +25,7 @@ mod topic;
 mod tests;
 
 pub use families::{FAMILIES, Family};
+pub(crate) use replication::RACK_AWARE_SELECTOR;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -42,6 +44,8 @@ pub struct Key {
     pub rule: Rule,
     /// The value when nobody sets one; none is "unset".
     pub default: Option<&'static str>,
+    /// The value when nobody sets one and the node is in a replica set, where that is another.
+    pub default_in_set: Option<&'static str>,
     /// Kafka's default.
     pub kafka_default: KafkaDefault,
     /// Who sets it, and when.
@@ -118,6 +122,7 @@ static TABLES: &[&[Key]] = &[
     group::KEYS,
     groups::KEYS,
     coordinators::KEYS,
+    replication::KEYS,
     quorum::KEYS,
     remote::KEYS,
     security::KEYS,
@@ -237,6 +242,7 @@ impl Key {
             value_type,
             rule: Rule::Any,
             default,
+            default_in_set: None,
             kafka_default: KafkaDefault::Same,
             scope: Scope::BrokerReadOnly,
             synonyms: &[],
@@ -307,6 +313,11 @@ impl Key {
 
     const fn rule(mut self, rule: Rule) -> Self {
         self.rule = rule;
+        self
+    }
+
+    const fn in_set(mut self, default: &'static str) -> Self {
+        self.default_in_set = Some(default);
         self
     }
 

@@ -128,7 +128,7 @@ fn entry(key: &Key) -> String {
         out.push_str(&format!("{}\n", wrapped(&sentences, "    ")));
     }
     let default = key.default.map_or("unset".to_owned(), |default| format!("\"{default}\""));
-    out.push_str(&format!("    {}; default {default}\n", kind(key)));
+    out.push_str(&format!("{}\n", wrapped(&format!("{}; default {default}", kind(key)), "    ")));
     match key.support {
         Support::Honoured => {}
         Support::Inert { why } => {
@@ -158,6 +158,9 @@ fn sentences(key: &Key) -> String {
     if let KafkaDefault::Differs { value, why } = key.kafka_default {
         let value = value.map_or("unset".to_owned(), |value| format!("{value:?}"));
         out.push_str(&format!(" Apache Kafka's default is {value}; here it is another, since {why}."));
+    }
+    if let Some(default) = key.default_in_set {
+        out.push_str(&format!(" In a replica set the default is {default:?}."));
     }
     if let Some((first, others)) = key.synonyms.split_first() {
         out.push_str(&format!(" Its default is the broker's {}", first.name));

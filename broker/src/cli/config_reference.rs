@@ -30,6 +30,7 @@ fn row(key: &'static Key) -> Value {
         "name": key.name,
         "type": format!("{:?}", key.value_type).to_lowercase(),
         "default": key.default,
+        "default_in_replica_set": key.default_in_set.or(key.default),
         "scope": format!("{:?}", key.scope),
         "honoured": key.support == keys::Support::Honoured,
         "documentation": key.doc,

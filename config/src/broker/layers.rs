@@ -22,7 +22,18 @@ impl BrokerLayers {
     /// The value that holds for a key of the broker; none when it is unset and has no default.
     #[must_use]
     pub fn value(&self, key: &Key) -> Option<&str> {
-        self.explicitly(key.name).or(key.default)
+        self.explicitly(key.name).or_else(|| self.default_of(key))
+    }
+
+    /// The value of a key of the broker when nobody sets it; none when it has no default.
+    #[must_use]
+    pub fn default_of(&self, key: &Key) -> Option<&'static str> {
+        key.default_in_set.filter(|_| self.is_in_set()).or(key.default)
+    }
+
+    /// Whether the node is in a replica set, which only what it is started with can say.
+    fn is_in_set(&self) -> bool {
+        self.explicit.get("ottla.replica.set").is_some_and(|nodes| !nodes.trim().is_empty())
     }
 
     /// The value that someone gave to a key of the broker.

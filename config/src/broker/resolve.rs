@@ -1,6 +1,7 @@
 //! From settings as text to a [`BrokerConfig`].
 
 mod groups;
+mod replication;
 
 use std::path::PathBuf;
 
@@ -31,9 +32,13 @@ impl BrokerConfig {
 /// Resolves as far as possible: a key whose value is not accepted has its default.
 pub(crate) fn resolve(layers: &BrokerLayers) -> (Resolved, Vec<ConfigError>) {
     let mut reader = Reader { layers, errors: Vec::new() };
-    let addresses = reader.addresses();
+    let mut addresses = reader.addresses();
+    let node_id = reader.node_id();
+    let replica_set = reader.replica_set(node_id);
+    addresses.warnings.extend(replication::warning(replica_set.as_ref(), &addresses.listeners));
+    let replication = reader.replication(replica_set.is_some());
     let broker = BrokerConfig {
-        node_id: reader.node_id(),
+        node_id,
         broker_rack: reader.text("broker.rack"),
         listeners: addresses.listeners,
         advertised_listeners: addresses.advertised,
@@ -69,7 +74,8 @@ pub(crate) fn resolve(layers: &BrokerLayers) -> (Resolved, Vec<ConfigError>) {
         log_cleaner_io_max_bytes_per_second: reader.typed("log.cleaner.io.max.bytes.per.second"),
         durability: reader.typed("ottla.durability"),
         http_listener: reader.endpoint("ottla.http.listener"),
-        peer_listener: reader.endpoint("ottla.peer.listener"),
+        replica_set,
+        replication,
         flush_window_ms: reader.typed("ottla.flush.window.ms"),
         flush_window_bytes: reader.typed("ottla.flush.window.bytes"),
         free_space_floor_bytes: reader.typed("ottla.free.space.floor.bytes"),
@@ -177,7 +183,7 @@ impl Reader<'_> {
         }
         for name in ["controller.quorum.voters", "controller.quorum.bootstrap.servers"] {
             let count = self.text(name).map_or(0, |nodes| value::split_list(&nodes).len());
-            if count > 1 {
+            if count > 1 && self.text("ottla.replica.set").is_none() {
                 self.errors.push(ConfigError::SeveralNodes { name, count });
             }
         }

@@ -190,7 +190,8 @@ pub(super) static KEYS: &[Key] = &[
     Key::dynamic("message.max.bytes", Int, Some("1048588"), "The default of a topic's max.message.bytes.")
         .rule(AtLeast(0)),
     Key::dynamic("min.insync.replicas", Int, Some("1"), "The default of a topic's min.insync.replicas.")
-        .rule(AtLeast(1)),
+        .rule(AtLeast(1))
+        .in_set("2"),
     Key::dynamic("compression.type", String, Some("producer"), "The default of a topic's compression.type.")
         .rule(OneOf(COMPRESSION_TYPES)),
     Key::dynamic(

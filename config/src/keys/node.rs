@@ -113,9 +113,10 @@ pub(super) static KEYS: &[Key] = &[
         "default.replication.factor",
         Int,
         Some("1"),
-        "The replicas of a topic whose creator does not say how many.",
+        "The replicas of a topic whose creator does not say how many; in a replica set no more than there are nodes.",
     )
-    .rule(Between(1, 32767)),
+    .rule(Between(1, 32767))
+    .in_set("3"),
     Key::broker(
         "auto.create.topics.enable",
         Boolean,

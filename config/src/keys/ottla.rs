@@ -1,8 +1,8 @@
 //! Our own keys: what Apache Kafka has no name for.
 
-use super::{Key, Support};
+use super::Key;
 use crate::value::Rule;
-use crate::value::ValueType::{Int, List, Long, String};
+use crate::value::ValueType::{Boolean, Int, List, Long, String};
 
 pub(super) static KEYS: &[Key] = &[
     Key::ours(
@@ -20,19 +20,39 @@ pub(super) static KEYS: &[Key] = &[
         "HOST:PORT for health and metrics over HTTP; empty is off, port 0 picks a free one.",
     ),
     Key::ours(
-        "ottla.peer.listener",
-        String,
-        Some(""),
-        "HOST:PORT where the other nodes of a replica set connect; empty is off.",
-    )
-    .support(Support::Refused { why: REPLICA_SET }),
-    Key::ours(
         "ottla.replica.set",
         List,
         Some(""),
-        "The nodes of a replica set, this one among them, as ID@HOST:PORT with commas between; empty is a single node.",
-    )
-    .support(Support::Refused { why: REPLICA_SET }),
+        "The nodes of a replica set, this one among them, as ID@HOST:PORT with commas between: the host and port are \
+         those of its ottla.peer.listener. Empty is a single node.",
+    ),
+    Key::ours(
+        "ottla.peer.listener",
+        String,
+        Some(""),
+        "HOST:PORT where the other nodes of the replica set connect; empty is what ottla.replica.set says of this node.",
+    ),
+    Key::ours(
+        "ottla.peer.tls.certificate",
+        String,
+        Some(""),
+        "The PEM file with this node's certificate for the other nodes, which names it as node-ID; `ottla cluster \
+         certificates` makes one for each node.",
+    ),
+    Key::ours("ottla.peer.tls.key", String, Some(""), "The PEM file with the private key of that certificate."),
+    Key::ours(
+        "ottla.peer.tls.ca",
+        String,
+        Some(""),
+        "The PEM file with the certificate of the authority that signed those of all nodes, and nobody else's.",
+    ),
+    Key::ours(
+        "ottla.peer.allow.plaintext",
+        Boolean,
+        Some("false"),
+        "Whether nodes on different machines may talk in plain text: whoever reaches a node then reads and changes \
+         everything.",
+    ),
     // Shorter costs CPU (back to back, a flusher took 1.6 CPU-seconds/GB where 2 ms took 0.34); longer costs latency.
     Key::ours(
         "ottla.flush.window.ms",
@@ -61,5 +81,3 @@ pub(super) static KEYS: &[Key] = &[
     )
     .rule(Rule::AtLeast(0)),
 ];
-
-const REPLICA_SET: &str = "replica sets are not there yet, so this node can only run alone";

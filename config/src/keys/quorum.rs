@@ -1,37 +1,31 @@
-//! The metadata quorum and the replication between brokers, which this broker arranges by itself.
+//! What this broker arranges by itself about the metadata quorum and the replication between brokers.
 
 use super::Key;
 use crate::value::ValueType::{Boolean, Int, List, Long, String};
 
 const QUORUM: &str =
     "the node keeps its metadata by itself, in the data directory, without a controller to configure";
-const REPLICATION: &str = "there is one node, and no replication to arrange";
+const REPLICATION: &str =
+    "the nodes of ottla.replica.set copy from each other without tuning, over ottla.peer.listener";
+const QUOTA: &str = "what nodes copy from each other is not throttled";
+const NODE_ENDS: &str = "a node whose data directory fails ends at once";
+const NEVER_UNCLEAN: &str = "no replica leads that may lack acknowledged records";
 const LEGACY: &str = "Apache Kafka 4 has no such key either";
 
 pub(super) static KEYS: &[Key] = &[
-    Key::inert("alter.log.dirs.replication.quota.window.num", Int, Some("11"), REPLICATION),
-    Key::inert("alter.log.dirs.replication.quota.window.size.seconds", Int, Some("1"), REPLICATION),
-    Key::inert("auto.leader.rebalance.enable", Boolean, Some("true"), REPLICATION),
-    Key::inert("controlled.shutdown.enable", Boolean, Some("true"), REPLICATION),
+    Key::inert("alter.log.dirs.replication.quota.window.num", Int, Some("11"), QUOTA),
+    Key::inert("alter.log.dirs.replication.quota.window.size.seconds", Int, Some("1"), QUOTA),
     Key::inert("inter.broker.listener.name", String, None, REPLICATION),
-    Key::inert("leader.imbalance.check.interval.seconds", Long, Some("300"), REPLICATION),
-    Key::inert("log.dir.failure.timeout.ms", Long, Some("30000"), REPLICATION),
+    Key::inert("log.dir.failure.timeout.ms", Long, Some("30000"), NODE_ENDS),
     Key::inert("num.replica.alter.log.dirs.threads", Int, None, REPLICATION),
     Key::inert("num.replica.fetchers", Int, Some("1"), REPLICATION),
     Key::inert("replica.fetch.backoff.ms", Int, Some("1000"), REPLICATION),
-    Key::inert("replica.fetch.max.bytes", Int, Some("1048576"), REPLICATION),
     Key::inert("replica.fetch.min.bytes", Int, Some("1"), REPLICATION),
-    Key::inert("replica.fetch.response.max.bytes", Int, Some("10485760"), REPLICATION),
-    Key::inert("replica.fetch.wait.max.ms", Int, Some("500"), REPLICATION),
-    Key::inert("replica.lag.time.max.ms", Long, Some("30000"), REPLICATION),
-    Key::inert("replica.selector.class", String, None, REPLICATION),
     Key::inert("replica.socket.receive.buffer.bytes", Int, Some("65536"), REPLICATION),
     Key::inert("replica.socket.timeout.ms", Int, Some("30000"), REPLICATION),
-    Key::inert("replication.quota.window.num", Int, Some("11"), REPLICATION),
-    Key::inert("replication.quota.window.size.seconds", Int, Some("1"), REPLICATION),
-    Key::inert("unclean.leader.election.interval.ms", Long, Some("300000"), REPLICATION),
-    Key::inert("broker.heartbeat.interval.ms", Int, Some("2000"), QUORUM),
-    Key::inert("broker.session.timeout.ms", Int, Some("9000"), QUORUM),
+    Key::inert("replication.quota.window.num", Int, Some("11"), QUOTA),
+    Key::inert("replication.quota.window.size.seconds", Int, Some("1"), QUOTA),
+    Key::inert("unclean.leader.election.interval.ms", Long, Some("300000"), NEVER_UNCLEAN),
     Key::inert("controller.listener.names", List, None, QUORUM),
     Key::inert("controller.performance.always.log.threshold.ms", Long, Some("2000"), QUORUM),
     Key::inert("controller.performance.sample.period.ms", Long, Some("60000"), QUORUM),

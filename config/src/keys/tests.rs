@@ -7,9 +7,10 @@ use crate::topic::TopicConfig;
 #[test]
 fn every_default_is_valid_and_accepted() {
     for key in all() {
-        let Some(default) = key.default else { continue };
-        let value = key.read(default).unwrap_or_else(|error| panic!("{}: {error}", key.name));
-        assert_eq!(key.read(&value.to_string()), Ok(value), "{}", key.name);
+        for default in [key.default, key.default_in_set].into_iter().flatten() {
+            let value = key.read(default).unwrap_or_else(|error| panic!("{}: {error}", key.name));
+            assert_eq!(key.read(&value.to_string()), Ok(value), "{}", key.name);
+        }
     }
 }
 

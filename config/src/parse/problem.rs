@@ -170,7 +170,6 @@ fn way_out(error: &ConfigError) -> String {
         },
         ConfigError::TwoNodeIds => " Remove broker.id.".to_owned(),
         ConfigError::CompactionLags { .. } => "; raise log.cleaner.max.compaction.lag.ms".to_owned(),
-        ConfigError::SeveralNodes { .. } => "; remove the key to run it so".to_owned(),
         ConfigError::Unfitting { .. } => "; change one of them".to_owned(),
         ConfigError::NoClassicProtocol => " Add classic.".to_owned(),
         ConfigError::UnknownTopicKey { .. }
@@ -180,6 +179,10 @@ fn way_out(error: &ConfigError) -> String {
         | ConfigError::RetentionOfNothing
         | ConfigError::NotOneDirectory { .. }
         | ConfigError::NoBrokerRole { .. }
+        | ConfigError::SeveralNodes { .. }
+        | ConfigError::ReplicaSet { .. }
+        | ConfigError::PlaintextBetweenMachines { .. }
+        | ConfigError::IncompletePeerTls { .. }
         | ConfigError::NotDynamic { .. }
         | ConfigError::NotAList { .. } => String::new(),
     }
@@ -195,8 +198,8 @@ fn valid_values(key: &Key) -> String {
             format!("give it a number of {}", key.rule)
         }
     };
-    match key.default {
-        Some(default) => format!("{what}, or remove it for {default}"),
-        None => format!("{what}, or remove it"),
+    match (key.default, key.default_in_set) {
+        (Some(default), None) => format!("{what}, or remove it for {default}"),
+        (None, _) | (_, Some(_)) => format!("{what}, or remove it"),
     }
 }

@@ -52,7 +52,8 @@ fn what_changes_nothing_is_named_in_one_warning() {
         [
             "settings that change nothing here: controller.listener.names, controller.quorum.bootstrap.servers, \
              process.roles (the node keeps its metadata by itself, in the data directory, without a controller to \
-             configure); inter.broker.listener.name (there is one node, and no replication to arrange); num.io.threads, \
+             configure); inter.broker.listener.name (the nodes of ottla.replica.set copy from \
+             each other without tuning, over ottla.peer.listener); num.io.threads, \
              num.network.threads (the broker has no such pool of threads to size); \
              share.coordinator.state.topic.min.isr, share.coordinator.state.topic.replication.factor (share groups are \
              not served yet); \
@@ -106,5 +107,46 @@ fn every_example_in_the_sample_file_is_accepted() {
     assert!(examples.len() >= 2);
     for example in examples {
         load_file("single-node.toml", example).unwrap();
+    }
+}
+
+#[test]
+fn samples_of_a_replica_set_fit_each_other_on_one_machine() {
+    let texts = [
+        include_str!("../../../replica-set/node-1.toml"),
+        include_str!("../../../replica-set/node-2.toml"),
+        include_str!("../../../replica-set/node-3.toml"),
+    ];
+    let mut taken = std::collections::BTreeSet::new();
+    for (id, text) in (1..).zip(texts) {
+        let loaded = load_file(&format!("node-{id}.toml"), text).unwrap();
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        let broker = loaded.broker;
+        assert_eq!(broker.node_id, id);
+        let set = broker.replica_set.unwrap();
+        assert_eq!(set.nodes.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(set.nodes.get(&id), Some(&set.listener));
+        let ports =
+            [set.listener.port, broker.listeners[0].endpoint.port, broker.http_listener.unwrap().port];
+        assert!(ports.into_iter().all(|port| taken.insert(port.to_string())), "{taken:?}");
+        assert!(taken.insert(broker.log_dir.display().to_string()), "{taken:?}");
+    }
+}
+
+#[test]
+fn examples_in_the_samples_of_a_replica_set_are_valid() {
+    let text = include_str!("../../../replica-set/node-2.toml");
+    let examples: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()) && line.contains(" = "))
+        .collect();
+    assert_eq!(examples.len(), 5);
+    for example in examples {
+        load_file("node-2.toml", &format!("{}\n{example}", text.replace("listeners = ", "#"))).map_or_else(
+            // One file of TLS asks for the others.
+            |errors| assert!(errors.to_string().contains("TLS between nodes needs all of"), "{errors}"),
+            |_| assert!(!example.contains("tls"), "{example}"),
+        );
     }
 }

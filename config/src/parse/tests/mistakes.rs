@@ -38,20 +38,10 @@ fn all_mistakes_of_all_sources_are_said_at_once() {
             "node.toml, line 3: Invalid value nonsense for configuration listeners: nonsense is not of the form \
              NAME://HOST:PORT, such as PLAINTEXT://localhost:9092",
             "--set: You must set `node.id` to the same value as `broker.id`. Remove broker.id.",
-            "node.toml, line 4: controller.quorum.voters names 2 nodes: this node can only run alone, since replica sets \
-             are not there yet; remove the key to run it so",
+            "node.toml, line 4: controller.quorum.voters names 2 nodes: a replica set is named in ottla.replica.set instead; \
+             set that, or remove controller.quorum.voters to run this node alone",
         ]
     );
-}
-
-#[test]
-fn replica_set_is_refused_in_one_sentence() {
-    assert_eq!(
-        sentence("ottla.replica.set=1@a:9094,2@b:9094,3@c:9094"),
-        "--set: ottla.replica.set=1@a:9094,2@b:9094,3@c:9094 is not supported: replica sets are not there yet, so this \
-         node can only run alone; remove it"
-    );
-    assert!(load_set(&["ottla.replica.set=", "ottla.peer.listener="]).is_ok());
 }
 
 #[test]
