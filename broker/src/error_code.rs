@@ -139,7 +139,7 @@ pub(crate) fn of_create_topic(error: &CreateTopicError) -> ResponseError {
         | CreateTopicError::ReplicationFactorBesideAssignment
         | CreateTopicError::PartitionsBesideAssignment => ResponseError::InvalidRequest,
         CreateTopicError::InvalidPartitions => ResponseError::InvalidPartitions,
-        CreateTopicError::InvalidReplicationFactor | CreateTopicError::TooFewBrokers { .. } => {
+        CreateTopicError::InvalidReplicationFactor | CreateTopicError::NotPlaced { .. } => {
             ResponseError::InvalidReplicationFactor
         }
         CreateTopicError::InvalidAssignment(_) => ResponseError::InvalidReplicaAssignment,

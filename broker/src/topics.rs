@@ -111,6 +111,7 @@ pub(crate) fn config_rules(broker: &BrokerConfig) -> ConfigRules {
     ConfigRules {
         validate: Box::new(move |resource, configs| validate(&groups, resource, configs)),
         default_list,
+        default_min_insync_replicas: usize::try_from(broker.topic_defaults.min_insync_replicas).unwrap_or(1),
     }
 }
 

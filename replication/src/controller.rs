@@ -8,10 +8,20 @@
 //!
 //! Absent: who may ask (the broker authorises), and where the metadata log is (`ottla::quorum`).
 
+pub mod balance;
 pub mod brokers;
 pub mod configs;
+pub mod elections;
 pub mod features;
+pub mod fencing;
+pub mod growth;
+pub mod isr;
+mod partition_change;
+pub mod partitions;
+pub mod placement;
 pub mod producer_ids;
+pub mod reassignments;
+pub mod sessions;
 pub mod topics;
 
 use crate::metadata::image::MetadataImage;
@@ -37,6 +47,22 @@ pub enum ControllerRequest {
     AlterConfigs(configs::AlterConfigs),
     /// Give a broker a block of producer ids.
     AllocateProducerIds(producer_ids::AllocateProducerIds),
+    /// A broker is used from now on, or no more.
+    ChangeBrokerState(fencing::ChangeBrokerState),
+    /// Forget a broker.
+    UnregisterBroker(brokers::UnregisterBroker),
+    /// Change who is in-sync.
+    AlterPartition(isr::AlterPartition),
+    /// Elect leaders.
+    ElectLeaders(elections::ElectLeaders),
+    /// Move partitions.
+    AlterPartitionReassignments(reassignments::AlterPartitionReassignments),
+    /// Add partitions to topics.
+    CreatePartitions(partitions::CreatePartitions),
+    /// Have first replicas lead again.
+    BalanceLeaders,
+    /// Add replicas to topics that grow with the set.
+    GrowReplicas(growth::GrowReplicas),
 }
 
 /// The answer to the [`ControllerRequest`] of the same name, true once the records are committed.
@@ -54,6 +80,22 @@ pub enum ControllerReply {
     AlterConfigs(Vec<configs::ConfigAlteration>),
     /// The block.
     AllocateProducerIds(Result<producer_ids::ProducerIdBlock, producer_ids::AllocateProducerIdsError>),
+    /// What the broker leads yet, and whether to ask again.
+    ChangeBrokerState(Result<fencing::BrokerStateChange, brokers::StaleBrokerEpoch>),
+    /// It is forgotten.
+    UnregisterBroker(Result<(), brokers::UnregisterBrokerError>),
+    /// One result for each proposal, in the order of the request.
+    AlterPartition(Result<Vec<isr::IsrChange>, brokers::StaleBrokerEpoch>),
+    /// One result for each partition, by topic and number.
+    ElectLeaders(Vec<elections::LeaderElection>),
+    /// One result for each partition, in the order of the request.
+    AlterPartitionReassignments(Vec<reassignments::ReassignmentChange>),
+    /// One result for each topic that was named.
+    CreatePartitions(Vec<partitions::PartitionsCreation>),
+    /// How many leaders moved, and whether to ask again.
+    BalanceLeaders(balance::BalancedLeaders),
+    /// How much has grown, and whether to ask again.
+    GrowReplicas(growth::GrownReplicas),
 }
 
 /// What a decision depends on beside the request and the image.
@@ -81,7 +123,7 @@ pub fn handle(request: &ControllerRequest, env: &mut Env<'_>, image: &MetadataIm
             Decision { records: features::form_cluster(env, image), reply: ControllerReply::FormCluster }
         }
         ControllerRequest::RegisterBroker(request) => {
-            let (records, result) = brokers::register(request, image);
+            let (records, result) = brokers::register(request, env, image);
             Decision { records, reply: ControllerReply::RegisterBroker(result) }
         }
         ControllerRequest::CreateTopics(request) => {
@@ -99,6 +141,38 @@ pub fn handle(request: &ControllerRequest, env: &mut Env<'_>, image: &MetadataIm
         ControllerRequest::AllocateProducerIds(request) => {
             let (records, result) = producer_ids::allocate(request, image);
             Decision { records, reply: ControllerReply::AllocateProducerIds(result) }
+        }
+        ControllerRequest::ChangeBrokerState(request) => {
+            let (records, result) = fencing::change_state(request, env, image);
+            Decision { records, reply: ControllerReply::ChangeBrokerState(result) }
+        }
+        ControllerRequest::UnregisterBroker(request) => {
+            let (records, result) = brokers::unregister(request, env, image);
+            Decision { records, reply: ControllerReply::UnregisterBroker(result) }
+        }
+        ControllerRequest::AlterPartition(request) => {
+            let (records, result) = isr::alter(request, env, image);
+            Decision { records, reply: ControllerReply::AlterPartition(result) }
+        }
+        ControllerRequest::ElectLeaders(request) => {
+            let (records, results) = elections::elect(request, env, image);
+            Decision { records, reply: ControllerReply::ElectLeaders(results) }
+        }
+        ControllerRequest::AlterPartitionReassignments(request) => {
+            let (records, results) = reassignments::alter(request, env, image);
+            Decision { records, reply: ControllerReply::AlterPartitionReassignments(results) }
+        }
+        ControllerRequest::CreatePartitions(request) => {
+            let (records, results) = partitions::create(request, env, image);
+            Decision { records, reply: ControllerReply::CreatePartitions(results) }
+        }
+        ControllerRequest::BalanceLeaders => {
+            let (records, balanced) = balance::balance(env, image);
+            Decision { records, reply: ControllerReply::BalanceLeaders(balanced) }
+        }
+        ControllerRequest::GrowReplicas(request) => {
+            let (records, grown) = growth::grow(request, env, image);
+            Decision { records, reply: ControllerReply::GrowReplicas(grown) }
         }
     }
 }

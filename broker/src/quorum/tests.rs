@@ -12,7 +12,11 @@ use storage::ids::{BrokerId, PartitionIndex};
 use tempfile::TempDir;
 
 fn any_config() -> ConfigRules {
-    ConfigRules { validate: Box::new(|_, _| Ok(())), default_list: |_, _| None }
+    ConfigRules {
+        validate: Box::new(|_, _| Ok(())),
+        default_list: |_, _| None,
+        default_min_insync_replicas: 1,
+    }
 }
 
 /// Starts the node 1 on a directory.

@@ -3,7 +3,8 @@
 //! One resource is changed whole or not at all; a refused one does not fail the others. What a key means and which
 //! values it takes is decided by the [`ConfigRules`].
 
-use crate::controller::Env;
+use crate::controller::partition_change::{MIN_INSYNC_REPLICAS, Rules, Sweep};
+use crate::controller::{Env, RECORDS_PER_REQUEST_MAX};
 use crate::metadata::image::MetadataImage;
 use crate::metadata::record::{ConfigResource, MetadataRecord};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub struct ConfigRules {
     pub validate: Box<Validate>,
     /// The entries that a list key has where nothing is set; `None` where the key is no list.
     pub default_list: fn(&ConfigResource, &str) -> Option<Vec<String>>,
+    /// `min.insync.replicas` where neither a topic nor all brokers have it set.
+    pub default_min_insync_replicas: usize,
 }
 
 /// A request to change settings.
@@ -176,10 +179,24 @@ pub(super) fn alter(
         let result = changed.map(|changed| records.extend(changed));
         results.push(ConfigAlteration { resource: resource.clone(), result });
     }
+    records.extend(no_more_eligible(&records, env, image));
     if request.validate_only {
         records.clear();
     }
     (records, results)
+}
+
+/// Partitions whose ISR is enough by the new `min.insync.replicas` have no eligible leader replicas any more: their high
+/// watermark moves on without them. Source: `ClearElrRecord`.
+fn no_more_eligible(records: &[MetadataRecord], env: &Env<'_>, image: &MetadataImage) -> Vec<MetadataRecord> {
+    let concerns = |record: &MetadataRecord| matches!(record, MetadataRecord::Config { key, .. } if key == MIN_INSYNC_REPLICAS);
+    if !records.iter().any(concerns) {
+        return Vec::new();
+    }
+    let changed = image.apply(image.offset(), records);
+    let mut sweep = Sweep::new(Rules::new(env, &changed), RECORDS_PER_REQUEST_MAX);
+    sweep.over(|partition| !partition.eligible_leader_replicas.is_empty(), |target, _| target);
+    sweep.records
 }
 
 fn alter_resource(

@@ -2,10 +2,11 @@ use super::brokers::RegisterBroker;
 use super::configs::{
     AlterConfigError, AlterConfigs, AlterResource, ConfigChange, ConfigOperation, ConfigRules, KeyChange,
 };
+use super::placement::{InvalidAssignment, PlacementError};
 use super::producer_ids::AllocateProducerIds;
 use super::topics::{
-    CreateTopicError, CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, InvalidAssignment,
-    InvalidTopicName, NewTopic, PARTITIONS_MAX, TopicSelector,
+    CreateTopicError, CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, InvalidTopicName, NewTopic,
+    PARTITIONS_MAX, TopicSelector,
 };
 use super::*;
 use crate::metadata::record::ConfigResource;
@@ -20,6 +21,7 @@ fn rules() -> ConfigRules {
             false => Ok(()),
         }),
         default_list: |_, key| (key == "cleanup.policy").then(|| vec!["delete".to_owned()]),
+        default_min_insync_replicas: 2,
     }
 }
 
@@ -205,7 +207,13 @@ fn numbers_that_cannot_be_are_refused() {
     assert_eq!(create(Some(0), None), CreateTopicError::InvalidPartitions);
     assert_eq!(create(Some(-2), None), CreateTopicError::InvalidPartitions);
     assert_eq!(create(None, Some(0)), CreateTopicError::InvalidReplicationFactor);
-    assert_eq!(create(None, Some(2)), CreateTopicError::TooFewBrokers { replication_factor: 2, brokers: 1 });
+    assert_eq!(
+        create(None, Some(2)),
+        CreateTopicError::NotPlaced {
+            replication_factor: 2,
+            reason: PlacementError::TooFewBrokers { replication_factor: 2, brokers: 1 },
+        }
+    );
     assert_eq!(create(Some(10_000), None), CreateTopicError::RequestTooLarge);
     assert_eq!(create(Some(i32::MAX), None), CreateTopicError::RequestTooLarge);
 }

@@ -9,12 +9,14 @@ mod placement;
 pub use name::{InvalidTopicName, validate_name};
 
 use crate::controller::configs::AlterConfigError;
+use crate::controller::partitions::new_partition;
+use crate::controller::placement::{InvalidAssignment, PlacementError};
 use crate::controller::{Env, RECORDS_PER_REQUEST_MAX, configs, features};
 use crate::metadata::image::MetadataImage;
-use crate::metadata::record::{ConfigResource, MetadataRecord, PartitionRecord};
+use crate::metadata::record::{ConfigResource, MetadataRecord};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use storage::ids::{BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, TopicId};
+use storage::ids::{BrokerId, PartitionIndex, TopicId};
 
 /// The most topics of a cluster. Larger: images, snapshots and full Metadata answers grow past what is measured.
 /// Smaller: a topic for each device stops being possible.
@@ -110,16 +112,13 @@ pub enum CreateTopicError {
     /// A replication factor below 1.
     #[error("Replication factor must be larger than 0, or -1 to use the default value.")]
     InvalidReplicationFactor,
-    /// More replicas than brokers.
-    #[error(
-        "Unable to replicate the partition {replication_factor} time(s): The target replication factor of \
-         {replication_factor} cannot be reached because only {brokers} broker(s) are registered."
-    )]
-    TooFewBrokers {
-        /// The number that was asked for.
-        replication_factor: i16,
-        /// How many brokers there are.
-        brokers: usize,
+    /// There are no brokers for them.
+    #[error("Unable to replicate the partition {replication_factor} time(s): {reason}")]
+    NotPlaced {
+        /// How many replicas each has.
+        replication_factor: usize,
+        /// Why not.
+        reason: PlacementError,
     },
     /// The chosen replicas cannot be.
     #[error(transparent)]
@@ -143,8 +142,6 @@ pub enum CreateTopicError {
     #[error("The cluster would have more than {PARTITIONS_MAX} partitions, which is the most that it takes.")]
     TooManyPartitions,
 }
-
-pub use placement::InvalidAssignment;
 
 /// Creates what can be created.
 pub(super) fn create(
@@ -237,21 +234,8 @@ fn create_one(
         key,
         value: Some(value),
     }));
-    records.extend((0..).zip(assignments).map(|(index, replicas)| {
-        MetadataRecord::Partition(PartitionRecord {
-            topic_id,
-            partition: PartitionIndex(index),
-            isr: replicas.clone(),
-            leader: replicas.first().copied(),
-            replicas,
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
-            eligible_leader_replicas: Vec::new(),
-            last_known_eligible_leader_replicas: Vec::new(),
-            adding_replicas: Vec::new(),
-            removing_replicas: Vec::new(),
-        })
-    }));
+    let partition = |(index, replicas)| new_partition(topic_id, index, replicas, image);
+    records.extend((0..).zip(assignments).map(partition));
     let created = CreatedTopic {
         topic_id,
         partitions: i32::try_from(counts.partitions).unwrap_or(i32::MAX),

@@ -9,6 +9,7 @@
 
 use crate::leader::Leader;
 use crate::leader::replica::Replica;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use storage::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch};
 
@@ -17,7 +18,7 @@ use storage::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch};
 pub(super) const PROPOSAL_RETRY: Duration = Duration::from_millis(200);
 
 /// An ISR for the controller to commit. It must move the partition epoch by it also where the ISR is the committed one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IsrProposal {
     /// The leader's epoch; the controller refuses any but the current one.
     pub leader_epoch: LeaderEpoch,

@@ -19,6 +19,8 @@ fn state(replicas: &[i32], isr: &[i32], partition_epoch: i32) -> PartitionImage 
         partition_epoch: PartitionEpoch(partition_epoch),
         eligible_leader_replicas: Vec::new(),
         last_known_eligible_leader_replicas: Vec::new(),
+        adding_replicas: Vec::new(),
+        removing_replicas: Vec::new(),
     }
 }
 

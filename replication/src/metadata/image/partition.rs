@@ -42,6 +42,14 @@ impl PartitionImage {
         self.replicas.iter().filter(|replica| !self.adding_replicas.contains(replica)).count()
     }
 
+    /// The state after a change of it.
+    #[must_use]
+    pub fn after(&self, change: &PartitionChange) -> Self {
+        let mut after = self.clone();
+        after.change(change);
+        after
+    }
+
     pub(super) fn begin_leader_epoch(&mut self) {
         self.leader_epoch.0 += 1;
         self.partition_epoch.0 += 1;
