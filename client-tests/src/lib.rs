@@ -10,8 +10,9 @@
 //! - [`tools`] finds or installs the clients' runtimes, once.
 //! - [`wire`] speaks raw frames, for requests that no well-behaved client would send.
 //! - [`history`] takes down what clients of a replica set did and saw, and looks for anomalies in it.
+//! - [`replica_set`] runs three nodes that are one.
 //! - [`ledger`] checks that nothing acknowledged was lost or doubled; [`access_log`] makes the million lines.
-//! - [`wait`] is the only place that lets time pass.
+//! - [`wait`] is the only place that lets time pass; [`clock`] says how long a recovery took.
 //!
 //! Environment:
 //! - `OTTLA_BINARY`: the binary to test instead of a fresh release build.
@@ -19,12 +20,14 @@
 //!   included, which shows whether a test itself is right. Tests that need a process of their own are skipped.
 //! - `CI`: a missing runtime fails a test instead of skipping it.
 //! - `OTTLA_TEST_KILLS`, `OTTLA_TEST_POWER_CUTS`: how many cycles the fault tests run (200 and 20 unless set).
+//! - `OTTLA_TEST_PRODUCT`: `kafka` runs the faults of replica sets against Apache Kafka, which shows whether they are right.
 //! - `OTTLA_TEST_REBALANCES`: how many rebalances a group under random kills goes through (100 unless set).
 //! - `OTTLA_TEST_RENEW_GOLDEN`: writes what Kafka's tools print into the golden file instead of comparing with it.
 //!
 //! Deliberately absent: anything that the broker imports, and any assertion on speed (`bench` measures).
 
 pub mod access_log;
+pub mod clock;
 pub mod driver;
 pub mod group;
 pub mod history;
@@ -32,6 +35,7 @@ pub mod http;
 pub mod ledger;
 pub mod node;
 pub mod records;
+pub mod replica_set;
 pub mod scenario;
 pub mod service;
 pub mod target;

@@ -326,7 +326,8 @@ fn forget_own_environment(command: &mut Command) {
     }
 }
 
-fn wait_for_exit(process: &mut Child, limit: Duration) -> Result<ExitStatus> {
+/// Waits until a process has ended.
+pub(crate) fn wait_for_exit(process: &mut Child, limit: Duration) -> Result<ExitStatus> {
     let mut status = None;
     wait_until(limit, "the process has ended", || {
         status = process.try_wait()?;

@@ -6,7 +6,7 @@ pub mod batch;
 pub mod fetch;
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -41,10 +41,22 @@ impl Connection {
     /// # Errors
     /// When the broker does not accept.
     pub fn open(bootstrap: &str) -> Result<Connection> {
-        let stream = TcpStream::connect(bootstrap)?;
+        Connection::over(TcpStream::connect(bootstrap)?, ANSWER_LIMIT)
+    }
+
+    /// Connects to a broker that may hang or be cut off: neither this nor any answer may take longer than `limit`.
+    ///
+    /// # Errors
+    /// When the broker does not accept in time.
+    pub fn open_within(address: &str, limit: Duration) -> Result<Connection> {
+        let address = address.to_socket_addrs()?.next().context("the name has no address")?;
+        Connection::over(TcpStream::connect_timeout(&address, limit)?, limit)
+    }
+
+    fn over(stream: TcpStream, limit: Duration) -> Result<Connection> {
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-        stream.set_write_timeout(Some(ANSWER_LIMIT))?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.set_write_timeout(Some(limit))?;
         Ok(Connection { stream, correlation_id: 0 })
     }
 
@@ -145,7 +157,7 @@ pub fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
 }
 
-/// Creates a topic and returns the error code.
+/// Creates a topic with one replica and returns the error code.
 ///
 /// # Errors
 /// When no answer comes.
@@ -153,6 +165,19 @@ pub fn create_topic(
     connection: &mut Connection,
     name: &str,
     partitions: i32,
+    settings: &[(&str, &str)],
+) -> Result<i16> {
+    create_replicated_topic(connection, name, (partitions, 1), settings)
+}
+
+/// Creates a topic with so many partitions and replicas (-1: the broker's default) and returns the error code.
+///
+/// # Errors
+/// When no answer comes.
+pub fn create_replicated_topic(
+    connection: &mut Connection,
+    name: &str,
+    (partitions, replicas): (i32, i16),
     settings: &[(&str, &str)],
 ) -> Result<i16> {
     let configs = settings.iter().map(|(key, value)| {
@@ -163,7 +188,7 @@ pub fn create_topic(
     let topic = CreatableTopic::default()
         .with_name(topic_name(name))
         .with_num_partitions(partitions)
-        .with_replication_factor(1)
+        .with_replication_factor(replicas)
         .with_configs(configs.collect());
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
     let response = connection.call(7, &request)?;

@@ -149,10 +149,7 @@ impl fmt::Display for Anomaly {
                 write!(formatter, "unseen: {record}, acknowledged in {place} at {offset:?}")
             }
             Anomaly::PollSkip { process, place, before, after } => {
-                write!(
-                    formatter,
-                    "poll skip: consumer {process} read {place} at {before}, then at {after}"
-                )
+                write!(formatter, "poll skip: consumer {process} read {place} at {before}, then at {after}")
             }
             Anomaly::NonmonotonicPoll { process, place, before, after } => {
                 write!(

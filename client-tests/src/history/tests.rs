@@ -182,17 +182,15 @@ fn damaged_record_is_a_phantom() {
 #[test]
 fn refused_record_that_is_read_is_found() {
     let operations = [sent(0, Outcome::Failed), read(&[(0, 0)])];
-    assert_eq!(
-        found(operations),
-        [Anomaly::FailedSendSeen { place: place(), record: record(0), offset: 0 }]
-    );
+    assert_eq!(found(operations), [Anomaly::FailedSendSeen { place: place(), record: record(0), offset: 0 }]);
 }
 
 #[test]
 fn end_offset_that_goes_back_is_found() {
     let expected = Anomaly::HighWatermarkRegression { place: place(), before: 4, after: 3 };
-    assert_eq!(found(clean_and(end_offset(4, 3))), [expected.clone()]);
-    assert_eq!(found(clean_and(end_offset(5, 3))), [expected]);
+    for leader_epoch in [4, 5] {
+        assert_eq!(found(clean_and(end_offset(leader_epoch, 3))), std::slice::from_ref(&expected));
+    }
 }
 
 #[test]

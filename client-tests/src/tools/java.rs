@@ -35,7 +35,7 @@ impl JavaProgram {
 }
 
 /// The programs around the newest Java client, which share its jars.
-const CLIENT_PROGRAMS: [&str; 2] = ["ClientDriver", "GroupMember"];
+const CLIENT_PROGRAMS: [&str; 3] = ["ClientDriver", "GroupMember", "Load"];
 
 /// The program that drives the newest Java client.
 ///
@@ -53,6 +53,14 @@ pub fn group_member() -> Result<Option<JavaProgram>> {
     prepare("client", &CLIENT_PROGRAMS, "GroupMember")
 }
 
+/// The newest Java client as a producer that never stops by itself.
+///
+/// # Errors
+/// Where `CI` is set and it cannot be had.
+pub fn load() -> Result<Option<JavaProgram>> {
+    prepare("client", &CLIENT_PROGRAMS, "Load")
+}
+
 /// The program that runs Kafka's command line tools, many in one process.
 ///
 /// # Errors
@@ -67,6 +75,22 @@ pub fn tool_runner() -> Result<Option<JavaProgram>> {
 /// Where `CI` is set and it cannot be had.
 pub fn verifiable_consumer() -> Result<Option<JavaProgram>> {
     prepare("tools", &["ToolRunner"], "org.apache.kafka.tools.VerifiableConsumer")
+}
+
+/// Apache Kafka itself, in whose sets a test shows that it is right.
+///
+/// # Errors
+/// Where `CI` is set and it cannot be had.
+pub fn kafka_server() -> Result<Option<JavaProgram>> {
+    prepare("tools", &["ToolRunner"], "kafka.Kafka")
+}
+
+/// What formats Apache Kafka's directories, in a process of its own.
+///
+/// # Errors
+/// Where `CI` is set and it cannot be had.
+pub fn kafka_storage_tool() -> Result<Option<JavaProgram>> {
+    prepare("tools", &["ToolRunner"], "kafka.tools.StorageTool")
 }
 
 /// Fetches the jars that `programs/java/NAME/pom.xml` names, compiles the programs beside it, and names the class to run.
