@@ -10,7 +10,7 @@
 //! - [`tools`] finds or installs the clients' runtimes, once.
 //! - [`wire`] speaks raw frames, for requests that no well-behaved client would send.
 //! - [`history`] takes down what clients of a replica set did and saw, and looks for anomalies in it.
-//! - [`replica_set`] runs three nodes that are one.
+//! - [`replica_set`] runs three nodes that are one, and [`load`] puts all clients on them at once.
 //! - [`ledger`] checks that nothing acknowledged was lost or doubled; [`access_log`] makes the million lines.
 //! - [`wait`] is the only place that lets time pass; [`clock`] says how long a recovery took.
 //!
@@ -33,6 +33,7 @@ pub mod group;
 pub mod history;
 pub mod http;
 pub mod ledger;
+pub mod load;
 pub mod node;
 pub mod records;
 pub mod replica_set;

@@ -1,0 +1,114 @@
+//! A fresh client at each try: how long it takes until a record is acknowledged after a fault that leaves connections open.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use kafka_protocol::error::ResponseError;
+
+use super::Observations;
+use super::librdkafka::Target;
+use crate::clock::Moment;
+use crate::history::content::{Identity, Place, encode};
+use crate::history::{Operation, Outcome};
+use crate::replica_set::roles;
+use crate::wait::let_pass;
+use crate::wire::{Connection, batch, produce, produce_request};
+
+/// The longest that a fresh client gives a node which may hang: a good client asks another soon.
+const LIMIT: Duration = Duration::from_millis(500);
+/// The time between two tries.
+const STEP: Duration = Duration::from_millis(20);
+/// When the set is held to be stuck.
+const STUCK_LIMIT: Duration = Duration::from_secs(60);
+
+/// A producer without an id that makes one try after the other.
+#[derive(Debug)]
+pub struct Probe {
+    producer: u32,
+    next: AtomicI64,
+}
+
+impl Probe {
+    /// A probe whose records are this producer's.
+    #[must_use]
+    pub fn new(producer: u32) -> Probe {
+        Probe { producer, next: AtomicI64::new(0) }
+    }
+
+    /// For each partition the time from `fault` until a fresh client had a record acknowledged, all tried at once.
+    ///
+    /// # Errors
+    /// When one is stuck.
+    pub fn recoveries(
+        &self,
+        target: &Target,
+        fault: Moment,
+        into: &Observations,
+    ) -> Result<BTreeMap<i32, Duration>> {
+        std::thread::scope(|scope| {
+            let partitions = (0..target.partitions).map(|partition| {
+                let place = Place::new(&target.topic, partition);
+                (partition, scope.spawn(move || self.recovery(target, &place, fault, into)))
+            });
+            let partitions: Vec<_> = partitions.collect();
+            partitions
+                .into_iter()
+                .map(|(partition, thread)| {
+                    Ok((partition, thread.join().map_err(|_| anyhow!("a probe panicked"))??))
+                })
+                .collect()
+        })
+    }
+
+    fn recovery(
+        &self,
+        target: &Target,
+        place: &Place,
+        fault: Moment,
+        into: &Observations,
+    ) -> Result<Duration> {
+        let mut last = None;
+        while fault.elapsed() < STUCK_LIMIT {
+            for address in target.bootstrap.split(',') {
+                match self.attempt(address, place, into) {
+                    Ok(()) => return Ok(fault.elapsed()),
+                    Err(error) => last = Some(error),
+                }
+            }
+            let_pass(STEP);
+        }
+        bail!("nothing was acknowledged in {place} for {STUCK_LIMIT:?}: {last:?}")
+    }
+
+    /// One try by way of the node at `address`.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn attempt(&self, address: &str, place: &Place, into: &Observations) -> Result<()> {
+        let cluster = roles::view(&mut Connection::open_within(address, LIMIT)?, Some(&place.topic))?;
+        let partition = cluster.partitions.get(place).context("no such partition")?;
+        let leader = partition.leader.context("nobody leads it")?;
+        let address = cluster.addresses.get(&leader).context("the leader has no address")?;
+        let mut connection = Connection::open_within(address, LIMIT)?;
+        let sequence = self.next.fetch_add(1, Ordering::Relaxed);
+        let record = Identity { producer: self.producer, sequence };
+        let records = batch::encode(&[batch::record(0, None, encode(place, record).into())])?;
+        let request = produce_request(&place.topic, place.partition, -1, records);
+        let answer = produce(&mut connection, 9, &request);
+        let (outcome, error) = match &answer {
+            Err(_) => (Outcome::Unknown, None),
+            Ok(answer) => match ResponseError::try_from_code(answer.error_code) {
+                None => (Outcome::Acknowledged(Some(answer.base_offset)), None),
+                // Refused before it was appended; any other may come after.
+                Some(error @ ResponseError::NotEnoughReplicas) => (Outcome::Failed, Some(error)),
+                Some(error) => (Outcome::Unknown, Some(error)),
+            },
+        };
+        into.history.add_ended(Operation::Send { place: place.clone(), record, outcome });
+        answer?;
+        ensure!(error.is_none(), "Produce answered {error:?}");
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! Everything at once on one topic: three producers, a consumer that reads along, a watcher of end offsets, a committer;
+//! and in the end the judgement on all that they saw.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::Observations;
+use super::committer::Committer;
+use super::librdkafka::{LibrdkafkaLoad, Target};
+use super::probe::Probe;
+use super::program::{LoadClient, ProgramLoad};
+use super::reader::{Reader, read_all};
+use super::watcher::{self, Watcher};
+use crate::clock::Moment;
+use crate::history::check::{anomalies, expect_none};
+use crate::history::content::Place;
+use crate::replica_set::ReplicaSet;
+use crate::replica_set::replicas::Sameness;
+use crate::wait::{let_pass, wait_until};
+use crate::wire::Connection;
+
+/// Partitions of the topic: each node leads some.
+pub const PARTITIONS: i32 = 6;
+/// The time between two records of a producer to one partition.
+const STEP: Duration = Duration::from_millis(25);
+/// The longest that the clients may take until all of them have had something acknowledged everywhere.
+const FLOW_LIMIT: Duration = Duration::from_secs(90);
+/// How long an acknowledgement from before a fault may be on its way to us.
+const ON_ITS_WAY: Duration = Duration::from_millis(200);
+/// The longest that a node may take to say where a partition ends, once the set is whole.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+const LIBRDKAFKA: u32 = 1;
+const JAVA: u32 = 2;
+const KAFKA_PYTHON: u32 = 3;
+const PROBE: u32 = 4;
+const READER: u32 = 1;
+const LAST_READER: u32 = 2;
+
+/// A running load of all clients.
+#[derive(Debug)]
+pub struct Traffic {
+    target: Target,
+    into: Arc<Observations>,
+    librdkafka: LibrdkafkaLoad,
+    programs: Vec<ProgramLoad>,
+    reader: Reader,
+    watcher: Watcher,
+    committer: Committer,
+    probe: Probe,
+}
+
+impl Traffic {
+    /// Creates the topic, starts all clients, and waits until each has had records acknowledged in every partition. A
+    /// client that is missing where `CI` is not set is left out.
+    ///
+    /// # Errors
+    /// When that does not come in time.
+    pub fn start(set: &ReplicaSet, topic: &str) -> Result<Traffic> {
+        set.create_topic(topic, PARTITIONS, &[])?;
+        let into = Arc::new(Observations::default());
+        let target =
+            Target { bootstrap: set.bootstrap(), topic: topic.into(), partitions: PARTITIONS, step: STEP };
+        let librdkafka = LibrdkafkaLoad::start(&target, LIBRDKAFKA, &into)?;
+        let mut programs = Vec::new();
+        for (client, producer) in [(LoadClient::Java, JAVA), (LoadClient::KafkaPython, KAFKA_PYTHON)] {
+            programs.extend(ProgramLoad::start(client, &target, producer, &into)?);
+        }
+        let traffic = Traffic {
+            librdkafka,
+            programs,
+            reader: Reader::start(&target, READER, &into),
+            watcher: Watcher::start(&target, &into),
+            committer: Committer::start(&target, &group_of(topic), &into),
+            probe: Probe::new(PROBE),
+            target,
+            into,
+        };
+        let flows = (1 + traffic.programs.len()) * usize::try_from(PARTITIONS)?;
+        wait_until(FLOW_LIMIT, "every client produces to every partition", || {
+            Ok(traffic.into.progress.flows() == flows)
+        })
+        .with_context(|| format!("{:?}", traffic.into.complaints()))?;
+        Ok(traffic)
+    }
+
+    /// The group to which offsets are committed.
+    #[must_use]
+    pub fn group(&self) -> String {
+        group_of(&self.target.topic)
+    }
+
+    /// A partition of the topic.
+    #[must_use]
+    pub fn place(&self, partition: i32) -> Place {
+        Place::new(&self.target.topic, partition)
+    }
+
+    /// For each partition the longest time since `fault` in which no client had a record acknowledged, once all of them
+    /// have had one again.
+    ///
+    /// # Errors
+    /// When one never has.
+    pub fn gaps(&self, fault: Moment) -> Result<BTreeMap<i32, Duration>> {
+        // What was on its way when the fault came may still arrive.
+        let_pass(ON_ITS_WAY);
+        let since = Moment::now();
+        wait_until(FLOW_LIMIT, "every client produces to every partition again", || {
+            Ok(self.into.progress.goes_on_everywhere(since))
+        })
+        .with_context(|| format!("{:?}", self.into.complaints()))?;
+        Ok(self.into.progress.longest_gaps(fault))
+    }
+
+    /// For each partition the time from `fault` until a fresh client's record was acknowledged.
+    ///
+    /// # Errors
+    /// When that never happens.
+    pub fn recoveries(&self, fault: Moment) -> Result<BTreeMap<i32, Duration>> {
+        self.probe.recoveries(&self.target, fault, &self.into)
+    }
+
+    /// How many sends the clients have given up.
+    #[must_use]
+    pub fn given_up(&self) -> usize {
+        let (_, failed, unknown) = self.into.history.outcomes();
+        failed + unknown
+    }
+
+    /// Lets every client finish, reads everything back, stops the nodes, and checks that no anomaly was seen and that
+    /// the replicas are the same.
+    ///
+    /// # Errors
+    /// When something is wrong; the error says what, and what clients complained of.
+    pub fn judge(mut self, set: &mut ReplicaSet) -> Result<()> {
+        let outcome = self.finish(set);
+        outcome.with_context(|| format!("the clients complained: {:#?}", self.into.complaints()))
+    }
+
+    fn finish(&mut self, set: &mut ReplicaSet) -> Result<()> {
+        set.wait_until_whole()?;
+        self.librdkafka.finish().context("librdkafka")?;
+        self.programs.iter_mut().try_for_each(ProgramLoad::finish)?;
+        self.committer.finish()?;
+        self.watcher.finish()?;
+        self.reader.finish()?;
+        let ends = self.ends(set)?;
+        read_all(&self.target, LAST_READER, &self.into, &ends)?;
+        let (acknowledged, failed, unknown) = self.into.history.outcomes();
+        eprintln!("{acknowledged} records acknowledged, {failed} refused, {unknown} given up");
+        expect_none(&anomalies(&self.into.history))?;
+        let cluster = set.cluster()?;
+        let holders = cluster.partitions.into_iter().map(|(place, view)| (place, view.replicas)).collect();
+        set.stop_all()?;
+        expect_none(&set.divergences(&ends, &holders, Sameness::Batches)?)
+    }
+
+    fn ends(&self, set: &ReplicaSet) -> Result<BTreeMap<Place, i64>> {
+        let cluster = set.cluster()?;
+        let mut ends = BTreeMap::new();
+        for (place, partition) in cluster.partitions(&self.target.topic) {
+            let leader = partition.leader.context("nobody leads it")?;
+            let mut connection = Connection::open_within(set.node(leader)?.address(), END_LIMIT)?;
+            ends.insert(place.clone(), watcher::end_offset(&mut connection, place)?.1);
+        }
+        Ok(ends)
+    }
+}
+
+fn group_of(topic: &str) -> String {
+    format!("{topic}-group")
+}
