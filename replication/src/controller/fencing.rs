@@ -8,8 +8,8 @@
 use crate::controller::brokers::StaleBrokerEpoch;
 use crate::controller::partition_change::{Rules, Sweep};
 use crate::controller::{Env, RECORDS_PER_REQUEST_MAX};
-use crate::metadata::image::MetadataImage;
-use crate::metadata::record::{BrokerRegistration, MetadataRecord};
+use crate::metadata::image::{MetadataImage, PartitionImage};
+use crate::metadata::record::{BrokerRegistration, LeaderChange, MetadataRecord};
 use serde::{Deserialize, Serialize};
 use storage::ids::{BrokerEpoch, BrokerId};
 
@@ -80,7 +80,7 @@ pub(super) fn change_state(
     };
     let is_complete = swept.is_complete;
     records.extend(swept.records);
-    let leads = leads(&image.apply(image.offset(), &records), broker_id);
+    let leads = leads_after(image, &records, broker_id);
     (records, Ok(BrokerStateChange { is_complete, leads }))
 }
 
@@ -96,13 +96,24 @@ pub(super) fn state_record(known: &BrokerRegistration, to: BrokerState) -> Optio
         .then_some(MetadataRecord::BrokerState { broker_id, broker_epoch, is_fenced, is_shutting_down })
 }
 
-/// How many partitions `broker` leads.
-fn leads(image: &MetadataImage, broker: BrokerId) -> usize {
-    let led = |partition: &&std::sync::Arc<_>| is_led_by(partition, broker);
-    image.topics().map(|topic| topic.partitions.iter().filter(led).count()).sum()
+/// How many partitions `broker` leads after `records`.
+fn leads_after(image: &MetadataImage, records: &[MetadataRecord], broker: BrokerId) -> usize {
+    let led = image.topics().flat_map(|topic| &topic.partitions).filter(|led| is_led_by(led, broker));
+    let mut leads = led.count();
+    for record in records {
+        let MetadataRecord::PartitionChange(change) = record else { continue };
+        let before = image.topic_by_id(change.topic_id).and_then(|topic| topic.partition(change.partition));
+        let was_led = before.is_some_and(|before| is_led_by(before, broker));
+        match change.leader {
+            LeaderChange::Unchanged => {}
+            LeaderChange::Elected(leader) if leader == broker => leads += usize::from(!was_led),
+            LeaderChange::Elected(_) | LeaderChange::NoLeader => leads -= usize::from(was_led),
+        }
+    }
+    leads
 }
 
-fn is_led_by(partition: &crate::metadata::image::PartitionImage, broker: BrokerId) -> bool {
+fn is_led_by(partition: &PartitionImage, broker: BrokerId) -> bool {
     partition.leader == Some(broker)
 }
 
@@ -115,8 +126,12 @@ pub(super) fn leave(rules: Rules<'_>, broker: BrokerId, loss: Loss) -> Sweep<'_>
                 let in_isr = partition.isr.contains(&broker);
                 let is_lost = loss == Loss::Everything || partition.isr.len() > 1;
                 let in_eligible = partition.eligible_leader_replicas.contains(&broker);
+                let is_to_choose = partition.leader.is_none() && partition.replicas.contains(&broker);
                 is_led_by(partition, broker) == leaders
-                    && (leaders || (in_isr && is_lost) || (in_eligible && loss != Loss::Nothing))
+                    && (leaders
+                        || (in_isr && is_lost)
+                        || (in_eligible && loss != Loss::Nothing)
+                        || (is_to_choose && loss == Loss::Everything))
             },
             |target, _| match loss {
                 Loss::Nothing => target.leave_isr(broker),

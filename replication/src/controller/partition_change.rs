@@ -11,7 +11,8 @@
 //!
 //! Invariants: a leader is in-sync, and no replica leads that may lack a record below the high watermark, unless the
 //! target asks for an unclean election; the ISR and the eligible replicas share no member and are replicas; the ISR
-//! loses its last member only where the data of that member is gone, which the last known eligible replicas then say.
+//! loses its last member only where the data of that member is gone. While nobody leads, the last known eligible
+//! replicas name those whose data is gone.
 //!
 //! Unlike Kafka, the last member stays in the ISR while it is away (there it becomes eligible), the last known leader is never
 //! elected by itself, and an ISR that shrinks begins no leader epoch. Source: `PartitionChangeBuilder.java`.
@@ -131,14 +132,13 @@ impl<'a> Target<'a> {
         self
     }
 
-    /// The broker has lost what it had: it leaves the ISR, also as the last member, and is not eligible.
+    /// The broker has lost what it had: it leaves the ISR, also as the last member, and is not eligible. If nobody comes
+    /// to lead by this, it is remembered as one that is not to be chosen.
     pub(super) fn lose(mut self, broker: BrokerId) -> Self {
-        let had_everything = self.isr.contains(&broker) || self.eligible.contains(&broker);
         self.isr.retain(|member| *member != broker);
         self.not_eligible = Some(broker);
-        let has_others = !self.isr.is_empty() || self.eligible.iter().any(|eligible| *eligible != broker);
-        if had_everything && !has_others {
-            self.last_known = vec![broker];
+        if !self.last_known.contains(&broker) {
+            self.last_known.push(broker);
         }
         self
     }
@@ -210,7 +210,7 @@ impl<'a> Target<'a> {
         if self.election != Election::Unclean {
             return None;
         }
-        // One that came back without its data is the last choice.
+        // One that came back without what it had is the last choice.
         let leader = first(&|broker| !self.last_known.contains(broker)).or_else(|| first(&|_| true))?;
         self.isr = vec![leader];
         self.eligible.clear();

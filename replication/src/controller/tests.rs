@@ -1,3 +1,7 @@
+mod limits;
+mod random;
+mod transcript;
+
 use super::brokers::RegisterBroker;
 use super::configs::{
     AlterConfigError, AlterConfigs, AlterResource, ConfigChange, ConfigOperation, ConfigRules, KeyChange,
@@ -29,12 +33,13 @@ fn rules() -> ConfigRules {
 struct Controller {
     image: MetadataImage,
     random: u128,
+    rules: ConfigRules,
 }
 
 impl Controller {
     /// A cluster of `brokers` registered brokers, numbered from 1.
     fn new(brokers: i32) -> Self {
-        let mut controller = Self { image: MetadataImage::default(), random: 0 };
+        let mut controller = Self { image: MetadataImage::default(), random: 0, rules: rules() };
         controller.ask(&ControllerRequest::FormCluster);
         for id in 1..=brokers {
             controller.register(id, u128::from(id.unsigned_abs()));
@@ -50,7 +55,7 @@ impl Controller {
                 .wrapping_add(0x1234_5678_9abc_def1);
             *random
         };
-        let mut env = Env { random: &mut next, config_rules: &rules() };
+        let mut env = Env { random: &mut next, config_rules: &self.rules };
         let decision = handle(request, &mut env, &self.image);
         self.image = self.image.apply(self.image.offset() + 1, &decision.records);
         decision.reply

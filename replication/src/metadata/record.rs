@@ -191,7 +191,7 @@ pub struct PartitionRecord {
     pub partition_epoch: PartitionEpoch,
     /// Replicas outside the ISR that hold everything below the high watermark. Source: KIP-966.
     pub eligible_leader_replicas: Vec<BrokerId>,
-    /// The last replicas that held everything below the high watermark, where none does any more. Source: KIP-966.
+    /// Replicas that came back without their data since nobody leads, which makes them a bad choice. Source: KIP-966.
     pub last_known_eligible_leader_replicas: Vec<BrokerId>,
     /// Those of the replicas that a reassignment adds. Source: KIP-455.
     pub adding_replicas: Vec<BrokerId>,
