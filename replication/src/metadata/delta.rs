@@ -18,10 +18,15 @@ pub struct MetadataDelta {
     pub removed: Vec<LocalPartition>,
     /// Partitions that this broker leads in an epoch that it did not lead before.
     pub leads: Vec<LocalPartition>,
-    /// Partitions of this broker that another broker leads, or nobody, and whose leader or leader epoch is new.
+    /// Partitions of this broker that another broker leads, or nobody, and whose leader or leader epoch is new. A new run
+    /// of a leader begins a new epoch, so where it is to be reached now is looked up for these.
     pub follows: Vec<LocalPartition>,
-    /// Partitions that this broker leads on in the same epoch, with another ISR or assignment.
+    /// Partitions that this broker leads on in the same epoch, with another ISR, other eligible replicas or another
+    /// assignment.
     pub replicas_changed: Vec<LocalPartition>,
+    /// Brokers that are new or gone, or of which anything has changed: the run, where they are reached, whether they
+    /// are fenced or stopping. A leader asks anew which of its followers may be in-sync.
+    pub brokers: BTreeSet<BrokerId>,
     /// Names of the topics that were deleted, on whatever brokers they were; a topic of that name may have been made since.
     pub deleted_topics: BTreeSet<Arc<str>>,
     /// Names of existing topics whose own configuration has changed.
@@ -62,6 +67,7 @@ impl MetadataDelta {
                 }
             }
         }
+        delta.compare_brokers(old, new);
         for change in new.config_map().changes_since(old.config_map()) {
             match change {
                 Change::Added(resource, _) | Change::Removed(resource, _) => {
@@ -99,6 +105,11 @@ impl MetadataDelta {
             // Whoever needs a group's settings takes them from the image.
             ConfigResource::Group(_) => {}
         }
+    }
+
+    fn compare_brokers(&mut self, old: &MetadataImage, new: &MetadataImage) {
+        let known = old.brokers().keys().chain(new.brokers().keys());
+        self.brokers.extend(known.filter(|id| old.broker(**id) != new.broker(**id)));
     }
 
     fn compare_topics(
