@@ -155,7 +155,7 @@ impl Follower {
             FetchAnswer::Refused(refusal) => match refusal {
                 FetchRefusal::Diverging(end) => self.cut(where_they_part(end, log, epoch_end)),
                 FetchRefusal::OutOfRange { log_start_offset, .. }
-                    if log.log_end_offset < log_start_offset =>
+                    if log.log_end_offset <= log_start_offset && log.log_start_offset < log_start_offset =>
                 {
                     self.reported = None;
                     FollowerStep::StartOver(log_start_offset)

@@ -108,11 +108,11 @@ pub struct Leader {
     quiet_until: Option<Duration>,
 }
 
-/// How many in-sync replicas a write to the partition needs: `min.insync.replicas`, but no more than there are replicas.
-/// The controller makes eligible leaders by this same number.
+/// How many in-sync replicas a write to the partition needs: `min.insync.replicas`, but no more than there are replicas,
+/// those that are being added aside. The controller makes eligible leaders by this same number.
 #[must_use]
 pub fn effective_min_insync_replicas(partition: &PartitionImage, min_insync_replicas: usize) -> usize {
-    min_insync_replicas.min(partition.replicas.len())
+    min_insync_replicas.min(partition.settled_replication_factor()).max(1)
 }
 
 impl Leader {
@@ -365,7 +365,10 @@ impl Leader {
     }
 }
 
-/// Whether the follower's log is a prefix of the leader's. Source: KIP-595, `Partition.readRecords`.
+/// Whether the follower's log is a prefix of the leader's: either its last record is in the leader's log, in the same
+/// epoch, or it has none. One that ends where the leader's log starts has records that the leader has deleted and cannot
+/// vouch for: they may be others than those that were committed there. Kafka takes such a log as it is.
+/// Source: KIP-595, `Partition.readRecords`.
 fn agree(
     position: &FetchPosition,
     log: &LogEnds,
@@ -375,7 +378,10 @@ fn agree(
         log_start_offset: log.log_start_offset,
         log_end_offset: log.log_end_offset,
     };
-    if position.fetch_offset < log.log_start_offset {
+    let is_empty = position.log_start_offset >= position.fetch_offset;
+    if position.fetch_offset < log.log_start_offset
+        || (position.fetch_offset == log.log_start_offset && !is_empty)
+    {
         return Err(out_of_range);
     }
     let Some(epoch) = position.last_fetched_epoch else {

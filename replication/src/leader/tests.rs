@@ -127,6 +127,21 @@ fn reports_of_strangers_of_earlier_runs_and_of_other_epochs_are_refused() {
 }
 
 #[test]
+fn a_log_that_ends_where_the_leaders_starts_is_not_vouched_for() {
+    let mut leader = leader(&[1, 2], &[1, 2]);
+    let log = LogEnds { log_start_offset: Offset(8), ..ends(10, 10) };
+    let older = EpochEnd { epoch: LeaderEpoch(2), end_offset: Offset(8) };
+    let asked = FetchPosition { last_fetched_epoch: Some(LeaderEpoch(2)), ..position(8, 8) };
+    let refusal = leader.fetch(run(2), &asked, &log, |_| Some(older), NOW);
+    let out_of_range = FetchRefusal::OutOfRange { log_start_offset: Offset(8), log_end_offset: Offset(10) };
+    assert_eq!(refusal, Err(out_of_range), "its records may be others than those that were deleted here");
+    let started_over =
+        FetchPosition { last_fetched_epoch: None, log_start_offset: Offset(8), ..position(8, 8) };
+    leader.fetch(run(2), &started_over, &log, |_| None, NOW).expect("an empty log agrees");
+    assert_eq!(leader.high_watermark(), Offset(8));
+}
+
+#[test]
 fn the_durable_end_of_a_new_run_counts_anew() {
     let mut leader = leader(&[1, 2], &[1, 2]);
     leader.local(Offset(20), Offset(20), NOW);
@@ -146,7 +161,7 @@ fn the_durable_end_of_a_new_run_counts_anew() {
 fn a_replica_that_is_being_added_joins_like_any_other() {
     let mut leader = leader(&[1, 2], &[1, 2]);
     fetch(&mut leader, run(2), 10, 10);
-    let adding = state(&[1, 2, 3], &[1, 2], 1);
+    let adding = PartitionImage { adding_replicas: ids(&[3]), ..state(&[1, 2, 3], &[1, 2], 1) };
     leader.metadata(metadata(&adding, &standing), NOW);
     fetch(&mut leader, run(3), 4, 4);
     assert_eq!(leader.proposal(NOW), None);
@@ -154,6 +169,15 @@ fn a_replica_that_is_being_added_joins_like_any_other() {
     let proposal = leader.proposal(NOW).expect("it is caught up");
     assert_eq!(proposal.isr.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(leader.proposal(NOW), None, "one is on its way");
+}
+
+#[test]
+fn a_partition_that_grows_is_held_to_what_it_had() {
+    let partition = PartitionImage { adding_replicas: ids(&[2, 3]), ..state(&[1, 2, 3], &[1], 0) };
+    assert_eq!(effective_min_insync_replicas(&partition, 2), 1);
+    let leader = Leader::new(BrokerId(1), metadata(&partition, &standing), &ends(10, 10), Offset(5), NOW);
+    assert!(leader.is_enough());
+    assert_eq!(leader.high_watermark(), Offset(10));
 }
 
 #[test]
