@@ -16,3 +16,5 @@ pub mod fetch;
 pub mod follower;
 pub mod leader;
 pub mod metadata;
+#[cfg(test)]
+mod world;
