@@ -1,6 +1,7 @@
 //! The command line.
 
 mod client;
+pub mod cluster;
 pub mod config_reference;
 pub mod groups;
 pub mod serve;
@@ -29,6 +30,8 @@ pub enum Command {
     Config(ConfigArguments),
     /// Consumer groups: list, describe, reset, delete. Works on any Kafka broker.
     Groups(groups::GroupsArguments),
+    /// A replica set: the certificates of its nodes.
+    Cluster(cluster::ClusterCommandArguments),
 }
 
 /// The exit code for what a command failed with: 1, unless scripts can make something of another.

@@ -1,7 +1,7 @@
 //! The `ottla` binary: reads the command line and hands on.
 
 use clap::Parser;
-use ottla::cli::{self, Cli, Command, config_reference, groups, serve};
+use ottla::cli::{self, Cli, Command, cluster, config_reference, groups, serve};
 use std::process::ExitCode;
 
 /// Reserves without committing, so that a count which a peer made up costs nothing until it is filled; see
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config_reference::run(&arguments),
         Command::Groups(arguments) => groups::run(&arguments),
+        Command::Cluster(arguments) => cluster::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

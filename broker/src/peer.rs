@@ -14,10 +14,14 @@ mod frame;
 mod handshakes;
 mod hello;
 mod listener;
+#[cfg(test)]
+mod testing;
+mod tls;
 mod transport;
 
 pub(crate) use dialer::{DialError, Dialer};
 pub(crate) use frame::{FrameError, FrameReader, read_frame, write_frame};
 pub(crate) use hello::{Hello, HelloError, Mismatch, PROTOCOL_VERSION, Purpose};
 pub(crate) use listener::{PeerListener, PeerSockets};
+pub(crate) use tls::{PeerTls, PeerTlsError, TlsProblem};
 pub(crate) use transport::PeerStream;

@@ -1,6 +1,7 @@
 //! Connects to another node.
 
 use super::hello::{self, Hello, HelloError, Mismatch, Purpose, Verdict};
+use super::tls::PeerTls;
 use super::transport::{self, PeerStream, Transport};
 use config::broker::Endpoint;
 use std::io;
@@ -18,7 +19,9 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Connects to other nodes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Dialer {}
+pub(crate) struct Dialer {
+    tls: Option<PeerTls>,
+}
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +73,11 @@ pub(crate) enum DialError {
 }
 
 impl Dialer {
+    /// One that talks through TLS, or in plain text where there is none.
+    pub(crate) fn new(tls: Option<PeerTls>) -> Self {
+        Self { tls }
+    }
+
     /// Connects to the node at `address`, and says `own` with `purpose` in it.
     ///
     /// Who answers is in [`PeerStream::hello`]: a caller that wants one node checks its `broker_id`.
@@ -101,8 +109,12 @@ impl Dialer {
     }
 
     async fn agree(&self, stream: TcpStream, own: &Hello) -> Result<(Transport, Hello), Disagreement> {
-        let mut transport = Transport::Plain(stream);
+        let mut transport = match &self.tls {
+            None => Transport::Plain(stream),
+            Some(tls) => Transport::Tls(Box::new(tls.connect(stream).await.map_err(HelloError::of_tls)?)),
+        };
         let theirs = hello::exchange(&mut transport, own).await?;
+        transport.check_names(theirs.broker_id)?;
         hello::judge(&theirs, own)?;
         match hello::read_verdict(&mut transport).await? {
             Verdict::Welcome => Ok((transport, theirs)),

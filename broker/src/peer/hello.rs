@@ -11,11 +11,14 @@
 //! Deliberately absent: whether a broker id is taken, and who joins whom. The metadata quorum decides that.
 
 use super::frame::{self, FrameError, FrameReader, LENGTH_BYTES};
+use super::tls::TlsProblem;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::io;
 use storage::ids::BrokerId;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 /// The version that this node speaks.
@@ -27,6 +30,12 @@ const MAGIC: &[u8] = b"ottla peer";
 /// The largest hello or verdict. Larger: a stranger holds more memory before it is known. Smaller: no room for the
 /// fields of later versions.
 const HELLO_BYTES_MAX: usize = 1024;
+
+/// What a TLS connection begins with: a record of type "handshake".
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// What a node that speaks TLS answers to anything else: a record of type "alert".
+const TLS_ALERT: u8 = 0x15;
 
 /// The longest cluster id, in bytes; Kafka's have 22. Longer ones would fill logs with what a stranger sent.
 const CLUSTER_ID_BYTES_MAX: usize = 64;
@@ -126,7 +135,16 @@ pub(crate) enum HelloError {
     #[error(
         "the other side speaks TLS and this node does not; give every node of the set ottla.peer.tls.certificate"
     )]
-    Tls,
+    OnlyTheyUseTls,
+    /// The other way round.
+    #[error(
+        "the other side speaks plain text and this node speaks TLS; give every node of the set \
+         ottla.peer.tls.certificate"
+    )]
+    OnlyWeUseTls,
+    /// Both have certificates, which do not fit.
+    #[error(transparent)]
+    Tls(TlsProblem),
     /// Something else.
     #[error("the other side is no Ottla node, or one of an unknown kind")]
     Stranger,
@@ -139,6 +157,28 @@ pub(crate) enum HelloError {
     /// No frame.
     #[error(transparent)]
     Frame(FrameError),
+}
+
+impl HelloError {
+    /// What an error of TLS means; any other is the socket's.
+    pub(super) fn of_tls(error: io::Error) -> Self {
+        match TlsProblem::of(&error) {
+            // What a node without TLS sends at once looks like a damaged record.
+            Some(TlsProblem::Other(rustls::Error::InvalidMessage(_))) => Self::OnlyWeUseTls,
+            Some(problem) => Self::Tls(problem),
+            None => Self::Frame(error.into()),
+        }
+    }
+}
+
+impl From<FrameError> for HelloError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            // Whether the other side trusts a certificate is known with its first answer, after the handshake.
+            FrameError::Io(error) => Self::of_tls(error),
+            error => Self::Frame(error),
+        }
+    }
 }
 
 impl Hello {
@@ -212,11 +252,22 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     own: &Hello,
 ) -> Result<Hello, HelloError> {
-    frame::write_frame(stream, &[&own.encode()]).await.map_err(|error| HelloError::Frame(error.into()))?;
+    frame::write_frame(stream, &[&own.encode()]).await.map_err(HelloError::of_tls)?;
     let mut reader = FrameReader::default();
     match reader.read(stream, HELLO_BYTES_MAX).await {
         Ok(bytes) => Hello::decode(&bytes).map_err(|error| named(&bytes).unwrap_or(error)),
-        Err(error) => Err(foreign_tongue(reader.received()).unwrap_or(HelloError::Frame(error))),
+        Err(error) => Err(foreign_tongue(reader.received()).unwrap_or_else(|| error.into())),
+    }
+}
+
+/// Who speaks, when the first bytes of a connection are no TLS.
+pub(super) async fn other_than_tls(stream: &TcpStream) -> Result<Option<HelloError>, HelloError> {
+    let mut first = [0; 16];
+    let count = stream.peek(&mut first).await.map_err(HelloError::of_tls)?;
+    match first.get(..count) {
+        None | Some([]) => Err(HelloError::Frame(FrameError::Closed)),
+        Some([TLS_HANDSHAKE, ..]) => Ok(None),
+        Some(other) => Ok(Some(foreign_tongue(other).unwrap_or(HelloError::OnlyWeUseTls))),
     }
 }
 
@@ -231,7 +282,7 @@ pub(super) async fn send_verdict<S: AsyncWrite + Unpin>(
 
 /// Reads what became of the own hello.
 pub(super) async fn read_verdict<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Verdict, HelloError> {
-    let bytes: Bytes = frame::read_frame(stream, HELLO_BYTES_MAX).await.map_err(HelloError::Frame)?;
+    let bytes: Bytes = frame::read_frame(stream, HELLO_BYTES_MAX).await?;
     postcard::from_bytes(&bytes).map_err(|_| HelloError::Malformed)
 }
 
@@ -244,7 +295,7 @@ fn named(body: &[u8]) -> Option<HelloError> {
 /// Who sent bytes that are no frame.
 fn foreign_tongue(received: &[u8]) -> Option<HelloError> {
     match received.get(..LENGTH_BYTES)? {
-        [0x16, 0x03, ..] | [0x15, 0x03, ..] => Some(HelloError::Tls),
+        [TLS_HANDSHAKE | TLS_ALERT, 0x03, ..] => Some(HelloError::OnlyTheyUseTls),
         b"GET " | b"HEAD" | b"POST" | b"PUT " | b"OPTI" | b"PRI " | b"HTTP" => Some(HelloError::Http),
         _ => named(received.get(LENGTH_BYTES..)?),
     }

@@ -2,6 +2,7 @@
 
 use super::handshakes::Handshakes;
 use super::hello::{self, Hello, HelloError, Mismatch, Verdict};
+use super::tls::PeerTls;
 use super::transport::{self, PeerStream, Transport};
 use crate::clock;
 use crate::server::{self, BindError, BoundSocket};
@@ -35,6 +36,7 @@ pub(crate) struct PeerSockets(Vec<BoundSocket>);
 #[derive(Debug)]
 pub(crate) struct PeerListener {
     sockets: Vec<TcpListener>,
+    tls: Option<PeerTls>,
     handshakes: Handshakes,
     refusals: Arc<Mutex<RefusalLog>>,
 }
@@ -73,13 +75,13 @@ impl PeerSockets {
 }
 
 impl PeerListener {
-    /// Begins to listen. The runtime that this is called on watches the sockets.
+    /// Begins to listen, for nodes that talk through TLS, or in plain text where there is none. The runtime that this is called on watches the sockets.
     ///
     /// # Errors
     /// When another process has begun to listen on an address.
-    pub(crate) fn listen(sockets: PeerSockets) -> Result<Self, BindError> {
+    pub(crate) fn listen(sockets: PeerSockets, tls: Option<PeerTls>) -> Result<Self, BindError> {
         let sockets: Result<_, _> = sockets.0.into_iter().map(|socket| socket.listen(BACKLOG)).collect();
-        Ok(Self { sockets: sockets?, handshakes: Handshakes::default(), refusals: Arc::default() })
+        Ok(Self { sockets: sockets?, tls, handshakes: Handshakes::default(), refusals: Arc::default() })
     }
 
     /// The next node that connected and said hello; each is told `own`. Strangers are refused and logged here.
@@ -93,9 +95,9 @@ impl PeerListener {
                 accepted = accept_any(&self.sockets) => match accepted {
                     Ok((stream, address)) => {
                         let refusals = Arc::clone(&self.refusals);
-                        let own = own();
+                        let (tls, own) = (self.tls.clone(), own());
                         self.handshakes.begin(address.ip(), async move {
-                            let agreed = agree(stream, address, &own).await;
+                            let agreed = agree(stream, address, tls.as_ref(), &own).await;
                             agreed.map_err(|refusal| refusals.lock().log(address, &refusal)).ok()
                         });
                     }
@@ -116,11 +118,25 @@ async fn accept_any(sockets: &[TcpListener]) -> io::Result<(TcpStream, SocketAdd
     .await
 }
 
-async fn agree(stream: TcpStream, address: SocketAddr, own: &Hello) -> Result<PeerStream, Refusal> {
+async fn agree(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<&PeerTls>,
+    own: &Hello,
+) -> Result<PeerStream, Refusal> {
     transport::configure(&stream).map_err(Refusal::Socket)?;
-    let mut transport = Transport::Plain(stream);
+    let mut transport = match tls {
+        None => Transport::Plain(stream),
+        Some(tls) => {
+            let stranger = hello::other_than_tls(&stream).await?;
+            // TLS tells a stranger that it is none.
+            let accepted = tls.accept(stream).await;
+            let failed = |error| stranger.unwrap_or_else(|| HelloError::of_tls(error));
+            Transport::Tls(Box::new(accepted.map_err(failed)?))
+        }
+    };
     let theirs = hello::exchange(&mut transport, own).await?;
-    let judgement = hello::judge(own, &theirs);
+    let judgement = transport.check_names(theirs.broker_id).and_then(|()| hello::judge(own, &theirs));
     let verdict = judgement.clone().map_or_else(Verdict::Refused, |()| Verdict::Welcome);
     hello::send_verdict(&mut transport, &verdict).await.map_err(HelloError::Frame)?;
     judgement?;

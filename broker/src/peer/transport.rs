@@ -1,14 +1,17 @@
 //! A connection between two nodes that know each other, and the options of its socket.
 
-use super::hello::Hello;
+use super::hello::{Hello, Mismatch};
+use super::tls;
 use socket2::{SockRef, TcpKeepalive};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use storage::ids::BrokerId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
 
 /// A connection without traffic is probed after this long, and as often from then on. Longer: one whose other end lost
 /// its power is kept longer. Shorter: packets on idle connections.
@@ -34,6 +37,8 @@ pub(crate) struct PeerStream {
 pub(super) enum Transport {
     /// As they are.
     Plain(TcpStream),
+    /// Through TLS, with certificates on both sides.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -50,7 +55,10 @@ impl PeerStream {
     /// # Errors
     /// When the socket cannot be registered; the connection is of no use then.
     pub(crate) fn move_to_this_runtime(&mut self) -> io::Result<()> {
-        let Transport::Plain(stream) = &mut self.transport;
+        let stream = match &mut self.transport {
+            Transport::Plain(stream) => stream,
+            Transport::Tls(stream) => stream.get_mut().0,
+        };
         // A second descriptor of the same socket: a stream within a TLS session can be replaced, but not taken out.
         let socket: std::net::TcpStream = SockRef::from(&*stream).try_clone()?.into();
         *stream = TcpStream::from_std(socket)?;
@@ -62,6 +70,15 @@ impl Transport {
     fn stream(&mut self) -> Pin<&mut dyn Stream> {
         match self {
             Self::Plain(stream) => Pin::new(stream),
+            Self::Tls(stream) => Pin::new(stream.as_mut()),
+        }
+    }
+
+    /// Whether the other side may say that it is `broker_id`.
+    pub(super) fn check_names(&self, broker_id: BrokerId) -> Result<(), Mismatch> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(stream) => tls::check_names(stream, broker_id),
         }
     }
 }
@@ -100,6 +117,7 @@ impl AsyncWrite for Transport {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 

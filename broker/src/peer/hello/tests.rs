@@ -1,3 +1,5 @@
+//! The bytes of a hello, and whom a node talks to.
+
 use super::{Hello, HelloError, Mismatch, Purpose, judge};
 use storage::ids::BrokerId;
 use uuid::Uuid;

@@ -1,51 +1,21 @@
-use super::{PeerListener, PeerSockets};
+//! Who comes to a peer listener: nodes, strangers, and floods of them.
+
 use crate::peer::handshakes::HANDSHAKES_MAX;
-use crate::peer::{DialError, Dialer, Hello, Mismatch, PROTOCOL_VERSION, PeerStream, Purpose};
-use crate::peer::{HelloError, read_frame, write_frame};
-use config::broker::Endpoint;
+use crate::peer::testing::{connect_through, hello, listener};
+use crate::peer::{DialError, Dialer, Hello, HelloError, Mismatch, PeerStream, Purpose};
+use crate::peer::{read_frame, write_frame};
 use storage::ids::BrokerId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use uuid::Uuid;
 
-fn hello(broker_id: i32, cluster_id: Option<&str>) -> Hello {
-    Hello {
-        protocol_version: PROTOCOL_VERSION,
-        purpose: Purpose::Raft,
-        cluster_id: cluster_id.map(str::to_owned),
-        broker_id: BrokerId(broker_id),
-        raft_node_id: 7,
-        incarnation: Uuid::new_v4(),
-        directory_id: Uuid::new_v4(),
-        is_initialised: cluster_id.is_some(),
-    }
-}
-
-async fn listener() -> (PeerListener, Endpoint) {
-    let any_port = Endpoint { host: "127.0.0.1".to_owned(), port: 0 };
-    let sockets = PeerSockets::bind(&any_port).await.unwrap();
-    let port = sockets.addresses().next().unwrap().port();
-    (PeerListener::listen(sockets).unwrap(), Endpoint { port, ..any_port })
-}
-
-/// Connects as `dialling` while `listener` accepts as `accepting`, and gives both ends.
+/// Connects in plain text.
 async fn connect(accepting: &Hello, dialling: &Hello) -> Result<(PeerStream, PeerStream), DialError> {
-    let (mut listener, address) = listener().await;
-    let dialer = Dialer::default();
-    let dialled = dialer.dial(&address, Purpose::Fetch, dialling);
-    tokio::pin!(dialled);
-    tokio::select! {
-        accepted = listener.accept(|| accepting.clone()) => Ok((accepted, dialled.await?)),
-        dialled = &mut dialled => match dialled {
-            Err(error) => Err(error),
-            Ok(dialled) => Ok((listener.accept(|| accepting.clone()).await, dialled)),
-        },
-    }
+    connect_through((None, accepting), (None, dialling)).await
 }
 
 /// What a client that sends `bytes` is answered, until the listener closes.
 async fn answer_to(bytes: &[u8]) -> Vec<u8> {
-    let (mut listener, address) = listener().await;
+    let (mut listener, address) = listener(None).await;
     let mut client = TcpStream::connect((address.host.as_str(), address.port)).await.unwrap();
     client.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
@@ -101,7 +71,7 @@ async fn a_node_that_dials_itself_notices() {
 
 #[tokio::test]
 async fn a_port_that_nobody_listens_on_is_refused_and_not_just_silent() {
-    let (closed, address) = listener().await;
+    let (closed, address) = listener(None).await;
     drop(closed);
     let refused = Dialer::default().dial(&address, Purpose::Raft, &hello(2, None)).await;
     assert!(matches!(refused, Err(DialError::Refused { .. })), "{refused:?}");
@@ -140,7 +110,7 @@ async fn strangers_are_named() {
 
 #[tokio::test]
 async fn a_flood_of_silent_connections_does_not_keep_a_node_out() {
-    let (mut listener, address) = listener().await;
+    let (mut listener, address) = listener(None).await;
     let accepting = tokio::spawn(async move { listener.accept(|| hello(1, None)).await });
     let mut silent = Vec::new();
     for _ in 0..4 * HANDSHAKES_MAX {

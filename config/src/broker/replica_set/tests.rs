@@ -1,3 +1,5 @@
+//! Each behaviour of a replica set's keys, and each sentence about a mistake in them.
+
 use std::path::PathBuf;
 
 use super::{PeerSecurity, PeerTlsFiles};
