@@ -38,6 +38,7 @@ const WHOLE_LIMIT: Duration = Duration::from_secs(120);
 pub struct ReplicaSet {
     // The order of the fields is the order in which they are dropped: processes before what they stand on.
     nodes: Vec<SetNode>,
+    product: Product,
     network: Network,
     home: TempDir,
 }
@@ -80,10 +81,10 @@ impl ReplicaSet {
             return Ok(None);
         }
         let home = TempDir::with_prefix("ottla-replica-set-")?;
-        let mut set = ReplicaSet { nodes: Vec::new(), network, home };
+        let mut set = ReplicaSet { nodes: Vec::new(), product, network, home };
         let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
         for id in 1..=i32::try_from(size)? {
-            set.add(product, id, settings.clone())?;
+            set.add(id, settings.clone())?;
         }
         let peers = set.hosts();
         set.nodes.iter_mut().for_each(|node| node.set_peers(&peers));
@@ -94,9 +95,9 @@ impl ReplicaSet {
     ///
     /// # Errors
     /// When its directory cannot be made.
-    pub fn join(&mut self, product: Product, settings: &[&str]) -> Result<i32> {
+    pub fn join(&mut self, settings: &[&str]) -> Result<i32> {
         let id = i32::try_from(self.nodes.len() + 1)?;
-        self.add(product, id, settings.iter().map(|&setting| setting.to_owned()).collect())?;
+        self.add(id, settings.iter().map(|&setting| setting.to_owned()).collect())?;
         let peers = self.hosts();
         self.node_mut(id)?.set_peers(&peers);
         Ok(id)
@@ -108,10 +109,10 @@ impl ReplicaSet {
         self.nodes.iter().map(|node| (node.id(), self.network.host(node.id()))).collect()
     }
 
-    fn add(&mut self, product: Product, id: i32, settings: Vec<String>) -> Result<()> {
+    fn add(&mut self, id: i32, settings: Vec<String>) -> Result<()> {
         let home = self.home.path().join(format!("node-{id}"));
         std::fs::create_dir(&home)?;
-        self.nodes.push(SetNode::new(id, product, &self.network, &home, settings));
+        self.nodes.push(SetNode::new(id, self.product, &self.network, &home, settings));
         Ok(())
     }
 
@@ -148,6 +149,12 @@ impl ReplicaSet {
     /// When there is none.
     pub fn node_mut(&mut self, id: i32) -> Result<&mut SetNode> {
         self.nodes.iter_mut().find(|node| node.id() == id).with_context(|| format!("there is no node {id}"))
+    }
+
+    /// Whose nodes they are.
+    #[must_use]
+    pub fn product(&self) -> Product {
+        self.product
     }
 
     /// All ids, in order.

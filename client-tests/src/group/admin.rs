@@ -23,6 +23,9 @@ use crate::wire::{self, Connection, topic_name};
 /// The longest that a coordinator may take to be there, its topic to be created included.
 const COORDINATOR_LIMIT: Duration = Duration::from_secs(30);
 
+/// The longest that a broker may take for an answer before another is asked.
+const NODE_LIMIT: Duration = Duration::from_secs(5);
+
 /// A group's name as the crate has it.
 #[must_use]
 pub fn group_id(group: &str) -> GroupId {
@@ -39,25 +42,35 @@ pub fn expect_code(what: &str, found: i16, expected: Option<ResponseError>) -> R
     Ok(())
 }
 
-/// Connects, and waits until the broker coordinates `group`.
+/// Connects to the broker that coordinates `group`, by way of those in `bootstrap`, and waits until it does.
 ///
 /// # Errors
-/// When it does not in time.
+/// When none does in time.
 pub fn coordinator(bootstrap: &str, group: &str) -> Result<Connection> {
-    let mut connection = Connection::open(bootstrap)?;
     let request = FindCoordinatorRequest::default().with_key_type(0).with_coordinator_keys(vec![text(group)]);
+    let mut found = None;
     wait_until(COORDINATOR_LIMIT, "the group has a coordinator", || {
-        let response = connection.call(4, &request)?;
-        let found = response.coordinators.first().context("the answer names no coordinator")?;
-        match ResponseError::try_from_code(found.error_code) {
-            None => Ok(committed_offset(&mut connection, group, "none", 0).is_ok()),
-            Some(ResponseError::CoordinatorNotAvailable | ResponseError::CoordinatorLoadInProgress) => {
-                Ok(false)
+        for address in bootstrap.split(',') {
+            let Ok(mut connection) = Connection::open_within(address, NODE_LIMIT) else { continue };
+            let Ok(response) = connection.call(4, &request) else { continue };
+            let coordinator = response.coordinators.first().context("the answer names no coordinator")?;
+            match ResponseError::try_from_code(coordinator.error_code) {
+                None => {}
+                Some(ResponseError::CoordinatorNotAvailable | ResponseError::CoordinatorLoadInProgress) => {
+                    continue;
+                }
+                Some(error) => bail!("FindCoordinator answered {error:?}"),
             }
-            Some(error) => bail!("FindCoordinator answered {error:?}"),
+            let address = format!("{}:{}", coordinator.host, coordinator.port);
+            let Ok(mut connection) = Connection::open(&address) else { continue };
+            if committed_offset(&mut connection, group, "none", 0).is_ok() {
+                found = Some(connection);
+                return Ok(true);
+            }
         }
+        Ok(false)
     })?;
-    Ok(connection)
+    found.context("the group has a coordinator")
 }
 
 /// Creates a topic, and waits until the broker serves its partitions.

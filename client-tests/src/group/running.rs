@@ -12,7 +12,6 @@ use super::journal::Journal;
 use super::member::Member;
 use crate::target::unique_topic;
 use crate::wait::wait_until;
-use crate::wire::Connection;
 
 /// The partitions of a group's topic: members in twos and threes share them evenly.
 pub const PARTITIONS: i32 = 6;
@@ -37,10 +36,23 @@ impl RunningGroup {
     /// # Errors
     /// When the broker refuses, or the client is missing where `CI` is set.
     pub fn new(bootstrap: &str, client: GroupClient) -> Result<Option<RunningGroup>> {
+        let group = RunningGroup::on_topic(bootstrap, client, &unique_topic("group-topic"))?;
+        if let Some(group) = &group {
+            let mut connection = coordinator(bootstrap, group.name())?;
+            create_served_topic(&mut connection, group.topic(), PARTITIONS)?;
+        }
+        Ok(group)
+    }
+
+    /// A group without members, on a topic with [`PARTITIONS`] partitions that is there; or a skip.
+    ///
+    /// # Errors
+    /// When the client is missing where `CI` is set.
+    pub fn on_topic(bootstrap: &str, client: GroupClient, topic: &str) -> Result<Option<RunningGroup>> {
         let membership = Membership {
             bootstrap: bootstrap.to_owned(),
             group: unique_topic("group"),
-            topic: unique_topic("group-topic"),
+            topic: topic.to_owned(),
             protocol: client.protocol(),
             session_timeout_ms: SESSION_TIMEOUT_MS,
             heartbeat_interval_ms: HEARTBEAT_INTERVAL_MS,
@@ -48,8 +60,6 @@ impl RunningGroup {
         if client.command(&membership)?.is_none() {
             return Ok(None);
         }
-        let mut connection = coordinator(bootstrap, &membership.group)?;
-        create_served_topic(&mut connection, &membership.topic, PARTITIONS)?;
         let journal = Arc::new(Journal::default());
         Ok(Some(RunningGroup { client, membership, journal, members: Vec::new(), started: 0 }))
     }
@@ -172,7 +182,10 @@ impl RunningGroup {
     /// # Errors
     /// When it is not.
     pub fn expect_protocol(&self) -> Result<()> {
-        let found = group_type(&mut Connection::open(&self.membership.bootstrap)?, &self.membership.group)?;
+        let found = group_type(
+            &mut coordinator(&self.membership.bootstrap, &self.membership.group)?,
+            &self.membership.group,
+        )?;
         let expected = if self.membership.protocol == Protocol::Consumer { "consumer" } else { "classic" };
         ensure!(found == expected, "the group is of type {found}, not {expected}");
         Ok(())
@@ -188,6 +201,19 @@ impl RunningGroup {
         self.wait(RECORD_LIMIT, &format!("records are processed where {what}"), |group| {
             let mut places = (0..PARTITIONS).zip(&ends);
             places.all(|(partition, end)| group.journal.processed_end(partition) > *end)
+        })
+    }
+
+    /// Waits until the broker has acknowledged a further commit in each partition, for which records have to flow and the
+    /// client has to tell.
+    ///
+    /// # Errors
+    /// As [`RunningGroup::share`].
+    pub fn commit_on(&mut self, what: &str) -> Result<()> {
+        let before = self.journal.committed();
+        self.wait(REST_LIMIT, &format!("commits are acknowledged where {what}"), |group| {
+            let now = group.journal.committed();
+            (0..PARTITIONS).all(|partition| now.get(&partition) > before.get(&partition))
         })
     }
 
@@ -210,7 +236,7 @@ impl RunningGroup {
     pub fn expect_commits(&self) -> Result<BTreeMap<i32, i64>> {
         let acknowledged = self.journal.committed();
         let Membership { bootstrap, group, topic, .. } = &self.membership;
-        let stored = committed_offsets(&mut Connection::open(bootstrap)?, group, topic, PARTITIONS)?;
+        let stored = committed_offsets(&mut coordinator(bootstrap, group)?, group, topic, PARTITIONS)?;
         for (partition, acknowledged) in acknowledged {
             let stored = stored.get(&partition).copied().unwrap_or(-1);
             ensure!(stored >= acknowledged, "{partition} is at {stored}, acknowledged was {acknowledged}");

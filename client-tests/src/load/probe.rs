@@ -1,7 +1,7 @@
 //! A fresh client at each try: how long it takes until a record is acknowledged after a fault that leaves connections open.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -23,18 +23,17 @@ const STEP: Duration = Duration::from_millis(20);
 /// When the set is held to be stuck.
 const STUCK_LIMIT: Duration = Duration::from_secs(60);
 
-/// A producer without an id that makes one try after the other.
+/// Producers without ids, each of which makes one try with one record.
 #[derive(Debug)]
 pub struct Probe {
-    producer: u32,
-    next: AtomicI64,
+    next_producer: AtomicU32,
 }
 
 impl Probe {
-    /// A probe whose records are this producer's.
+    /// A probe whose producers have numbers from this one on.
     #[must_use]
-    pub fn new(producer: u32) -> Probe {
-        Probe { producer, next: AtomicI64::new(0) }
+    pub fn new(first_producer: u32) -> Probe {
+        Probe { next_producer: AtomicU32::new(first_producer) }
     }
 
     /// For each partition the time from `fault` until a fresh client had a record acknowledged, all tried at once.
@@ -92,8 +91,8 @@ impl Probe {
         let leader = partition.leader.context("nobody leads it")?;
         let address = cluster.addresses.get(&leader).context("the leader has no address")?;
         let mut connection = Connection::open_within(address, LIMIT)?;
-        let sequence = self.next.fetch_add(1, Ordering::Relaxed);
-        let record = Identity { producer: self.producer, sequence };
+        let producer = self.next_producer.fetch_add(1, Ordering::Relaxed);
+        let record = Identity { producer, sequence: 0 };
         let records = batch::encode(&[batch::record(0, None, encode(place, record).into())])?;
         let request = produce_request(&place.topic, place.partition, -1, records);
         let answer = produce(&mut connection, 9, &request);

@@ -36,6 +36,13 @@ impl Progress {
         moments.values().all(|moments| moments.last().is_some_and(|last| *last >= from))
     }
 
+    /// Whether any record was acknowledged since `from`.
+    #[must_use]
+    pub fn goes_on_anywhere(&self, from: Moment) -> bool {
+        let moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        moments.values().any(|moments| moments.last().is_some_and(|last| *last >= from))
+    }
+
     /// How many producers there are, times the partitions in which they have had anything acknowledged.
     #[must_use]
     pub fn flows(&self) -> usize {

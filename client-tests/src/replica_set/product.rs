@@ -82,7 +82,8 @@ fn ottla(node: &Instructions<'_>) -> Result<Command> {
     if peers.len() > 1 {
         own.push(format!("ottla.replica.set={}", peers.join(",")));
     }
-    if !node.host.starts_with("127.") {
+    let says_how = node.settings.iter().any(|setting| setting.starts_with("ottla.peer."));
+    if !node.host.starts_with("127.") && !says_how {
         own.push("ottla.peer.allow.plaintext=true".to_owned());
     }
     for setting in own.iter().chain(node.settings) {

@@ -52,6 +52,15 @@ pub fn burrow() -> Result<Option<PathBuf>> {
     unpacked("burrow", "usr/bin/Burrow")
 }
 
+/// Debian's library that lets a program see another time of day.
+///
+/// # Errors
+/// Where `CI` is set and it cannot be had.
+pub fn faketime() -> Result<Option<PathBuf>> {
+    let library = format!("usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
+    unpacked("libfaketime", &library)
+}
+
 /// A program of a package, by its path in there.
 fn unpacked(package: &str, program: &str) -> Result<Option<PathBuf>> {
     let outcome = installed(&format!("debian-{package}"), package, |directory| {

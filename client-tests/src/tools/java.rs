@@ -77,6 +77,14 @@ pub fn verifiable_consumer() -> Result<Option<JavaProgram>> {
     prepare("tools", &["ToolRunner"], "org.apache.kafka.tools.VerifiableConsumer")
 }
 
+/// Kafka's comparison of replicas, in a process of its own, since it never ends by itself.
+///
+/// # Errors
+/// Where `CI` is set and it cannot be had.
+pub fn replica_verification() -> Result<Option<JavaProgram>> {
+    prepare("tools", &["ToolRunner"], "org.apache.kafka.tools.ReplicaVerificationTool")
+}
+
 /// Apache Kafka itself, in whose sets a test shows that it is right.
 ///
 /// # Errors
