@@ -103,8 +103,10 @@ impl SetNode {
         self.id = id;
     }
 
-    /// Adds a `key=value` setting from its next start on.
+    /// Lets a `key=value` setting hold from its next start on, in place of another value of the key.
     pub fn set(&mut self, setting: &str) {
+        let key = setting.split_inclusive('=').next().unwrap_or_default();
+        self.settings.retain(|known| !known.starts_with(key));
         self.settings.push(setting.to_owned());
     }
 
