@@ -14,6 +14,7 @@ use crate::metadata_follower;
 use crate::metrics::{self, Metrics};
 use crate::partition::NodeLog;
 use crate::partitions::Partitions;
+use crate::peer::PeerTlsError;
 use crate::quorum::{Quorum, QuorumError, QuorumSettings};
 use crate::server::{self, BindError, BoundSocket};
 use crate::settings::Settings;
@@ -62,6 +63,9 @@ pub enum StartError {
     /// A listener cannot be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The certificate for the other nodes cannot be used.
+    #[error(transparent)]
+    PeerTls(#[from] PeerTlsError),
     /// The HTTP listener cannot be opened.
     #[error(
         "cannot listen on {address} (ottla.http.listener): {source}; set another address, or an empty one for none"
