@@ -23,6 +23,5 @@ pub(crate) use dialer::{DialError, Dialer};
 pub(crate) use frame::{FrameError, FrameReader, read_frame, write_frame};
 pub(crate) use hello::{Hello, HelloError, Mismatch, PROTOCOL_VERSION, Purpose};
 pub(crate) use listener::{PeerListener, PeerSockets};
-
 pub(crate) use tls::{PeerTls, PeerTlsError, TlsProblem};
 pub(crate) use transport::PeerStream;
