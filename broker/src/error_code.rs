@@ -24,6 +24,8 @@ pub(crate) fn of_produce(error: &ProduceError) -> ResponseError {
         ProduceError::RequiredAcks => ResponseError::InvalidRequiredAcks,
         ProduceError::UnknownTopic | ProduceError::Deleted => ResponseError::UnknownTopicOrPartition,
         ProduceError::UnknownTopicId => ResponseError::UnknownTopicId,
+        ProduceError::NotEnoughReplicas => ResponseError::NotEnoughReplicas,
+        ProduceError::NotEnoughReplicasAfterAppend => ResponseError::NotEnoughReplicasAfterAppend,
         ProduceError::NotLeader => ResponseError::NotLeaderOrFollower,
         ProduceError::InternalTopic => ResponseError::InvalidTopicException,
         ProduceError::Transactional => ResponseError::InvalidTxnState,
@@ -122,6 +124,8 @@ pub(crate) fn of_list_offsets(error: &ListOffsetsError) -> ResponseError {
         ListOffsetsError::Duplicate => ResponseError::InvalidRequest,
         ListOffsetsError::UnknownTopic => ResponseError::UnknownTopicOrPartition,
         ListOffsetsError::UnsupportedTimestamp { .. } => ResponseError::UnsupportedVersion,
+        ListOffsetsError::NotAvailable { is_known_to_client: true } => ResponseError::OffsetNotAvailable,
+        ListOffsetsError::NotAvailable { is_known_to_client: false } => ResponseError::LeaderNotAvailable,
         ListOffsetsError::LeaderEpoch(error) => of_fetch(error),
         ListOffsetsError::Read(error) => of_read(error),
     }
@@ -299,6 +303,8 @@ mod tests {
         let retriable = [
             of_produce(&ProduceError::TimedOut),
             of_produce(&ProduceError::NotLeader),
+            of_produce(&ProduceError::NotEnoughReplicas),
+            of_produce(&ProduceError::NotEnoughReplicasAfterAppend),
             of_produce(&ProduceError::LogDirectoryFailed),
             of_produce(&ProduceError::UnknownTopicId),
             of_propose(&ProposeError::NotController),

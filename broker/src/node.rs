@@ -10,12 +10,14 @@ use crate::cleaner;
 use crate::clock;
 use crate::housekeeping;
 use crate::http;
+use crate::isr;
 use crate::metadata_follower;
 use crate::metrics::{self, Metrics};
 use crate::partition::NodeLog;
 use crate::partitions::Partitions;
 use crate::peer::PeerTlsError;
 use crate::quorum::{Quorum, QuorumError, QuorumSettings};
+use crate::replica_server;
 use crate::server::{self, BindError, BoundSocket};
 use crate::settings::Settings;
 use crate::stopping::{StopSwitch, Stopping};
@@ -38,7 +40,7 @@ use storage::flusher::FlushWindow;
 use storage::ids::BrokerId;
 use storage::log_dir::{LogDir, LogDirEvents, LogDirSettings};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Where the metadata quorum keeps its log, within the log directory. It is no name of a partition.
@@ -122,7 +124,7 @@ impl LogDirEvents<OsDisk> for Events {
         self.metrics.flushed_partitions.increment(logs.len() as u64);
         for log in logs {
             if let Some(partition) = self.partitions.find(log.topic_id(), log.topic_partition().partition) {
-                partition.progressed();
+                partition.durable_end_moved();
             }
         }
     }
@@ -167,16 +169,19 @@ impl Node {
             open(settings, log_dir, partitions, has_failed, events)
         })
         .await??;
-        let broker = Arc::new(broker);
         let (serving_switch, stopped) = StopSwitch::new();
         let (background_switch, background_stopped) = StopSwitch::new();
+        // No other node connects yet.
+        let (_peers, streams) = mpsc::channel(1);
         let background = vec![
+            tokio::spawn(replica_server::run(Arc::clone(&broker), streams, background_stopped.clone())),
             tokio::spawn(metadata_follower::run(
                 Arc::clone(&broker),
                 broker.quorum.subscribe(),
                 background_stopped.clone(),
             )),
             tokio::spawn(cleaner::run(Arc::clone(&broker), background_stopped.clone())),
+            tokio::spawn(isr::run(Arc::clone(&broker), background_stopped.clone())),
             tokio::spawn(housekeeping::run(Arc::clone(&broker), background_stopped)),
         ];
         let kafka_addresses = sockets.iter().map(|socket| socket.address).collect();
@@ -243,9 +248,13 @@ impl Node {
         for task in self.background {
             task.await?;
         }
+        self.broker.replica_fetchers.stop().await;
         let broker = Arc::clone(&self.broker);
-        tokio::task::spawn_blocking(move || broker.log_dir.clean_stop(broker.quorum.broker_epoch()))
-            .await??;
+        let stop = move || {
+            housekeeping::write_high_watermarks(&broker);
+            broker.log_dir.clean_stop(broker.quorum.broker_epoch())
+        };
+        tokio::task::spawn_blocking(stop).await??;
         let broker = Arc::clone(&self.broker);
         tokio::task::spawn_blocking(move || broker.quorum.shutdown()).await?;
         Ok(())
@@ -259,7 +268,7 @@ fn open(
     partitions: Arc<Partitions>,
     failure: Arc<AtomicBool>,
     events: Events,
-) -> Result<Broker, StartError> {
+) -> Result<Arc<Broker>, StartError> {
     let metrics = Arc::clone(&events.metrics);
     let config = &settings.broker;
     let node_id = BrokerId(config.node_id);
@@ -269,8 +278,12 @@ fn open(
     log_dir.write_meta_properties(image.cluster_id().unwrap_or_default(), node_id)?;
     let broker =
         Broker::new(Parts { settings, quorum, log_dir: Arc::new(log_dir), partitions, failure, metrics });
+    broker.high_watermarks.read(&broker.log_dir).map_err(OpenError::from)?;
     load_logs(&broker, &image)?;
+    let broker = Arc::new(broker);
     metadata_follower::follow(&broker, image);
+    // What a crash took of the logs is no more said to be committed, before others come in its place.
+    broker.high_watermarks.write(&broker).map_err(OpenError::from)?;
     Ok(broker)
 }
 

@@ -4,6 +4,7 @@
 //!
 //! Absent: files, and who is leader. Source: KIP-101, KIP-320, `LeaderEpochFileCache.java`.
 
+use serde::{Deserialize, Serialize};
 use crate::checkpoint::{CheckpointError, decode_epochs, encode_epochs};
 use crate::ids::{LeaderEpoch, Offset};
 
@@ -17,7 +18,7 @@ pub struct EpochStart {
 }
 
 /// The answer to "where did that epoch end": the largest epoch at or below the one asked for, and its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochEnd {
     /// The epoch that the end belongs to.
     pub epoch: LeaderEpoch,
