@@ -38,12 +38,14 @@ mod load;
 mod meta;
 mod shared;
 mod stop;
+mod written;
 
 pub use load::{Damage, Loaded};
 pub use meta::MetaProperties;
 pub use shared::{FlushDriver, LogDirEvents, LogDirSettings};
 
 pub(crate) use shared::Shared;
+pub(crate) use written::{CheckpointBounds, Written};
 
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
@@ -57,8 +59,6 @@ const CHECKPOINT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub struct LogDir<D: Disk> {
     shared: Arc<Shared<D>>,
     logs: RwLock<BTreeMap<TopicPartition, Arc<Log<D>>>>,
-    /// One checkpoint at a time, and no deletion meanwhile. Holds what was written last.
-    checkpointing: Mutex<stop::Written>,
     flusher: Mutex<Option<JoinHandle<()>>>,
     /// Of the stop before this start, where it was clean and nothing was written since.
     clean_stop: Option<BrokerEpoch>,
@@ -98,7 +98,6 @@ impl<D: Disk> LogDir<D> {
         Ok(Self {
             shared,
             logs: RwLock::default(),
-            checkpointing: Mutex::default(),
             flusher: Mutex::new(flusher),
             clean_stop,
             meta: Mutex::new(meta),
@@ -187,7 +186,7 @@ impl<D: Disk> LogDir<D> {
     /// # Errors
     /// The disk failed.
     pub fn delete_log(&self, partition: &TopicPartition) -> Result<(), DiskError> {
-        let mut written = self.checkpointing.lock();
+        let mut written = self.shared.checkpointing.lock();
         let Some(log) = self.logs.write().remove(partition) else { return Ok(()) };
         // Before the directory goes: another log of this name must not be taken for clean.
         if let Err(error) = self.write_cleaned_ends(&mut written) {

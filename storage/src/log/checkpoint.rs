@@ -45,7 +45,9 @@ impl<D: Disk> Log<D> {
         let checkpointed = self.checkpointed.lock();
         let mut appender = self.append.lock();
         let end_offset = self.log_end_offset();
-        if !appender.is_created || (checkpointed.is_current && checkpointed.recovery_point == end_offset) {
+        let is_unchanged = checkpointed.is_current && checkpointed.recovery_point == end_offset;
+        // A start looks for what a cut has left in a file from the recovery point on.
+        if !appender.is_created || is_unchanged || self.has_tails() {
             return None;
         }
         let mut snapshots = std::mem::take(&mut appender.roll_snapshots);

@@ -8,7 +8,7 @@ use config::topic::TopicConfig;
 use parking_lot::Mutex;
 
 use super::files::{Unsynced, read_file, write_file};
-use super::stop::Written;
+use super::written::Written;
 use super::{CLEANED_ENDS, LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
 use crate::disk::{Disk, DiskFile as _};
 use crate::error::OpenError;
@@ -61,8 +61,11 @@ impl<D: Disk> LogDir<D> {
         let recovery_points = self.read_offsets(RECOVERY_POINTS)?;
         let log_starts = self.read_offsets(LOG_START_OFFSETS)?;
         let cleaned_ends = self.read_offsets(CLEANED_ENDS)?;
-        *self.checkpointing.lock() =
-            Written { log_starts: log_starts.clone(), cleaned_ends: cleaned_ends.clone() };
+        *self.shared.checkpointing.lock() = Written {
+            recovery_points: recovery_points.clone(),
+            log_starts: log_starts.clone(),
+            cleaned_ends: cleaned_ends.clone(),
+        };
         let mut strays = Vec::new();
         let mut found = Vec::new();
         for entry in disk.list(&self.shared.path)?.into_iter().filter(|entry| entry.is_directory) {
