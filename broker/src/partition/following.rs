@@ -7,7 +7,8 @@ use replication::fetch::{FetchAnswer, FetchPosition, FetchRefusal, FlushReport};
 use replication::follower::{CommittedRecordsGone, Follower, FollowerStep};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use storage::error::FollowerAppendError;
+use storage::disk::DiskError;
+use storage::error::{FollowerAppendError, TruncateError};
 use storage::ids::{BrokerId, LeaderEpoch, Offset, TimestampMs};
 
 /// The core of a follower, and what it asked last.
@@ -36,8 +37,10 @@ pub(crate) enum AfterAnswer {
 pub(crate) enum FollowError {
     #[error(transparent)]
     Append(#[from] FollowerAppendError),
-    #[error("the log would have to be cut to offset {offset}, which this version cannot do")]
-    CannotCut { offset: Offset },
+    #[error(transparent)]
+    Truncate(#[from] TruncateError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
 }
 
 impl Partition {
@@ -131,8 +134,23 @@ impl Partition {
                 }
                 self.appended(high_watermark, log_start_offset, now)?;
             }
-            FollowerStep::Truncate(offset) | FollowerStep::StartOver(offset) => {
-                return Err(FollowError::CannotCut { offset });
+            FollowerStep::Truncate(offset) => {
+                tracing::info!(
+                    "{}: cutting the log to offset {offset}, where it leaves its leader's",
+                    self.log.topic_partition()
+                );
+                self.log.truncate_to(offset)?;
+            }
+            FollowerStep::StartOver(offset) => {
+                tracing::info!(
+                    "{}: starting over at offset {offset}, before which its leader has nothing",
+                    self.log.topic_partition()
+                );
+                self.log.start_over_at(offset)?;
+                self.with_follower(|core| {
+                    core.started_over(offset);
+                    self.set_high_watermark(core.high_watermark());
+                });
             }
             FollowerStep::Wait(refusal) => return Ok(AfterAnswer::Refused(refusal)),
             FollowerStep::Halt(gone) => return Ok(AfterAnswer::Halted(gone)),
@@ -170,7 +188,7 @@ impl Partition {
             start_at = followed.log_start_offset;
         });
         if let Some(start_at) = start_at {
-            let _ = (start_at, now);
+            self.log.follow_log_start(start_at, now)?;
         }
         Ok(())
     }

@@ -104,7 +104,7 @@ async fn hear<R: AsyncRead + Unpin>(
     reader: R,
 ) -> Result<Infallible, Ended> {
     let mut reader = NoSilence::new(reader, SILENCE_MAX);
-    let mut frames = FrameReader::default();
+    let mut frames = FrameReader::of_known_node();
     loop {
         let body = frames.read(&mut reader, LEADER_BYTES_MAX).await?;
         fetcher.take_in(broker, LeaderSays::decode(&body)?).await;

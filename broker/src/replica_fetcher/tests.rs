@@ -156,3 +156,21 @@ async fn a_topic_that_was_made_again_takes_nothing_from_its_earlier_life() {
     drop(connection);
     set.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_went_another_way_is_cut_where_it_left_its_new_leaders() {
+    let mut set = TestSet::start(3, &[]).await;
+    let connections = [set.connect(2, 1), set.connect(3, 1)];
+    assert_eq!(set.produce(1, -1, &[1, 2]).await.expect("no panic"), 0);
+    drop(connections);
+    // Only on node 1, which is not in sync when the next leader is elected.
+    let lost = set.produce(1, -1, &[3, 4, 5]);
+    set.elect(Some(2), &[2, 3]);
+    assert_eq!(lost.await.expect("no panic"), NOT_LEADER);
+    let _connections = [set.connect(3, 2), set.connect(1, 2)];
+    assert_eq!(set.produce(2, -1, &[6]).await.expect("no panic"), 0);
+    set.until_log_end(1, 3).await;
+    until(async || set.bytes(1) == set.bytes(2)).await;
+    assert_eq!(set.bytes(3), set.bytes(2));
+    set.stop().await;
+}
