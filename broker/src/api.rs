@@ -21,11 +21,11 @@ use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
     AlterPartitionReassignmentsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
     CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeGroupsRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
-    FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest, ProduceRequest,
-    SyncGroupRequest, UnregisterBrokerRequest,
+    DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest,
+    ElectLeadersRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest,
+    ProduceRequest, SyncGroupRequest, UnregisterBrokerRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::net::SocketAddr;
@@ -198,6 +198,7 @@ apis! {
     DeleteTopics = 20, advertised 1..=6, served from 1, schema to 6, DeleteTopicsRequest => delete_topics;
     InitProducerId = 22, advertised 0..=5, served from 0, schema to 5, InitProducerIdRequest => init_producer_id;
     DescribeConfigs = 32, advertised 1..=4, served from 1, schema to 4, DescribeConfigsRequest => describe_configs;
+    DescribeLogDirs = 35, advertised 1..=4, served from 1, schema to 4, DescribeLogDirsRequest => describe_log_dirs;
     CreatePartitions = 37, advertised 0..=3, served from 0, schema to 3,
         CreatePartitionsRequest => create_partitions;
     DeleteGroups = 42, advertised 0..=3, served from 0, schema to 3, DeleteGroupsRequest => delete_groups;

@@ -4,9 +4,9 @@
 //!
 //! Absent: files, and who is leader. Source: KIP-101, KIP-320, `LeaderEpochFileCache.java`.
 
-use serde::{Deserialize, Serialize};
 use crate::checkpoint::{CheckpointError, decode_epochs, encode_epochs};
 use crate::ids::{LeaderEpoch, Offset};
+use serde::{Deserialize, Serialize};
 
 /// An epoch and the offset of the first record that its leader may append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -223,6 +223,14 @@ impl<D: Disk> LogDir<D> {
         }
     }
 
+    /// How much space the disk has left, in bytes.
+    ///
+    /// # Errors
+    /// When the disk does not say.
+    pub fn free_bytes(&self) -> Result<u64, DiskError> {
+        self.shared.disk.free_bytes(&self.shared.path)
+    }
+
     /// Whether the disk has failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {

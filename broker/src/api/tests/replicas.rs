@@ -1,19 +1,22 @@
 //! What tools ask about partitions and where they are, on a node beside which another one is registered.
 
 use super::versions;
-use crate::node::testing::{TestNode, topic_name};
+use crate::node::testing::{TestNode, batch, topic_name};
 use kafka_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
 use kafka_protocol::messages::create_partitions_request::{
     CreatePartitionsAssignment, CreatePartitionsTopic,
 };
+use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, BrokerId,
-    CreatePartitionsRequest, CreatePartitionsResponse, ElectLeadersRequest, ElectLeadersResponse,
-    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse, UnregisterBrokerRequest,
+    CreatePartitionsRequest, CreatePartitionsResponse, DescribeLogDirsRequest, DescribeLogDirsResponse,
+    ElectLeadersRequest, ElectLeadersResponse, ListPartitionReassignmentsRequest,
+    ListPartitionReassignmentsResponse, ProduceRequest, ProduceResponse, UnregisterBrokerRequest,
     UnregisterBrokerResponse,
 };
 use replication::controller::brokers::RegisterBroker;
@@ -194,5 +197,44 @@ async fn unregister_broker_forgets_one_that_is_gone_and_no_other() {
         assert_eq!(answer.error_message.is_none(), expected == 0);
     }
     assert!(node.broker.image().broker(storage::ids::BrokerId(2)).is_none());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn describe_log_dirs_answers_in_every_version() {
+    let node = TestNode::start(&[]).await;
+    node.create_topic("orders", 2).await;
+    node.create_topic("empty", 1).await;
+    let data = PartitionProduceData::default().with_index(1).with_records(Some(batch(&[1, 2])));
+    let topic = TopicProduceData::default().with_name(topic_name("orders")).with_partition_data(vec![data]);
+    let produce =
+        ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
+    let _: ProduceResponse = node.ask(0, 9, &produce).await;
+    for version in versions(35) {
+        let describe = async |topics| {
+            let request = DescribeLogDirsRequest::default().with_topics(topics);
+            let answer: DescribeLogDirsResponse = node.ask(35, version, &request).await;
+            assert_eq!((answer.error_code, answer.results.len(), answer.results[0].error_code), (0, 1, 0));
+            assert!(answer.results[0].log_dir.starts_with('/'));
+            assert_eq!(answer.results[0].usable_bytes > 0, version >= 4, "version {version}");
+            let topics = answer.results[0].topics.iter();
+            let partitions = topics.flat_map(|topic| {
+                topic.partitions.iter().map(|partition| {
+                    (topic.name.to_string(), partition.partition_index, partition.partition_size > 0)
+                })
+            });
+            let mut partitions: Vec<_> = partitions.collect();
+            partitions.sort();
+            partitions
+        };
+        let [empty, first, second] = [("empty", 0, false), ("orders", 0, false), ("orders", 1, true)]
+            .map(|(name, index, has_data)| (name.to_owned(), index, has_data));
+        assert_eq!(describe(None).await, [empty, first, second.clone()]);
+        let named = |name, partitions| {
+            DescribableLogDirTopic::default().with_topic(topic_name(name)).with_partitions(partitions)
+        };
+        let some = vec![named("orders", vec![1, 7]), named("missing", vec![0])];
+        assert_eq!(describe(Some(some)).await, [second]);
+    }
     node.stop().await;
 }
