@@ -25,13 +25,14 @@ use kafka_protocol::messages::{
     ElectLeadersRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
     IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
     ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest,
-    ProduceRequest, SyncGroupRequest, UnregisterBrokerRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest, UnregisterBrokerRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 mod coordination;
+mod nodes;
 
 /// One API as the table has it.
 #[derive(Clone, Copy, Debug)]
@@ -197,6 +198,8 @@ apis! {
     CreateTopics = 19, advertised 2..=7, served from 2, schema to 7, CreateTopicsRequest => create_topics;
     DeleteTopics = 20, advertised 1..=6, served from 1, schema to 6, DeleteTopicsRequest => delete_topics;
     InitProducerId = 22, advertised 0..=5, served from 0, schema to 5, InitProducerIdRequest => init_producer_id;
+    OffsetForLeaderEpoch = 23, advertised 2..=4, served from 2, schema to 4,
+        OffsetForLeaderEpochRequest => offset_for_leader_epoch;
     DescribeConfigs = 32, advertised 1..=4, served from 1, schema to 4, DescribeConfigsRequest => describe_configs;
     DescribeLogDirs = 35, advertised 1..=4, served from 1, schema to 4, DescribeLogDirsRequest => describe_log_dirs;
     CreatePartitions = 37, advertised 0..=3, served from 0, schema to 3,

@@ -25,7 +25,6 @@ use kafka_protocol::messages::TopicName;
 use parking_lot::Mutex;
 use replication::controller::{ControllerReply, ControllerRequest};
 use replication::metadata::image::MetadataImage;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -203,10 +202,6 @@ impl Broker {
         self.node_id
     }
 
-    pub(crate) fn rack(&self) -> Option<String> {
-        self.settings.load().broker.broker_rack.clone()
-    }
-
     pub(crate) fn cluster_id(&self) -> String {
         self.image.load().cluster_id().unwrap_or_default().to_owned()
     }
@@ -223,15 +218,6 @@ impl Broker {
 
     pub(crate) fn topic_id_of(&self, name: &str) -> Option<TopicId> {
         self.image.load().topic_by_name(name).map(|topic| topic.id)
-    }
-
-    /// What a client on a connection to `local_address` is told to connect to: what the configuration advertises,
-    /// else the address that it reached us at.
-    pub(crate) fn advertised_to(&self, local_address: SocketAddr) -> Endpoint {
-        self.advertised().unwrap_or_else(|| Endpoint {
-            host: local_address.ip().to_canonical().to_string(),
-            port: local_address.port(),
-        })
     }
 
     /// What `advertised.listeners` says, where it is set.

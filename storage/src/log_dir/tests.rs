@@ -9,7 +9,6 @@ mod crash;
 mod cut_world;
 mod faults;
 mod follow;
-mod high_watermarks;
 mod layout;
 mod support;
 mod truncate;
