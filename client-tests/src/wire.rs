@@ -197,7 +197,7 @@ pub fn create_replicated_topic(
     Ok(response.topics.first().context("the answer names no topic")?.error_code)
 }
 
-/// Creates a topic with one partition on these brokers and returns the error code.
+/// Creates a topic with one partition on these brokers, which keeps records whatever their age, and returns the error code.
 ///
 /// # Errors
 /// When no answer comes.
@@ -208,7 +208,12 @@ pub fn create_assigned_topic(connection: &mut Connection, name: &str, replicas: 
         .with_name(topic_name(name))
         .with_num_partitions(-1)
         .with_replication_factor(-1)
-        .with_assignments(vec![assignment]);
+        .with_assignments(vec![assignment])
+        .with_configs(vec![
+            CreatableTopicConfig::default()
+                .with_name(StrBytes::from_static_str("retention.ms"))
+                .with_value(Some(StrBytes::from_static_str("-1"))),
+        ]);
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
     let response = connection.call(7, &request)?;
     Ok(response.topics.first().context("the answer names no topic")?.error_code)
