@@ -227,6 +227,14 @@ impl<D: Disk> Log<D> {
         Some(Offset(self.first_unstable_offset.load(Ordering::Acquire))).filter(|offset| offset.0 >= 0)
     }
 
+    /// Says what was known to be replicated (exclusive) when the log was opened. Until then all that was found counts as
+    /// replicated, which it is on a single node: of a set, the outcome of transactions past the high watermark is not stable.
+    pub fn resume_high_watermark(&self, high_watermark: Offset) {
+        let mut appender = self.append.lock();
+        appender.high_watermark = high_watermark.min(self.log_end_offset());
+        self.publish_first_unstable_offset(&appender);
+    }
+
     /// Says what is replicated (exclusive), on which the first unstable offset depends.
     pub fn advance_high_watermark(&self, high_watermark: Offset) {
         if self.first_unstable_offset().is_none() {

@@ -188,9 +188,10 @@ impl<D: Disk> LogDir<D> {
     pub fn delete_log(&self, partition: &TopicPartition) -> Result<(), DiskError> {
         let mut written = self.shared.checkpointing.lock();
         let Some(log) = self.logs.write().remove(partition) else { return Ok(()) };
-        // Before the directory goes: another log of this name must not be taken for clean.
-        if let Err(error) = self.write_cleaned_ends(&mut written) {
-            tracing::warn!(%error, "how far compaction came is written later");
+        // Before the directory goes: another log of this name must not be taken for this one.
+        let (disk, path) = (&self.shared.disk, &self.shared.path);
+        if let Err(error) = written.forget_others(disk, path, |known| known != partition) {
+            tracing::warn!(%error, "what the checkpoints say of a deleted log is removed later");
         }
         let name = format!("{partition}.{}-delete", uuid::Uuid::new_v4().simple());
         let target = self.shared.path.join(name);
@@ -249,16 +250,20 @@ impl<D: Disk> LogDir<D> {
         self.shared.flusher.round(&self.shared, None);
     }
 
-    /// Writes the high watermarks (exclusive ends of what is replicated) of partitions.
+    /// Writes the high watermarks (exclusive ends of what is replicated) of all partitions, once the logs are loaded. A crash
+    /// leaves all of the last ones or all of these. Those of a log that is deleted or cut meanwhile are to be left out, or
+    /// lowered, by the next call.
     ///
     /// # Errors
-    /// The disk failed.
+    /// The disk failed or is full; what was written last is still there.
     pub fn write_high_watermarks(&self, offsets: &BTreeMap<TopicPartition, Offset>) -> Result<(), DiskError> {
-        let path = self.shared.path.join(HIGH_WATERMARKS);
-        files::replace_file(&self.shared.disk, &path, encode_offsets(offsets).as_bytes())
+        let mut written = self.shared.checkpointing.lock();
+        written.write_high_watermarks(&self.shared.disk, &self.shared.path, offsets)
     }
 
-    /// The high watermarks that were written last. A file that is missing or damaged counts as empty.
+    /// The high watermarks that were written last, never beyond where a log was cut since, and of no other life of a
+    /// topic once [`Self::load`] has returned. A log may end before its high watermark all the same, where it lost what was
+    /// not flushed. A file that is missing or damaged counts as empty.
     ///
     /// # Errors
     /// The disk failed.

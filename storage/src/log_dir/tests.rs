@@ -9,6 +9,7 @@ mod crash;
 mod cut_world;
 mod faults;
 mod follow;
+mod high_watermarks;
 mod layout;
 mod support;
 mod truncate;
