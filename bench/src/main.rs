@@ -8,6 +8,7 @@ mod append;
 mod clock;
 mod compaction;
 mod compare;
+mod connection;
 mod flush;
 mod groups;
 mod kafka;
