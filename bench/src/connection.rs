@@ -24,9 +24,14 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects.
     pub(crate) fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, ANSWER_LIMIT)?;
+        Self::open_within(address, ANSWER_LIMIT)
+    }
+
+    /// Connects to a broker that may be cut off or hang: neither this nor any answer may take longer than `limit`.
+    pub(crate) fn open_within(address: SocketAddr, limit: Duration) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, limit)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+        stream.set_read_timeout(Some(limit))?;
         Ok(Self { stream, correlation_id: 0 })
     }
 
