@@ -230,7 +230,6 @@ mod tests {
             dirty_bytes,
             is_overdue,
             dirty_ratio_min,
-            cuts: 0,
         }
     }
 

@@ -16,10 +16,8 @@ mod connection;
 mod coordinators;
 mod error_code;
 pub mod fetch_sessions;
-mod high_watermarks;
 mod housekeeping;
 pub mod http;
-pub mod isr;
 mod limits;
 mod log_budget;
 mod metadata_follower;
@@ -28,14 +26,10 @@ pub mod node;
 pub mod panics;
 pub mod partition;
 pub mod partitions;
-#[allow(dead_code, unused_imports, reason = "the quorum and the replicas will connect through it")]
+#[allow(dead_code, unused_imports, reason = "the replicas will connect through it")]
 mod peer;
 mod producer_ids;
 pub mod quorum;
-mod ready;
-mod replica_fetcher;
-mod replica_messages;
-mod replica_server;
 pub mod seats;
 pub mod server;
 pub mod settings;

@@ -1,33 +1,32 @@
 //! The life of a node: how its parts come up, in which order they go down, and what ends it by itself.
 //!
-//! Up: the lock on the log directory, the metadata quorum, the partitions' logs (recovered and flushed), the ports.
-//! Down, each step joined before the next: no new connections, answers to what was read, the coordinators of groups,
+//! Up: the ports are bound, the lock on the log directory, the metadata quorum (the other nodes, registered), the
+//! partitions' logs (recovered and flushed), the ports serve, the controller hears that the node is ready.
+//! Down, each step joined before the next: others lead what they can, no new connections, answers to what was read, the coordinators of groups,
 //! housekeeping, the logs (flushed and marked clean), the quorum. A node whose log directory failed does not go down in order: what it has
 //! not flushed must not look as if it were.
+
+mod introduction;
 
 use crate::broker::{Broker, Parts};
 use crate::cleaner;
 use crate::clock;
 use crate::housekeeping;
 use crate::http;
-use crate::isr;
 use crate::metadata_follower;
 use crate::metrics::{self, Metrics};
+use crate::node::introduction::Outside;
+pub use crate::node::introduction::PeersError;
 use crate::partition::NodeLog;
 use crate::partitions::Partitions;
-use crate::peer::PeerTlsError;
-use crate::quorum::{Quorum, QuorumError, QuorumSettings};
-use crate::replica_server;
+use crate::quorum::{Quorum, QuorumError};
 use crate::server::{self, BindError, BoundSocket};
 use crate::settings::Settings;
 use crate::stopping::{StopSwitch, Stopping};
-use crate::topics;
-use config::broker::{BrokerConfig, Listener};
+use config::broker::BrokerConfig;
 use config::parse::Loaded;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
-use replication::controller::brokers::RegisterBroker;
 use replication::metadata::image::MetadataImage;
-use replication::metadata::record::BrokerEndpoint;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,17 +36,18 @@ use std::time::Duration;
 use storage::disk::os::OsDisk;
 use storage::error::{LogDirFailure, OpenError};
 use storage::flusher::FlushWindow;
-use storage::ids::BrokerId;
 use storage::log_dir::{LogDir, LogDirEvents, LogDirSettings};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Where the metadata quorum keeps its log, within the log directory. It is no name of a partition.
-const QUORUM_DIRECTORY: &str = "metadata";
+/// How long a start waits until the controller uses the node. Longer: a person waits for the banner of a node that nobody
+/// misses. Shorter: scripts that wait for it go on too soon.
+const USED_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The number of the security protocol PLAINTEXT. Source: `SecurityProtocol.java`.
-const PLAINTEXT: i16 = 0;
+/// How long a stop waits until others lead what this node leads. Longer: a node whose set is gone stops late. Shorter: its
+/// leaders change when it is gone, which clients notice.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a stop waits for HTTP requests that are under way. Longer: a client that sends half a request delays the
 /// stop. Shorter: a scrape is cut off.
@@ -65,9 +65,6 @@ pub enum StartError {
     /// A listener cannot be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The certificate for the other nodes cannot be used.
-    #[error(transparent)]
-    PeerTls(#[from] PeerTlsError),
     /// The HTTP listener cannot be opened.
     #[error(
         "cannot listen on {address} (ottla.http.listener): {source}; set another address, or an empty one for none"
@@ -78,6 +75,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The other nodes of the set cannot reach this one.
+    #[error(transparent)]
+    Peers(#[from] PeersError),
     /// Metrics cannot be collected.
     #[error("metrics cannot be collected: {0}")]
     Metrics(#[from] BuildError),
@@ -124,7 +124,7 @@ impl LogDirEvents<OsDisk> for Events {
         self.metrics.flushed_partitions.increment(logs.len() as u64);
         for log in logs {
             if let Some(partition) = self.partitions.find(log.topic_id(), log.topic_partition().partition) {
-                partition.durable_end_moved();
+                partition.progressed();
             }
         }
     }
@@ -146,14 +146,18 @@ impl LogDirEvents<OsDisk> for Events {
 impl Node {
     /// Starts a node: recovers its data, then opens its ports.
     ///
+    /// As one of a set it waits for others, unless `stopping` says not to.
+    ///
     /// # Errors
     /// When the data cannot be used or a port cannot be opened; each in one sentence.
-    pub async fn start(loaded: Loaded) -> Result<Self, StartError> {
+    pub async fn start(loaded: Loaded, stopping: Stopping) -> Result<Self, StartError> {
         let began = clock::monotonic();
         let prometheus = metrics::install()?;
         let settings = Settings { layers: loaded.layers(), broker: loaded.broker };
         let sockets = bind_all(&settings.broker).await?;
         let http = bind_http(&settings.broker).await?;
+        let kafka_port = sockets.first().map_or(0, |socket| socket.address.port());
+        let outside = Outside { peers: introduction::bind(&settings.broker).await?, kafka_port, stopping };
 
         let partitions = Arc::new(Partitions::default());
         let has_failed = Arc::new(AtomicBool::new(false));
@@ -166,22 +170,19 @@ impl Node {
         };
         let broker = tokio::task::spawn_blocking(move || {
             let log_dir = log_dir_settings(&settings.broker);
-            open(settings, log_dir, partitions, has_failed, events)
+            open(settings, log_dir, partitions, has_failed, events, outside)
         })
         .await??;
+        let broker = Arc::new(broker);
         let (serving_switch, stopped) = StopSwitch::new();
         let (background_switch, background_stopped) = StopSwitch::new();
-        // No other node connects yet.
-        let (_peers, streams) = mpsc::channel(1);
         let background = vec![
-            tokio::spawn(replica_server::run(Arc::clone(&broker), streams, background_stopped.clone())),
             tokio::spawn(metadata_follower::run(
                 Arc::clone(&broker),
                 broker.quorum.subscribe(),
                 background_stopped.clone(),
             )),
             tokio::spawn(cleaner::run(Arc::clone(&broker), background_stopped.clone())),
-            tokio::spawn(isr::run(Arc::clone(&broker), background_stopped.clone())),
             tokio::spawn(housekeeping::run(Arc::clone(&broker), background_stopped)),
         ];
         let kafka_addresses = sockets.iter().map(|socket| socket.address).collect();
@@ -194,6 +195,12 @@ impl Node {
         serving.extend(
             http.map(|socket| tokio::spawn(serve_http(socket, Arc::clone(&broker), prometheus, stopped))),
         );
+        broker.quorum.say_ready();
+        if !broker.quorum.wait_until_used(USED_PATIENCE).await {
+            tracing::warn!(
+                "the controller does not use this node yet; it will once it hears that this node is ready"
+            );
+        }
         let start_duration = clock::monotonic().saturating_sub(began);
         Ok(Self {
             broker,
@@ -239,6 +246,9 @@ impl Node {
     /// # Errors
     /// When the logs cannot be flushed or the marker cannot be written; the next start then recovers.
     pub async fn stop(self) -> anyhow::Result<()> {
+        if self.broker.settings.load().broker.replication.controlled_shutdown_enable {
+            self.broker.quorum.hand_over(HAND_OVER_PATIENCE).await;
+        }
         self.serving_switch.stop();
         for task in self.serving {
             task.await?;
@@ -248,13 +258,9 @@ impl Node {
         for task in self.background {
             task.await?;
         }
-        self.broker.replica_fetchers.stop().await;
         let broker = Arc::clone(&self.broker);
-        let stop = move || {
-            housekeeping::write_high_watermarks(&broker);
-            broker.log_dir.clean_stop(broker.quorum.broker_epoch())
-        };
-        tokio::task::spawn_blocking(stop).await??;
+        tokio::task::spawn_blocking(move || broker.log_dir.clean_stop(broker.quorum.broker_epoch()))
+            .await??;
         let broker = Arc::clone(&self.broker);
         tokio::task::spawn_blocking(move || broker.quorum.shutdown()).await?;
         Ok(())
@@ -268,22 +274,16 @@ fn open(
     partitions: Arc<Partitions>,
     failure: Arc<AtomicBool>,
     events: Events,
-) -> Result<Arc<Broker>, StartError> {
+    outside: Outside,
+) -> Result<Broker, StartError> {
     let metrics = Arc::clone(&events.metrics);
     let config = &settings.broker;
-    let node_id = BrokerId(config.node_id);
-    let log_dir = LogDir::open(OsDisk, &config.log_dir, log_dir, Arc::new(events))?;
-    let quorum = Quorum::open(quorum_settings(config))?;
+    let log_dir = Arc::new(LogDir::open(OsDisk, &config.log_dir, log_dir, Arc::new(events))?);
+    let quorum = Quorum::open(introduction::quorum_settings(config, &log_dir, outside))?;
     let image = quorum.image();
-    log_dir.write_meta_properties(image.cluster_id().unwrap_or_default(), node_id)?;
-    let broker =
-        Broker::new(Parts { settings, quorum, log_dir: Arc::new(log_dir), partitions, failure, metrics });
-    broker.high_watermarks.read(&broker.log_dir).map_err(OpenError::from)?;
+    let broker = Broker::new(Parts { settings, quorum, log_dir, partitions, failure, metrics });
     load_logs(&broker, &image)?;
-    let broker = Arc::new(broker);
     metadata_follower::follow(&broker, image);
-    // What a crash took of the logs is no more said to be committed, before others come in its place.
-    broker.high_watermarks.write(&broker).map_err(OpenError::from)?;
     Ok(broker)
 }
 
@@ -326,32 +326,6 @@ fn log_dir_settings(config: &BrokerConfig) -> LogDirSettings {
         bytes: count(config.flush_window_bytes),
     };
     settings
-}
-
-fn quorum_settings(config: &BrokerConfig) -> QuorumSettings {
-    QuorumSettings {
-        directory: config.log_dir.join(QUORUM_DIRECTORY),
-        registration: RegisterBroker {
-            broker_id: BrokerId(config.node_id),
-            incarnation: uuid::Uuid::new_v4(),
-            endpoints: config.advertised_listeners.iter().map(endpoint).collect(),
-            rack: config.broker_rack.clone(),
-            directory_id: uuid::Uuid::nil(),
-            starts_fenced: false,
-            was_clean: true,
-        },
-        random: Box::new(|| uuid::Uuid::new_v4().as_u128()),
-        config_rules: topics::config_rules(config),
-    }
-}
-
-fn endpoint(listener: &Listener) -> BrokerEndpoint {
-    BrokerEndpoint {
-        name: listener.name.clone(),
-        host: listener.endpoint.host.clone(),
-        port: listener.endpoint.port,
-        security_protocol: PLAINTEXT,
-    }
 }
 
 async fn bind_all(config: &BrokerConfig) -> Result<Vec<BoundSocket>, BindError> {

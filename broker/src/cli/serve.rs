@@ -1,7 +1,9 @@
 //! `ottla serve`: starts a node, and stops it in order.
 
 use super::ServeArguments;
-use crate::node::Node;
+use crate::node::{Node, StartError};
+use crate::quorum::QuorumError;
+use crate::stopping::StopSwitch;
 use anyhow::{Context, bail};
 use config::parse::{self, Loaded, Sources};
 use std::fmt::Write;
@@ -35,7 +37,14 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
 async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let node = Node::start(loaded).await?;
+    let (stop_switch, stopping) = StopSwitch::new();
+    let starting = Node::start(loaded, stopping);
+    tokio::pin!(starting);
+    let node = tokio::select! {
+        started = &mut starting => started?,
+        _ = terminate.recv() => return stop_early(starting, &stop_switch).await,
+        _ = interrupt.recv() => return stop_early(starting, &stop_switch).await,
+    };
     super::print(&banner(&node))?;
     let failure = tokio::select! {
         _ = terminate.recv() => None,
@@ -62,6 +71,19 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     }
 }
 
+/// Ends a start that waits for other nodes; one that is past that goes on to its end and is stopped then.
+async fn stop_early(
+    starting: impl Future<Output = Result<Node, StartError>>,
+    stop_switch: &StopSwitch,
+) -> anyhow::Result<()> {
+    stop_switch.stop();
+    match starting.await {
+        Ok(node) => node.stop().await,
+        Err(StartError::Quorum(QuorumError::ToldToStop)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn load(arguments: &ServeArguments) -> anyhow::Result<Loaded> {
     let path = arguments.config.clone().or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from));
     let file = match path {
@@ -81,7 +103,7 @@ fn load(arguments: &ServeArguments) -> anyhow::Result<Loaded> {
 
 fn log_to_standard_error() -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_env(LOG_VARIABLE)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,openraft=warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,openraft=off"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -56,13 +56,6 @@ impl ControllerTask {
         }
     }
 
-    /// Decides and writes one request by itself.
-    pub(super) async fn propose(&mut self, request: ControllerRequest) -> Result<Decided, ProposeError> {
-        let (answer, answered) = oneshot::channel();
-        self.decide_and_write(&mut std::iter::once(Proposal { request, answer })).await;
-        answered.await.unwrap_or(Err(ProposeError::Stopped))
-    }
-
     /// Takes proposals until their records fill an entry, writes it, and answers them.
     async fn decide_and_write(&mut self, proposals: &mut impl Iterator<Item = Proposal>) {
         let term = self.term().await;
@@ -113,7 +106,7 @@ impl ControllerTask {
             .client_write(batch)
             .await
             .map_err(|error| self.refusal(&error, ProposeError::LeadLost))?;
-        self.ask_for_snapshot().await;
+        ask_for_snapshot(&self.raft, &self.journal_bytes).await;
         match written.data {
             Applied::Accepted => Ok(offset(&written.log_id)),
             Applied::Ignored => Err(ProposeError::NotController),
@@ -129,12 +122,13 @@ impl ControllerTask {
             RaftError::APIError(_) => of_api,
         }
     }
+}
 
-    async fn ask_for_snapshot(&self) {
-        if self.journal_bytes.load(Ordering::Relaxed) > SNAPSHOT_AFTER_JOURNAL_BYTES
-            && let Err(error) = self.raft.trigger().snapshot().await
-        {
-            tracing::debug!("no snapshot was asked for: {error}");
-        }
+/// Asks for a snapshot where the journal has grown long.
+pub(super) async fn ask_for_snapshot(raft: &Raft, journal_bytes: &AtomicU64) {
+    if journal_bytes.load(Ordering::Relaxed) > SNAPSHOT_AFTER_JOURNAL_BYTES
+        && let Err(error) = raft.trigger().snapshot().await
+    {
+        tracing::debug!("no snapshot was asked for: {error}");
     }
 }

@@ -6,7 +6,8 @@
 //! vote        u64 term, ?u64 voted_for, u8 committed (0 or 1)
 //! membership  u32 count of configurations: u32 count of voters: u64 raft node id
 //!             u32 count of nodes: u64 raft node id, i32 broker id, from version 2 on also
-//!             ?(u32 length and that many bytes of the host, u16 port)
+//!             ?(string host, u16 port)
+//! string      u32 length, and that many bytes of UTF-8
 //! entry       log id, u8 kind, u32 length, and that many bytes:
 //!               kind 0  blank: nothing
 //!               kind 1  u64 term in which it was decided, a batch of metadata records
@@ -106,17 +107,24 @@ fn put_membership(out: &mut Vec<u8>, membership: &Membership) {
         out.extend_from_slice(&id.to_be_bytes());
         out.extend_from_slice(&node.broker_id.0.to_be_bytes());
         put_optional(out, node.address.as_ref(), |out, address| {
-            put_length(out, address.host.len());
-            out.extend_from_slice(address.host.as_bytes());
+            put_string(out, &address.host);
             out.extend_from_slice(&address.port.to_be_bytes());
         });
     }
 }
 
 fn read_address(bytes: &mut &[u8]) -> Result<Endpoint, EntryError> {
+    Ok(Endpoint { host: read_string(bytes)?, port: bytes.try_get_u16()? })
+}
+
+pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
+    put_length(out, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+pub(super) fn read_string(bytes: &mut &[u8]) -> Result<String, EntryError> {
     let length = bytes.try_get_u32()? as usize;
-    let host = str::from_utf8(take(bytes, length)?).map_err(|_| EntryError::Length)?.to_owned();
-    Ok(Endpoint { host, port: bytes.try_get_u16()? })
+    Ok(str::from_utf8(take(bytes, length)?).map_err(|_| EntryError::Length)?.to_owned())
 }
 
 fn read_membership(bytes: &mut &[u8], version: u32) -> Result<Membership, EntryError> {

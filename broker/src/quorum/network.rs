@@ -1,59 +1,153 @@
-//! The way to the other members of the quorum, of which a single node has none: every call answers that the peer is
-//! unreachable. openraft wants the type even so.
+//! The way of openraft to the other members of the quorum: calls over one connection to each.
+//!
+//! Invariant: a call reaches the member that it is meant for or none, since the link checks the raft node id.
+//!
+//! A node that runs alone has no links: every call answers that the member is unreachable.
 
+use crate::peer::Purpose;
+use crate::quorum::link::{CallError, Link};
+use crate::quorum::links::Links;
+use crate::quorum::raft_rpc::{Answer, Call};
 use crate::quorum::types::{QuorumNode, RaftNodeId, TypeConfig};
-use openraft::error::{InstallSnapshotError, RPCError, RaftError, Unreachable};
-use openraft::network::{RPCOption, RaftNetwork, RaftNetworkFactory};
+use openraft::SnapshotSegmentId;
+use openraft::error::{
+    InstallSnapshotError, NetworkError, PayloadTooLarge, RPCError, RaftError, RemoteError, SnapshotMismatch,
+    Unreachable,
+};
+use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
 };
+use std::sync::Arc;
+use std::time::Duration;
 
-type CallError<E> = RPCError<RaftNodeId, QuorumNode, E>;
+/// Entries that are longer together are sent one half after the other. Larger: one call takes longer than a heartbeat
+/// may. Smaller: a member that is far behind takes more round trips.
+const APPEND_BYTES: usize = 4 * 1024 * 1024;
 
-/// A network without peers.
-pub(super) struct NoPeers;
+/// How long openraft leaves an unreachable member alone. Larger: one that returns waits longer. Smaller: more work for one
+/// that is gone.
+const BACKOFF: Duration = Duration::from_millis(100);
 
-/// What every call to a peer answers.
-#[derive(Debug, thiserror::Error)]
-#[error("a single node has no peers")]
-struct NoSuchPeer;
+type CallFailed<E> = RPCError<RaftNodeId, QuorumNode, E>;
 
-fn unreachable<E: std::error::Error>() -> CallError<E> {
-    RPCError::Unreachable(Unreachable::new(&NoSuchPeer))
+/// Makes a [`Member`] for each member that openraft talks to.
+pub(super) struct Network {
+    links: Option<Arc<Links>>,
 }
 
-impl RaftNetworkFactory<TypeConfig> for NoPeers {
-    type Network = Self;
+/// One other member.
+pub(super) struct Member {
+    raft_node_id: RaftNodeId,
+    link: Option<Link>,
+}
 
-    async fn new_client(&mut self, _target: RaftNodeId, _node: &QuorumNode) -> Self {
-        Self
+/// Why openraft gets no answer.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error("a node that runs alone has no peers")]
+    Alone,
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("the answer cannot be read: {0}")]
+    Unreadable(#[from] crate::quorum::EntryError),
+    #[error("its quorum has stopped")]
+    Stopped,
+    #[error("the answer is one to another call")]
+    Unexpected,
+}
+
+impl Network {
+    /// The network of a node of a set, or that of a node alone.
+    pub(super) fn new(links: Option<Arc<Links>>) -> Self {
+        Self { links }
     }
 }
 
-impl RaftNetwork<TypeConfig> for NoPeers {
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Member;
+
+    async fn new_client(&mut self, target: RaftNodeId, node: &QuorumNode) -> Member {
+        let link = self.links.as_ref().and_then(|links| links.to(Purpose::Raft, target, node));
+        Member { raft_node_id: target, link }
+    }
+}
+
+impl Member {
+    async fn call(&self, body: Vec<u8>) -> Result<Answer, NoAnswer> {
+        let link = self.link.as_ref().ok_or(NoAnswer::Alone)?;
+        let answer = link.call(body).await?;
+        Ok(Answer::decode(&answer)?)
+    }
+}
+
+impl NoAnswer {
+    fn failed<E: std::error::Error>(&self) -> CallFailed<E> {
+        let error = self;
+        match error {
+            // The connection is made anew with the next call, which need not wait for long.
+            NoAnswer::Call(CallError::Ended | CallError::Busy) => RPCError::Network(NetworkError::new(error)),
+            NoAnswer::Alone
+            | NoAnswer::Call(_)
+            | NoAnswer::Unreadable(_)
+            | NoAnswer::Stopped
+            | NoAnswer::Unexpected => RPCError::Unreachable(Unreachable::new(error)),
+        }
+    }
+}
+
+fn unexpected(answer: &Answer) -> NoAnswer {
+    if *answer == Answer::Stopped { NoAnswer::Stopped } else { NoAnswer::Unexpected }
+}
+
+impl RaftNetwork<TypeConfig> for Member {
     async fn append_entries(
         &mut self,
-        _request: AppendEntriesRequest<TypeConfig>,
+        request: AppendEntriesRequest<TypeConfig>,
         _option: RPCOption,
-    ) -> Result<AppendEntriesResponse<RaftNodeId>, CallError<RaftError<RaftNodeId>>> {
-        Err(unreachable())
+    ) -> Result<AppendEntriesResponse<RaftNodeId>, CallFailed<RaftError<RaftNodeId>>> {
+        let entries = request.entries.len() as u64;
+        let body = Call::Append(request).encode();
+        if body.len() > APPEND_BYTES && entries > 1 {
+            return Err(RPCError::PayloadTooLarge(PayloadTooLarge::new_entries_hint(entries / 2)));
+        }
+        match self.call(body).await.map_err(|error| error.failed())? {
+            Answer::Append(answer) => Ok(answer),
+            other => Err(unexpected(&other).failed()),
+        }
     }
 
     async fn install_snapshot(
         &mut self,
-        _request: InstallSnapshotRequest<TypeConfig>,
+        request: InstallSnapshotRequest<TypeConfig>,
         _option: RPCOption,
-    ) -> Result<InstallSnapshotResponse<RaftNodeId>, CallError<RaftError<RaftNodeId, InstallSnapshotError>>>
+    ) -> Result<InstallSnapshotResponse<RaftNodeId>, CallFailed<RaftError<RaftNodeId, InstallSnapshotError>>>
     {
-        Err(unreachable())
+        let segment = |offset| SnapshotSegmentId { id: request.meta.snapshot_id.clone(), offset };
+        let mismatch = SnapshotMismatch { expect: segment(0), got: segment(request.offset) };
+        match self.call(Call::Snapshot(request).encode()).await.map_err(|error| error.failed())? {
+            Answer::Snapshot(vote) => Ok(InstallSnapshotResponse { vote }),
+            Answer::SnapshotMismatch => {
+                let error = RaftError::APIError(InstallSnapshotError::SnapshotMismatch(mismatch));
+                Err(RPCError::RemoteError(RemoteError::new(self.raft_node_id, error)))
+            }
+            other => Err(unexpected(&other).failed()),
+        }
     }
 
     async fn vote(
         &mut self,
-        _request: VoteRequest<RaftNodeId>,
+        request: VoteRequest<RaftNodeId>,
         _option: RPCOption,
-    ) -> Result<VoteResponse<RaftNodeId>, CallError<RaftError<RaftNodeId>>> {
-        Err(unreachable())
+    ) -> Result<VoteResponse<RaftNodeId>, CallFailed<RaftError<RaftNodeId>>> {
+        match self.call(Call::Vote(request).encode()).await.map_err(|error| error.failed())? {
+            Answer::Vote(answer) => Ok(answer),
+            other => Err(unexpected(&other).failed()),
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(BACKOFF))
     }
 }

@@ -93,6 +93,11 @@ impl LogStore {
         self.journal.node_id()
     }
 
+    /// Reads the log beside its writer.
+    pub(super) fn reader(&self) -> LogReader {
+        LogReader { log: Arc::clone(&self.log) }
+    }
+
     /// How long the journal is, in bytes, kept up to date.
     pub(super) fn journal_bytes(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.journal_bytes)
@@ -176,8 +181,21 @@ impl Log {
         }
     }
 
+    /// The last entry that was ever here, also where a snapshot holds it by now.
+    fn last(&self) -> Option<LogId> {
+        let last = self.entries.values().next_back().map(|entry| entry.log_id);
+        last.or(self.last_purged)
+    }
+
     fn range(&self, range: impl RangeBounds<u64>) -> Vec<Entry> {
         self.entries.range(range).map(|(_, entry)| entry.clone()).collect()
+    }
+}
+
+impl LogReader {
+    /// The last entry that was ever here, also where a snapshot holds it by now.
+    pub(super) fn last(&self) -> Option<LogId> {
+        self.log.lock().last()
     }
 }
 
@@ -204,12 +222,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, RaftStorageError> {
         let log = self.log.lock();
-        let last = log.entries.values().next_back().map(|entry| entry.log_id);
-        Ok(LogState { last_purged_log_id: log.last_purged, last_log_id: last.or(log.last_purged) })
+        Ok(LogState { last_purged_log_id: log.last_purged, last_log_id: log.last() })
     }
 
     async fn get_log_reader(&mut self) -> LogReader {
-        LogReader { log: Arc::clone(&self.log) }
+        self.reader()
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), RaftStorageError> {

@@ -1,6 +1,10 @@
 use super::*;
+use crate::quorum::state_machine::StateMachine;
 use crate::quorum::store::FailureReport;
+use crate::quorum::store::LogStore;
+use crate::quorum::thread::open_files;
 use crate::quorum::types::{Applied, Entry, MetadataBatch, RaftStorageError, TypeConfig, log_id};
+use crate::stopping::StopSwitch;
 use openraft::storage::RaftStateMachine;
 use openraft::testing::{StoreBuilder, Suite};
 use openraft::{EntryPayload, ErrorSubject, ErrorVerb};
@@ -8,6 +12,7 @@ use replication::controller::configs::{AlterConfigs, AlterResource, ConfigChange
 use replication::controller::topics::{CreateTopics, NewTopic};
 use replication::metadata::record::{ConfigResource, MetadataRecord};
 use std::fs;
+use std::path::Path;
 use storage::ids::{BrokerId, PartitionIndex};
 use tempfile::TempDir;
 
@@ -21,20 +26,34 @@ fn any_config() -> ConfigRules {
 
 /// Starts the node 1 on a directory.
 fn open(directory: &Path) -> Result<Quorum, QuorumError> {
-    Quorum::open(QuorumSettings {
+    let (_not_told_to_stop, stopping) = StopSwitch::new();
+    Quorum::open(settings(directory, BrokerId(1), stopping))
+}
+
+/// How a node is started that runs alone.
+fn settings(directory: &Path, broker_id: BrokerId, stopping: Stopping) -> QuorumSettings {
+    let incarnation = uuid::Uuid::new_v4();
+    QuorumSettings {
         directory: directory.to_owned(),
-        registration: RegisterBroker {
-            broker_id: BrokerId(1),
-            incarnation: uuid::Uuid::new_v4(),
-            endpoints: Vec::new(),
-            rack: None,
-            directory_id: uuid::Uuid::nil(),
-            starts_fenced: false,
-            was_clean: true,
-        },
+        broker_id,
+        incarnation,
+        known_cluster_id: None,
+        introduce: Box::new(move |_| {
+            Ok(RegisterBroker {
+                broker_id,
+                incarnation,
+                endpoints: Vec::new(),
+                rack: None,
+                directory_id: uuid::Uuid::nil(),
+                starts_fenced: false,
+                was_clean: true,
+            })
+        }),
         random: Box::new(|| uuid::Uuid::new_v4().as_u128()),
         config_rules: any_config(),
-    })
+        set: None,
+        stopping,
+    }
 }
 
 /// What `kill -9` at this moment would leave behind: the files as they are, while the quorum runs on.
@@ -245,3 +264,5 @@ fn a_first_start_that_was_cut_off_anywhere_is_begun_again() {
     fs::write(survivor.path().join("journal.new"), b"half a jour").expect("it can be written");
     assert!(open(survivor.path()).is_ok());
 }
+
+mod set;

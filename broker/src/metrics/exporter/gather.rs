@@ -11,9 +11,7 @@ use storage::ids::{Offset, PartitionIndex};
 
 use crate::broker::Broker;
 
-use super::{
-    Exporter, GroupPartitionSamples, GroupSamples, GroupTopicSamples, PartitionSamples, TopicSamples,
-};
+use super::{Exporter, GroupPartitionSamples, GroupSamples, GroupTopicSamples, TopicSamples};
 
 /// What this node knows of topics and groups now.
 pub(crate) fn gather(broker: &Broker) -> Exporter {
@@ -22,24 +20,9 @@ pub(crate) fn gather(broker: &Broker) -> Exporter {
     for topic in image.topics() {
         let partitions = topic.partitions.iter().map(|image| {
             let partition = broker.partitions.find(topic.id, image.index);
-            let led = partition.filter(|partition| partition.leadership().is_some());
-            if let Some(partition) = &led {
-                let durable_end = partition.durable_end_offset();
-                for follower in partition.followers() {
-                    let reached = follower.durable_end_offset.unwrap_or_default();
-                    exporter.follower_lag(follower.broker_id, durable_end.0 - reached.0);
-                }
-            }
-            PartitionSamples {
-                partition: image.index,
-                leader: image.leader,
-                replica_count: image.replicas.len(),
-                in_sync_count: image.isr.len(),
-                offsets: led.map(|it| (it.log.log_start_offset(), it.high_watermark())),
-            }
+            (image.index, partition.map(|it| (it.log.log_start_offset(), it.high_watermark())))
         });
-        let partitions: Vec<_> = partitions.collect();
-        exporter.topic(TopicSamples { topic: topic.name.clone(), partitions });
+        exporter.topic(TopicSamples { topic: topic.name.clone(), partitions: partitions.collect() });
     }
     for shard in broker.coordinators.shards() {
         // What a shard that is still being loaded knows is there at the next scrape.

@@ -1,0 +1,131 @@
+//! Stands for election when the leader is gone: the shell around `election`.
+
+use crate::clock;
+use crate::peer::Purpose;
+use crate::quorum::council::{Council, random};
+use crate::quorum::link::Link;
+use crate::quorum::links::Probe;
+use crate::quorum::raft_rpc::{Answer, Call};
+use crate::quorum::types::{LogId, RaftNodeId};
+use futures_util::future::join_all;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// How long another voter may take to say whether it would vote. Longer: a voter that is cut off delays the election.
+/// Shorter: a busy one is not counted.
+const CANVASS_DEADLINE: Duration = Duration::from_millis(250);
+
+/// How long a voter that was asked to succeed this leader may take. Longer: a stop takes longer where the first one cannot.
+/// Shorter: a busy one is passed over.
+const HEIR_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Stands for election whenever it is time to. Never returns.
+pub(super) async fn run(council: Arc<Council>) {
+    loop {
+        let stands_at = council.election.lock().stands_at();
+        tokio::select! {
+            () = sleep(stands_at.saturating_sub(clock::monotonic())) => {}
+            () = council.election_changed.notified() => continue,
+        }
+        if council.is_leading() {
+            council.election.lock().heard(clock::monotonic(), random());
+        } else {
+            // Whether or not it comes to an election, the next attempt waits.
+            stand_if_wanted(&council).await;
+            council.election.lock().tried(clock::monotonic(), random());
+        }
+    }
+}
+
+/// Notes that the leader said something.
+pub(super) fn heard_leader(council: &Council) {
+    council.election.lock().heard(clock::monotonic(), random());
+}
+
+/// Looks whether the process of the leader is there, after a connection of it ended, and shortens the wait if not.
+pub(super) async fn leader_hung_up(council: &Council, raft_node_id: RaftNodeId) {
+    let Some((leader, node)) = council.leader() else { return };
+    let Some(links) = council.links.as_ref().filter(|_| leader == raft_node_id) else { return };
+    let Some(address) = links.address(&node) else { return };
+    if links.probe(&address).await == Probe::Gone {
+        council.election.lock().lost(clock::monotonic(), random());
+        council.election_changed.notify_one();
+    }
+}
+
+/// Whether this node would vote for a member whose last entry this is.
+pub(super) fn would_vote(council: &Council, last_log_id: Option<LogId>) -> bool {
+    !council.is_leading()
+        && last_log_id >= council.log.last()
+        && council.election.lock().is_free_to_vote(clock::monotonic())
+}
+
+async fn stand_if_wanted(council: &Council) {
+    let membership = council.membership();
+    let own_id = council.identity.raft_node_id;
+    if !membership.voter_ids().any(|voter| voter == own_id) {
+        return;
+    }
+    let others = membership.voter_ids().filter(|voter| *voter != own_id);
+    let links = others.filter_map(|voter| {
+        let node = membership.get_node(&voter)?;
+        Some((voter, council.links.as_ref()?.to(Purpose::Raft, voter, node)?))
+    });
+    let call = Call::Canvass { last_log_id: council.log.last() }.encode();
+    let answers = join_all(links.map(|(voter, link)| would_be_given(voter, link, call.clone()))).await;
+    let mut votes: BTreeSet<RaftNodeId> = answers.into_iter().flatten().collect();
+    votes.insert(own_id);
+    let is_majority = |voters: &BTreeSet<RaftNodeId>| {
+        2 * voters.iter().filter(|voter| votes.contains(voter)).count() > voters.len()
+    };
+    let is_wanted = membership.get_joint_config().iter().all(is_majority);
+    let still_alone = council.election.lock().is_free_to_vote(clock::monotonic()) && !council.is_leading();
+    if is_wanted && still_alone {
+        elect(council).await;
+    }
+}
+
+async fn would_be_given(voter: RaftNodeId, link: Link, call: Vec<u8>) -> Option<RaftNodeId> {
+    let answer = timeout(CANVASS_DEADLINE, link.call(call)).await.ok()?.ok()?;
+    match Answer::decode(&answer) {
+        Ok(Answer::Canvass { would_vote: true }) => Some(voter),
+        _ => None,
+    }
+}
+
+/// Begins a new term as its candidate.
+pub(super) async fn elect(council: &Council) {
+    if let Err(error) = council.raft.trigger().elect().await {
+        tracing::debug!("no election was begun: {error}");
+    }
+}
+
+/// Has another voter lead the quorum, if this node does. Returns once another one leads.
+pub(super) async fn step_down(council: &Council) {
+    let own_id = council.identity.raft_node_id;
+    let mut metrics = council.raft.metrics();
+    while council.is_leading() {
+        let current = metrics.borrow_and_update().clone();
+        let membership = current.membership_config.membership().clone();
+        let mut heirs: Vec<_> = current.replication.iter().flatten().collect();
+        heirs.retain(|(id, _)| **id != own_id && membership.voter_ids().any(|voter| voter == **id));
+        // The one with the longest log is the one that the others vote for.
+        heirs.sort_by_key(|(_, matching)| std::cmp::Reverse(**matching));
+        if heirs.is_empty() {
+            return;
+        }
+        for (id, _) in heirs {
+            let link =
+                membership.get_node(id).and_then(|node| council.links.as_ref()?.to(Purpose::Raft, *id, node));
+            let Some(link) = link else { continue };
+            let asked = timeout(CANVASS_DEADLINE, link.call(Call::Stand.encode())).await;
+            let follows =
+                metrics.wait_for(|metrics| metrics.current_leader.is_some_and(|leader| leader != own_id));
+            if asked.is_ok_and(|answer| answer.is_ok()) && timeout(HEIR_DEADLINE, follows).await.is_ok() {
+                return;
+            }
+        }
+    }
+}

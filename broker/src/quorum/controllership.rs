@@ -1,0 +1,351 @@
+//! What the node that leads the quorum does beside deciding: it hears the brokers, fences those that fall silent, has
+//! them used again, and has `membership_keeper` and `upkeep` look around. All of it is soft: whoever takes over begins
+//! anew.
+//!
+//! A broker whose connection ended is looked for at once, and fenced at once where its process is gone. One that is
+//! silent is fenced when its session ends. Heartbeats are answered only while a majority of the voters confirmed the
+//! lead a moment ago, so that a leader that is cut off lets its own broker know as well.
+//!
+//! Absent: safety. A broker that is fenced by mistake loses nothing but leadership.
+
+use crate::clock;
+use crate::quorum::control::{ControlAnswer, Heartbeat};
+use crate::quorum::controller_task::ask_for_snapshot;
+use crate::quorum::council::Council;
+use crate::quorum::links::{Links, Probe};
+use crate::quorum::membership_keeper::MembershipKeeper;
+use crate::quorum::types::Membership;
+use crate::quorum::upkeep::{Upkeep, UpkeepState};
+use openraft::ServerState;
+use parking_lot::Mutex;
+use replication::controller::fencing::{BrokerState, ChangeBrokerState};
+use replication::controller::sessions::BrokerSessions;
+use replication::controller::{ControllerReply, ControllerRequest};
+use replication::metadata::image::MetadataImage;
+use replication::metadata::record::BrokerRegistration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use storage::ids::{BrokerEpoch, BrokerId};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+/// How often the leader looks at sessions and members. Larger: it acts later. Smaller: idle controllers work.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often it makes sure that it leads. Larger: a leader that is cut off notices later. Smaller: more calls.
+const CONFIRM_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a majority may take to confirm the lead. Longer: sessions are looked at later. Shorter: a pause of a disk
+/// ends sessions.
+const CONFIRM_DEADLINE: Duration = Duration::from_millis(400);
+
+/// The soft state of the leader.
+pub(super) struct Controllership {
+    session_timeout: Duration,
+    state: Mutex<State>,
+    pub(super) membership: MembershipKeeper,
+    upkeep: UpkeepState,
+}
+
+#[derive(Default)]
+struct State {
+    /// The term in which the sessions began; `None` while this node does not lead.
+    term: Option<u64>,
+    sessions: Option<BrokerSessions>,
+    /// In which term the lead was last confirmed, and when that was asked for.
+    confirmed: Option<(u64, Duration)>,
+    brokers: BTreeMap<BrokerId, Heard>,
+    /// The runs that were let in, and when.
+    given: BTreeMap<BrokerId, (uuid::Uuid, Duration)>,
+    /// Brokers whose state is being changed.
+    changing: BTreeSet<BrokerId>,
+}
+
+/// What a broker said last.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    broker_epoch: BrokerEpoch,
+    metadata_offset: i64,
+    /// The offset of the metadata log at which it was told to stop.
+    stops_at: Option<i64>,
+}
+
+impl Controllership {
+    pub(super) fn new(session_timeout: Duration) -> Self {
+        Self {
+            session_timeout,
+            state: Mutex::default(),
+            membership: MembershipKeeper::default(),
+            upkeep: UpkeepState::default(),
+        }
+    }
+
+    /// Whether the sessions are those of this lead, so that who is alive is known.
+    pub(super) fn is_established(&self, council: &Council) -> bool {
+        council.is_leading() && self.state.lock().term == Some(council.term())
+    }
+
+    /// Gives a run that wants to be let in its `node.id` for a session, in which it registers; false where another run with
+    /// this id is alive.
+    pub(super) fn take_id(&self, council: &Council, broker_id: BrokerId, incarnation: uuid::Uuid) -> bool {
+        let now = clock::monotonic();
+        let image = council.images.borrow().clone();
+        let mut state = self.state.lock();
+        let live = state.sessions.as_ref().and_then(|sessions| sessions.live(broker_id, now));
+        let is_registered = image
+            .broker(broker_id)
+            .is_some_and(|known| live == Some(known.broker_epoch) && known.incarnation != incarnation);
+        let is_given = state
+            .given
+            .get(&broker_id)
+            .is_some_and(|(other, given_at)| *other != incarnation && now < *given_at + self.session_timeout);
+        // This node itself tells nobody that it is alive before it has registered.
+        let is_own = council.identity.broker_id == broker_id && council.identity.incarnation != incarnation;
+        if is_registered || is_given || is_own {
+            return false;
+        }
+        state.given.insert(broker_id, (incarnation, now));
+        true
+    }
+
+    /// Answers a heartbeat; `None` where this node is not sure that it leads.
+    pub(super) fn heartbeat(
+        self: &Arc<Self>,
+        council: &Arc<Council>,
+        beat: &Heartbeat,
+    ) -> Option<ControlAnswer> {
+        let image = council.images.borrow().clone();
+        let known = image.broker(beat.broker_id)?.clone();
+        if known.broker_epoch > beat.broker_epoch {
+            return Some(ControlAnswer::Superseded);
+        }
+        let now = clock::monotonic();
+        let mut state = self.state.lock();
+        let term = council.term();
+        let is_confirmed = state
+            .confirmed
+            .is_some_and(|(confirmed, at)| confirmed == term && now < at + self.session_timeout / 2);
+        if known.broker_epoch != beat.broker_epoch || !is_confirmed || state.term != Some(term) {
+            return None;
+        }
+        state.sessions.as_mut()?.heard(beat.broker_id, beat.broker_epoch, now);
+        let heard = state.brokers.entry(beat.broker_id).or_insert(Heard {
+            broker_epoch: beat.broker_epoch,
+            metadata_offset: beat.metadata_offset,
+            stops_at: None,
+        });
+        if heard.broker_epoch != beat.broker_epoch {
+            *heard = Heard { broker_epoch: beat.broker_epoch, metadata_offset: 0, stops_at: None };
+        }
+        heard.metadata_offset = beat.metadata_offset;
+        let stops_at = heard.stops_at;
+        let may_stop = stops_at.is_some_and(|offset| state.others_know(beat.broker_id, offset, &image));
+        drop(state);
+        if beat.wants_to_stop && stops_at.is_none() {
+            self.change_in_background(council, &known, BrokerState::ShuttingDown);
+        } else if !beat.wants_to_stop && beat.is_ready && known.is_fenced {
+            self.change_in_background(council, &known, BrokerState::Unfenced);
+        }
+        Some(ControlAnswer::Alive { may_stop })
+    }
+
+    /// The connection over which a run of a broker sent its heartbeats has ended.
+    pub(super) fn hung_up(
+        self: &Arc<Self>,
+        council: &Arc<Council>,
+        broker_id: BrokerId,
+        incarnation: uuid::Uuid,
+    ) {
+        if !council.is_leading() {
+            return;
+        }
+        self.state.lock().given.retain(|_, (given, _)| *given != incarnation);
+        let image = council.images.borrow().clone();
+        if let Some(known) = image.broker(broker_id).filter(|known| known.incarnation == incarnation) {
+            self.look_for(council, known);
+        }
+    }
+
+    /// Fences a broker whose process is gone, or is another one by now.
+    fn look_for(self: &Arc<Self>, council: &Arc<Council>, known: &BrokerRegistration) {
+        let (this, council, known) = (Arc::clone(self), Arc::clone(council), known.clone());
+        tokio::spawn(async move {
+            let Some(links) = &council.links else { return };
+            let Some(address) = peer_address(links, &council.membership(), known.broker_id) else { return };
+            let is_gone = match links.probe(&address).await {
+                Probe::Gone => true,
+                Probe::Answers { incarnation } => incarnation != known.incarnation,
+                Probe::Silent => false,
+            };
+            if is_gone {
+                this.change(&council, &known, BrokerState::Fenced).await;
+            }
+        });
+    }
+
+    fn change_in_background(
+        self: &Arc<Self>,
+        council: &Arc<Council>,
+        known: &BrokerRegistration,
+        to: BrokerState,
+    ) {
+        let (this, council, known) = (Arc::clone(self), Arc::clone(council), known.clone());
+        tokio::spawn(async move { this.change(&council, &known, to).await });
+    }
+
+    /// Changes the state of a broker, step by step until all partitions follow.
+    async fn change(&self, council: &Council, known: &BrokerRegistration, to: BrokerState) {
+        let BrokerRegistration { broker_id, broker_epoch, .. } = *known;
+        if !self.state.lock().changing.insert(broker_id) {
+            return;
+        }
+        let outcome = change_until_complete(council, ChangeBrokerState { broker_id, broker_epoch, to }).await;
+        let mut state = self.state.lock();
+        state.changing.remove(&broker_id);
+        let Some(offset) = outcome else { return };
+        match to {
+            BrokerState::Fenced => {
+                tracing::info!("node {broker_id} is fenced: it does not answer");
+                if let Some(sessions) = &mut state.sessions {
+                    sessions.end(broker_id, broker_epoch);
+                }
+            }
+            BrokerState::Unfenced => tracing::info!("node {broker_id} is used from now on"),
+            BrokerState::ShuttingDown => {
+                if let Some(heard) = state.brokers.get_mut(&broker_id) {
+                    heard.stops_at = Some(offset);
+                }
+            }
+        }
+    }
+
+    /// Does what the leader does, while this node leads. Never returns.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        council: Arc<Council>,
+        upkeep: Upkeep,
+        journal_bytes: Arc<AtomicU64>,
+    ) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut metrics = council.raft.metrics();
+        // A lead that is not confirmed at once is looked at again with the next tick.
+        let mut woken_in = None;
+        loop {
+            let begins_to_lead = metrics.wait_for(|metrics| {
+                metrics.state == ServerState::Leader && woken_in != Some(metrics.current_term)
+            });
+            tokio::select! {
+                _ = ticks.tick() => {}
+                began = begins_to_lead => match began.map(|metrics| metrics.current_term) {
+                    Ok(term) => woken_in = Some(term),
+                    Err(_stopped) => return,
+                },
+            }
+            // Every member keeps its own journal short.
+            ask_for_snapshot(&council.raft, &journal_bytes).await;
+            if !council.is_leading() {
+                self.state.lock().term = None;
+                continue;
+            }
+            self.confirm(&council).await;
+            if !self.is_established(&council) {
+                self.begin(&council);
+            }
+            self.fence_the_silent(&council);
+            self.membership.look(&council);
+            self.upkeep.look(&council, &upkeep);
+        }
+    }
+
+    /// Makes sure that this node leads, and that its image holds everything that was decided before.
+    async fn confirm(&self, council: &Council) {
+        let (term, asked_at) = (council.term(), clock::monotonic());
+        let newest = self.state.lock().confirmed;
+        if newest.is_some_and(|(confirmed, at)| confirmed == term && asked_at < at + CONFIRM_EVERY) {
+            return;
+        }
+        let confirmed = timeout(CONFIRM_DEADLINE, council.raft.ensure_linearizable()).await;
+        if matches!(confirmed, Ok(Ok(_))) && council.term() == term {
+            self.state.lock().confirmed = Some((term, asked_at));
+        }
+    }
+
+    /// Gives every broker in use a full session, and looks at once for those that are gone.
+    fn begin(self: &Arc<Self>, council: &Arc<Council>) {
+        let now = clock::monotonic();
+        let image = council.images.borrow().clone();
+        {
+            let mut state = self.state.lock();
+            let term = council.term();
+            if state.confirmed.is_none_or(|(confirmed, _)| confirmed != term) {
+                return;
+            }
+            let mut sessions = BrokerSessions::new(self.session_timeout);
+            sessions.begin(&image, now);
+            let confirmed = state.confirmed;
+            *state = State { term: Some(term), sessions: Some(sessions), confirmed, ..State::default() };
+        }
+        self.upkeep.begin();
+        let own_id = council.identity.broker_id;
+        let others =
+            image.brokers().values().filter(|broker| !broker.is_fenced && broker.broker_id != own_id);
+        others.into_iter().for_each(|broker| self.look_for(council, broker));
+    }
+
+    fn fence_the_silent(self: &Arc<Self>, council: &Arc<Council>) {
+        let now = clock::monotonic();
+        let expired = self.state.lock().sessions.as_ref().map(|sessions| sessions.expired(now));
+        let image = council.images.borrow().clone();
+        for (broker_id, broker_epoch) in expired.unwrap_or_default() {
+            match image.broker(broker_id) {
+                Some(known) if known.broker_epoch == broker_epoch && !known.is_fenced => {
+                    self.change_in_background(council, known, BrokerState::Fenced);
+                }
+                _ => {
+                    if let Some(sessions) = &mut self.state.lock().sessions {
+                        sessions.end(broker_id, broker_epoch);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Whether every broker in use but this one follows the metadata up to `offset`.
+    fn others_know(&self, but: BrokerId, offset: i64, image: &MetadataImage) -> bool {
+        let others = image.brokers().values().filter(|broker| !broker.is_fenced && broker.broker_id != but);
+        others.into_iter().all(|broker| {
+            self.brokers.get(&broker.broker_id).is_some_and(|heard| heard.metadata_offset >= offset)
+        })
+    }
+}
+
+/// The offset of the metadata log at which the change was complete; `None` where it did not come to it.
+async fn change_until_complete(council: &Council, change: ChangeBrokerState) -> Option<i64> {
+    loop {
+        match council.decide_here(ControllerRequest::ChangeBrokerState(change)).await {
+            Ok(decided) => match decided.reply {
+                ControllerReply::ChangeBrokerState(Ok(done)) if done.is_complete => {
+                    return Some(decided.offset);
+                }
+                ControllerReply::ChangeBrokerState(Ok(_incomplete)) => {}
+                _ => return None,
+            },
+            Err(error) => {
+                tracing::debug!("the state of node {} was not changed: {error}", change.broker_id);
+                return None;
+            }
+        }
+    }
+}
+
+fn peer_address(
+    links: &Links,
+    membership: &Membership,
+    broker_id: BrokerId,
+) -> Option<config::broker::Endpoint> {
+    membership.nodes().find(|(_, node)| node.broker_id == broker_id).and_then(|(_, node)| links.address(node))
+}

@@ -1,0 +1,162 @@
+//! Which nodes are members of the quorum, and as what: pure decisions of the node that leads it.
+//!
+//! Every node of the cluster is a learner at least, since all of them follow the metadata. Up to three of them vote. A
+//! node that lost its disk comes back under another raft node id: once it has what the leader has, it takes the place of
+//! its former self, whose vote nobody can give any more.
+//!
+//! Invariants: a change is proposed only when the one before is committed; a voter goes only in the step in which its
+//! successor comes, so that no step makes the quorum smaller; a node that lags behind becomes no voter, since every
+//! change would wait for it.
+
+use crate::quorum::types::{Membership, QuorumNode, RaftNodeId};
+use openraft::ChangeMembers;
+use std::collections::{BTreeMap, BTreeSet};
+use storage::ids::BrokerId;
+
+/// The most voters. Larger: each decision waits for more disks. Smaller than three: the loss of one node stops it.
+const VOTERS_MAX: usize = 3;
+
+/// What a node that starts says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Newcomer {
+    /// Its raft node id.
+    pub(super) raft_node_id: RaftNodeId,
+    /// Who it is and where it is reached.
+    pub(super) node: QuorumNode,
+}
+
+/// A change of the membership.
+pub(super) type Change = ChangeMembers<RaftNodeId, QuorumNode>;
+
+/// What lets a node that starts be a member; `None` where it is one, and reached where it says.
+pub(super) fn to_admit(membership: &Membership, newcomer: &Newcomer) -> Option<Change> {
+    let Newcomer { raft_node_id, node } = newcomer;
+    let entry = || BTreeMap::from([(*raft_node_id, node.clone())]);
+    match membership.get_node(raft_node_id) {
+        None => Some(Change::AddNodes(entry())),
+        Some(known) if known != node => Some(Change::SetNodes(entry())),
+        Some(_) => None,
+    }
+}
+
+/// The next change that the membership itself asks for; `None` where it is as it should be. `caught_up` are the members
+/// that have what the leader has.
+pub(super) fn next_change(membership: &Membership, caught_up: &BTreeSet<RaftNodeId>) -> Option<Change> {
+    let voters = membership.get_joint_config().last()?;
+    if membership.get_joint_config().len() > 1 {
+        // A leader was lost between the two steps of a change.
+        return Some(Change::ReplaceAllVoters(voters.clone()));
+    }
+    let broker = |id: &RaftNodeId| membership.get_node(id).map(|node| node.broker_id);
+    let learners = || membership.nodes().filter(|(id, _)| !voters.contains(id));
+    let ready = |id: &RaftNodeId| caught_up.contains(id);
+    if let Some((id, node)) =
+        learners().find(|(id, node)| ready(id) && is_voter(voters, broker, node.broker_id))
+    {
+        let others = voters.iter().copied().filter(|voter| broker(voter) != Some(node.broker_id));
+        return Some(Change::ReplaceAllVoters(others.chain([*id]).collect()));
+    }
+    // Of two learners of one broker, the one that lags is a former life, or will be ready and find its place taken.
+    let doubles = learners().filter(|(id, node)| {
+        membership.nodes().any(|(other, of_other)| {
+            other != *id && of_other.broker_id == node.broker_id && ready(other) && !ready(id)
+        })
+    });
+    let doubles: BTreeSet<RaftNodeId> = doubles.map(|(id, _)| *id).collect();
+    if !doubles.is_empty() {
+        return Some(Change::RemoveNodes(doubles));
+    }
+    let next = learners().map(|(id, _)| *id).filter(ready).min_by_key(|id| broker(id))?;
+    (voters.len() < VOTERS_MAX).then(|| Change::AddVoterIds(BTreeSet::from([next])))
+}
+
+fn is_voter(
+    voters: &BTreeSet<RaftNodeId>,
+    broker: impl Fn(&RaftNodeId) -> Option<BrokerId>,
+    wanted: BrokerId,
+) -> bool {
+    voters.iter().any(|voter| broker(voter) == Some(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, Newcomer, next_change, to_admit};
+    use crate::quorum::types::{Membership, QuorumNode};
+    use config::broker::Endpoint;
+    use std::collections::{BTreeMap, BTreeSet};
+    use storage::ids::BrokerId;
+
+    fn node(broker_id: i32, host: &str) -> QuorumNode {
+        let address = Some(Endpoint { host: host.to_owned(), port: 9093 });
+        QuorumNode { broker_id: BrokerId(broker_id), address }
+    }
+
+    /// Members as `raft node id: broker id`; those of `voters` vote.
+    fn membership(voters: &[&[u64]], members: &[(u64, i32)]) -> Membership {
+        let nodes: BTreeMap<_, _> = members.iter().map(|(id, broker)| (*id, node(*broker, "host"))).collect();
+        Membership::new(voters.iter().map(|ids| ids.iter().copied().collect()).collect(), nodes)
+    }
+
+    fn ids(ids: &[u64]) -> BTreeSet<u64> {
+        ids.iter().copied().collect()
+    }
+
+    #[test]
+    fn a_newcomer_is_a_learner_first_and_a_voter_once_it_has_caught_up() {
+        let before = membership(&[&[10]], &[(10, 1)]);
+        let newcomer = Newcomer { raft_node_id: 20, node: node(2, "host") };
+        let admitted = to_admit(&before, &newcomer);
+        assert_eq!(admitted, Some(Change::AddNodes(BTreeMap::from([(20, node(2, "host"))]))));
+        let after = membership(&[&[10]], &[(10, 1), (20, 2)]);
+        assert_eq!(to_admit(&after, &newcomer), None);
+        assert_eq!(next_change(&after, &ids(&[10])), None);
+        assert_eq!(next_change(&after, &ids(&[10, 20])), Some(Change::AddVoterIds(ids(&[20]))));
+    }
+
+    #[test]
+    fn a_node_that_moved_is_known_at_its_new_address() {
+        let before = membership(&[&[10]], &[(10, 1)]);
+        let moved = Newcomer { raft_node_id: 10, node: node(1, "elsewhere") };
+        assert_eq!(
+            to_admit(&before, &moved),
+            Some(Change::SetNodes(BTreeMap::from([(10, node(1, "elsewhere"))])))
+        );
+    }
+
+    #[test]
+    fn the_fourth_and_the_fifth_node_stay_learners() {
+        let five = membership(&[&[10, 20, 30]], &[(10, 1), (20, 2), (30, 3), (40, 4), (50, 5)]);
+        assert_eq!(next_change(&five, &ids(&[10, 20, 30, 40, 50])), None);
+    }
+
+    #[test]
+    fn a_wiped_node_takes_the_place_of_its_former_self_in_one_step() {
+        let wiped = membership(&[&[10, 20, 30]], &[(10, 1), (20, 2), (30, 3), (31, 3)]);
+        assert_eq!(next_change(&wiped, &ids(&[10, 20])), None, "it has not caught up");
+        let replaced = Some(Change::ReplaceAllVoters(ids(&[10, 20, 31])));
+        assert_eq!(next_change(&wiped, &ids(&[10, 20, 31])), replaced);
+    }
+
+    #[test]
+    fn a_learner_that_was_wiped_leaves_one_entry_behind_it() {
+        let members = [(10, 1), (20, 2), (30, 3), (40, 4), (41, 4)];
+        let wiped = membership(&[&[10, 20, 30]], &members);
+        assert_eq!(next_change(&wiped, &ids(&[10, 20, 30, 41])), Some(Change::RemoveNodes(ids(&[40]))));
+    }
+
+    #[test]
+    fn a_node_that_was_wiped_twice_leaves_one_entry_behind_it() {
+        let members = [(10, 1), (20, 2), (30, 3), (31, 3), (32, 3)];
+        let before = membership(&[&[10, 20, 30]], &members);
+        let replaced = Some(Change::ReplaceAllVoters(ids(&[10, 20, 32])));
+        assert_eq!(next_change(&before, &ids(&[10, 20, 32])), replaced);
+        let after = membership(&[&[10, 20, 32]], &[(10, 1), (20, 2), (31, 3), (32, 3)]);
+        assert_eq!(next_change(&after, &ids(&[10, 20, 32])), Some(Change::RemoveNodes(ids(&[31]))));
+    }
+
+    #[test]
+    fn a_change_that_a_lost_leader_left_half_done_is_finished() {
+        let joint = membership(&[&[10, 20], &[10, 20, 30]], &[(10, 1), (20, 2), (30, 3)]);
+        assert_eq!(next_change(&joint, &ids(&[])), Some(Change::ReplaceAllVoters(ids(&[10, 20, 30]))));
+    }
+}

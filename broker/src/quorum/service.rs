@@ -1,0 +1,281 @@
+//! Serves the connections of the other nodes: the calls of raft, and what they ask of the controller. Connections that
+//! fetch are handed on.
+
+use crate::peer::{PeerListener, PeerStream, Purpose};
+use crate::quorum::candidate;
+use crate::quorum::control::{self, Address, ControlAnswer, ControlRequest, Introduction, Wish};
+use crate::quorum::controllership::Controllership;
+use crate::quorum::council::Council;
+use crate::quorum::link::answer_calls;
+use crate::quorum::links::Probe;
+use crate::quorum::members::Newcomer;
+use crate::quorum::raft_rpc::{Answer, Call};
+use crate::quorum::reporting;
+use crate::quorum::types::{QuorumNode, RaftNodeId};
+use bytes::Bytes;
+use openraft::error::{InstallSnapshotError, RaftError};
+use openraft::raft::AppendEntriesResponse;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// The most connections of other nodes at once, those that fetch aside. Larger: more memory for a peer gone mad. Smaller:
+/// the largest clusters do not fit, in which every node has a few connections to the controller.
+const CONNECTIONS_MAX: usize = 1000;
+
+/// How long after a look at a node that was agreed to the next one comes. Larger: a node that is started again waits longer
+/// for its agreement. Smaller: more connections.
+const PROBE_PAUSE: Duration = Duration::from_millis(250);
+
+/// What answers the other nodes.
+pub(super) struct Service {
+    pub(super) council: Arc<Council>,
+    pub(super) controllership: Arc<Controllership>,
+    pub(super) agreement: Arc<Agreement>,
+    /// Where connections that fetch go.
+    pub(super) fetch_streams: mpsc::Sender<PeerStream>,
+}
+
+/// The one member that this node agreed to as the one that forms the cluster. It lasts until that one releases it, or its
+/// process is gone: a node that formed a cluster and lost its connection is not forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Agreement(Mutex<Option<Agreed>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Agreed {
+    to: RaftNodeId,
+    /// The connection over which it was asked for last; `None` for the agreement of a node to itself.
+    connection: Option<u64>,
+}
+
+impl Agreement {
+    /// Whether this node agrees to `to`.
+    fn to(&self, to: RaftNodeId, connection: Option<u64>) -> bool {
+        let mut agreed = self.0.lock();
+        let agreed = agreed.get_or_insert(Agreed { to, connection });
+        if agreed.to == to {
+            agreed.connection = connection;
+        }
+        agreed.to == to
+    }
+
+    /// Whether this node itself may form the cluster, as far as it agreed to nobody else.
+    pub(super) fn to_itself(&self, own: RaftNodeId) -> bool {
+        self.to(own, None)
+    }
+
+    /// Ends the agreement to `to`.
+    pub(super) fn release(&self, to: RaftNodeId) {
+        self.0.lock().take_if(|agreed| agreed.to == to);
+    }
+
+    fn rests_on(&self, connection: u64) -> bool {
+        self.0.lock().is_some_and(|agreed| agreed.connection == Some(connection))
+    }
+}
+
+impl Service {
+    /// Accepts and serves connections. Never returns; what it serves ends with it.
+    pub(super) async fn run(self: Arc<Self>, mut listener: PeerListener) {
+        let mut connections = JoinSet::new();
+        let mut number = 0;
+        loop {
+            let identity = Arc::clone(&self.council.identity);
+            tokio::select! {
+                stream = listener.accept(move || identity.hello()) => {
+                    number += 1;
+                    match stream.hello.purpose {
+                        // A queue that is full belongs to a node that does not serve yet, or not any more.
+                        Purpose::Fetch => drop(self.fetch_streams.try_send(stream)),
+                        _ if connections.len() >= CONNECTIONS_MAX => {
+                            tracing::warn!("a node was refused a connection: there are {CONNECTIONS_MAX} already");
+                        }
+                        Purpose::Raft => drop(connections.spawn(Arc::clone(&self).serve_raft(stream))),
+                        Purpose::Control => {
+                            drop(connections.spawn(Arc::clone(&self).serve_control(stream, number)));
+                        }
+                    }
+                }
+                Some(_ended) = connections.join_next(), if !connections.is_empty() => {}
+            }
+        }
+    }
+
+    async fn serve_raft(self: Arc<Self>, stream: PeerStream) {
+        let raft_node_id = stream.hello.raft_node_id;
+        answer_calls(stream, |body| {
+            let council = Arc::clone(&self.council);
+            async move { Some(answer_member(&council, Call::decode(&body).ok()?).await.encode()) }
+        })
+        .await;
+        candidate::leader_hung_up(&self.council, raft_node_id).await;
+    }
+
+    async fn serve_control(self: Arc<Self>, stream: PeerStream, number: u64) {
+        let (broker_id, raft_node_id) = (stream.hello.broker_id, stream.hello.raft_node_id);
+        let incarnation = stream.hello.incarnation;
+        let asking = Asking { broker_id, raft_node_id, incarnation, connection: number };
+        answer_calls(stream, |body: Bytes| {
+            let this = Arc::clone(&self);
+            async move {
+                let request = control::decode(&body)?;
+                Some(control::encode(&this.answer(asking, request).await))
+            }
+        })
+        .await;
+        self.controllership.hung_up(&self.council, broker_id, incarnation);
+        self.look_after_agreement(asking).await;
+    }
+
+    /// Ends an agreement whose connection ended, once the node that it was given to is gone.
+    async fn look_after_agreement(&self, given_to: Asking) {
+        while self.agreement.rests_on(given_to.connection) && !self.council.identity.is_initialised() {
+            if self.is_where_it_should_be(given_to).await == Some(false) {
+                return self.agreement.release(given_to.raft_node_id);
+            }
+            sleep(PROBE_PAUSE).await;
+        }
+    }
+
+    /// Whether the run of a node that asked is the one that this node reaches under its `node.id`; `None` where nothing can
+    /// be said.
+    async fn is_where_it_should_be(&self, asking: Asking) -> Option<bool> {
+        let links = self.council.links.as_ref()?;
+        let Some(address) = links.configured().get(&asking.broker_id) else { return Some(false) };
+        match links.probe(address).await {
+            Probe::Gone => Some(false),
+            Probe::Answers { incarnation } => Some(incarnation == asking.incarnation),
+            Probe::Silent => None,
+        }
+    }
+
+    async fn answer(&self, asking: Asking, request: ControlRequest) -> ControlAnswer {
+        match request {
+            ControlRequest::Introduce { wish } => {
+                ControlAnswer::Introduction(self.introduce(asking, wish).await)
+            }
+            ControlRequest::Join { address } => self.join(asking, address).await,
+            ControlRequest::Propose(_) | ControlRequest::Heartbeat(_) | ControlRequest::Status
+                if !self.council.is_leading() =>
+            {
+                self.not_controller()
+            }
+            ControlRequest::Propose(request) => match self.council.decide_here(request).await {
+                Ok(decided) => ControlAnswer::Decided(decided.reply, decided.offset),
+                Err(error) => ControlAnswer::Failed(error),
+            },
+            ControlRequest::Heartbeat(beat) => {
+                let answer = self.controllership.heartbeat(&self.council, &beat);
+                answer.unwrap_or_else(|| self.not_controller())
+            }
+            ControlRequest::Status => {
+                let status = reporting::status_here(&self.council, &self.controllership);
+                status.map_or_else(|| self.not_controller(), ControlAnswer::Status)
+            }
+        }
+    }
+
+    async fn introduce(&self, asking: Asking, wish: Wish) -> Introduction {
+        let identity = &self.council.identity;
+        let is_initialised = identity.is_initialised();
+        let agrees = match wish {
+            Wish::Nothing => false,
+            Wish::Agreement if is_initialised => false,
+            // A second process with this node.id forms no cluster that this node would never find.
+            Wish::Agreement => {
+                self.is_where_it_should_be(asking).await == Some(true)
+                    && self.agreement.to(asking.raft_node_id, Some(asking.connection))
+            }
+            Wish::Release => {
+                self.agreement.release(asking.raft_node_id);
+                false
+            }
+        };
+        Introduction {
+            broker_id: identity.broker_id,
+            cluster_id: identity.cluster_id(),
+            is_initialised,
+            agrees,
+        }
+    }
+
+    async fn join(&self, asking: Asking, address: Address) -> ControlAnswer {
+        if !self.controllership.is_established(&self.council) {
+            return self.not_controller();
+        }
+        let Asking { broker_id, raft_node_id, incarnation, .. } = asking;
+        if !self.controllership.take_id(&self.council, broker_id, incarnation) {
+            return ControlAnswer::Taken { broker_id };
+        }
+        let node = QuorumNode { broker_id, address: Some(address.into()) };
+        let admitted =
+            self.controllership.membership.admit(&self.council, &Newcomer { raft_node_id, node }).await;
+        admitted.map_or_else(|| self.not_controller(), |()| ControlAnswer::Joined)
+    }
+
+    fn not_controller(&self) -> ControlAnswer {
+        let council = &self.council;
+        let leader = council.leader().filter(|(id, _)| *id != council.identity.raft_node_id);
+        let address = leader.and_then(|(_, node)| council.links.as_ref()?.address(&node));
+        ControlAnswer::NotController { controller: address.map(Address::from) }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+struct Asking {
+    broker_id: storage::ids::BrokerId,
+    raft_node_id: RaftNodeId,
+    incarnation: uuid::Uuid,
+    connection: u64,
+}
+
+async fn answer_member(council: &Council, call: Call) -> Answer {
+    match call {
+        Call::Append(request) => match council.raft.append_entries(request).await {
+            Ok(answer) => {
+                if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                    council.identity.set_initialised(true);
+                    candidate::heard_leader(council);
+                }
+                Answer::Append(answer)
+            }
+            Err(error) => stopped(&error),
+        },
+        Call::Vote(request) => match council.raft.vote(request).await {
+            Ok(answer) => Answer::Vote(answer),
+            Err(error) => stopped(&error),
+        },
+        Call::Snapshot(request) => {
+            let vote = request.vote;
+            match council.raft.install_snapshot(request).await {
+                Ok(answer) => {
+                    if answer.vote <= vote {
+                        council.identity.set_initialised(true);
+                        candidate::heard_leader(council);
+                    }
+                    Answer::Snapshot(answer.vote)
+                }
+                Err(RaftError::APIError(InstallSnapshotError::SnapshotMismatch(_))) => {
+                    Answer::SnapshotMismatch
+                }
+                Err(error @ RaftError::Fatal(_)) => stopped(&error),
+            }
+        }
+        Call::Canvass { last_log_id } => {
+            Answer::Canvass { would_vote: candidate::would_vote(council, last_log_id) }
+        }
+        Call::Stand => {
+            candidate::elect(council).await;
+            Answer::Stand
+        }
+    }
+}
+
+fn stopped(error: &impl std::fmt::Display) -> Answer {
+    tracing::debug!("a call of another member was not answered: {error}");
+    Answer::Stopped
+}

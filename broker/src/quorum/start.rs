@@ -1,0 +1,335 @@
+//! How a node comes to be a registered member of the quorum: alone, or as one of a set.
+//!
+//! As one of a set it listens first, so that the others hear of it. Then, round by round, it asks the others what they
+//! hold until `forming` knows what to do, forms the cluster or has the controller let it in, and registers. It says in the
+//! log what it waits for. Each step may be repeated, and a word to stop ends it between two of them.
+
+use crate::clock;
+use crate::peer::Mismatch;
+use crate::quorum::control::{self, ControlAnswer, ControlRequest, Wish};
+use crate::quorum::controllership::Controllership;
+use crate::quorum::council::{Controller, Council, random};
+use crate::quorum::forming::{self, Answer, Own, Step, Waiting};
+use crate::quorum::link::{CallError, Link};
+use crate::quorum::links::Links;
+use crate::quorum::members::Newcomer;
+use crate::quorum::service::Agreement;
+use crate::quorum::types::{QuorumNode, Raft};
+use crate::quorum::{Introduce, ProposeError, QuorumError};
+use config::broker::Endpoint;
+use futures_util::future::join_all;
+use openraft::ServerState;
+use openraft::error::RaftError;
+use replication::controller::{ControllerReply, ControllerRequest};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use storage::ids::{BrokerEpoch, BrokerId};
+use tokio::time::{sleep, timeout};
+
+/// How long a quorum of one may take to elect itself. It takes a few flushes; longer means a disk that does not answer.
+const ELECTION_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long another node may take to answer. Longer: one that is cut off delays the round. Shorter: a busy one is not heard.
+const ANSWER_DEADLINE: Duration = Duration::from_millis(1500);
+
+/// How long after a round the next one begins. Larger: a set starts later. Smaller: more calls while a node is missing.
+const ROUND_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many milliseconds at most, drawn each time, a node that was not agreed to by everyone waits before it asks again.
+/// Larger: a set starts later. Smaller: two that collide collide again.
+const AGREEMENT_PAUSE_MS: u64 = 200;
+
+/// How often the log says what is waited for. Larger: a person wonders. Smaller: the log fills.
+const SAY_EVERY: Duration = Duration::from_secs(4);
+
+/// For how long a node whose `node.id` is taken asks again: a node that was killed and started again may meet the session
+/// of its former run. Larger: a node that is started twice notices later. Smaller: than a session, a restart fails.
+const TAKEN_PATIENCE: Duration = Duration::from_secs(4);
+
+/// What a node that starts works with.
+pub(super) struct Start {
+    pub(super) council: Arc<Council>,
+    pub(super) introduce: Introduce,
+    /// As one of a set, what that takes.
+    pub(super) set: Option<StartInSet>,
+}
+
+/// What a node of a set that starts works with.
+pub(super) struct StartInSet {
+    pub(super) controllership: Arc<Controllership>,
+    pub(super) agreement: Arc<Agreement>,
+    pub(super) links: Arc<Links>,
+    /// Where the others reach this node.
+    pub(super) own_address: Endpoint,
+}
+
+impl Start {
+    /// Returns once this run of the node is registered, and its image knows it.
+    pub(super) async fn run(self) -> Result<BrokerEpoch, QuorumError> {
+        let council = self.council;
+        match &self.set {
+            Some(set) => set.enter(&council).await?,
+            None => lead_alone(&council).await?,
+        }
+        settle(&council, ControllerRequest::FormCluster).await?;
+        let mut images = council.images.clone();
+        let named = images.wait_for(|image| image.cluster_id().is_some()).await;
+        let image = Arc::clone(&*named.map_err(|_| QuorumError::Ended)?);
+        let registration = (self.introduce)(&image)?;
+        council.identity.set_directory_id(registration.directory_id);
+        match settle(&council, ControllerRequest::RegisterBroker(registration)).await? {
+            ControllerReply::RegisterBroker(result) => Ok(result?),
+            reply => unreachable!("a registration is answered by {reply:?}"),
+        }
+    }
+}
+
+/// Has the controller decide something that may be asked for twice, and waits until the image of this node holds it.
+async fn settle(council: &Council, request: ControllerRequest) -> Result<ControllerReply, QuorumError> {
+    let decided = loop {
+        match council.propose(request.clone()).await {
+            Err(ProposeError::LeadLost | ProposeError::Busy) if council.links.is_some() => {
+                sleep(ROUND_PAUSE).await;
+            }
+            other => break other?,
+        }
+    };
+    let mut images = council.images.clone();
+    let reached = images.wait_for(|image| image.offset() >= decided.offset).await;
+    reached.map_err(|_| QuorumError::Ended)?;
+    Ok(decided.reply)
+}
+
+/// Makes a quorum of one where there is none, and leads it without waiting for an election to time out.
+async fn lead_alone(council: &Council) -> Result<(), QuorumError> {
+    if council.raft.is_initialized().await? {
+        let others = others_that_vote(council);
+        if !others.is_empty() {
+            return Err(QuorumError::SetMissing { nodes: forming::named(&others) });
+        }
+        council.raft.trigger().elect().await?;
+    } else {
+        initialise(council, None).await?;
+    }
+    wait_for_lead(&council.raft).await
+}
+
+fn others_that_vote(council: &Council) -> Vec<BrokerId> {
+    let membership = council.membership();
+    let others = membership.voter_ids().filter(|voter| *voter != council.identity.raft_node_id);
+    let others = others.filter_map(|voter| membership.get_node(&voter).map(|node| node.broker_id));
+    others.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+async fn initialise(council: &Council, address: Option<Endpoint>) -> Result<(), QuorumError> {
+    let node = QuorumNode { broker_id: council.identity.broker_id, address };
+    let formed = council.raft.initialize(BTreeMap::from([(council.identity.raft_node_id, node)])).await;
+    formed.map_err(|error| match error {
+        RaftError::Fatal(error) => error.into(),
+        RaftError::APIError(error) => QuorumError::Forming(Box::new(error)),
+    })?;
+    council.identity.set_initialised(true);
+    Ok(())
+}
+
+async fn wait_for_lead(raft: &Raft) -> Result<(), QuorumError> {
+    let leading =
+        raft.wait(Some(ELECTION_DEADLINE)).state(ServerState::Leader, "a quorum of one leads itself").await;
+    leading.map(drop).map_err(QuorumError::NoLeader)
+}
+
+/// What became of an attempt to be let in.
+enum Entry {
+    Joined,
+    Taken,
+    /// Nobody who could let this node in was reached.
+    Closed,
+}
+
+impl StartInSet {
+    /// Returns once this node is a member of a quorum that has a leader.
+    async fn enter(&self, council: &Council) -> Result<(), QuorumError> {
+        let others: Vec<(BrokerId, Link)> = self.others(council);
+        if others_that_vote(council).is_empty() && council.identity.is_initialised() {
+            council.raft.trigger().elect().await?;
+        }
+        let began = clock::monotonic();
+        let mut said_at: Option<Duration> = None;
+        let mut taken_since = None;
+        loop {
+            let (answers, heard) = ask(&others, Wish::Nothing).await;
+            let own = self.own(council);
+            let waiting = match forming::next_step(&own, &answers) {
+                Step::Refuse(refusal) => return Err(QuorumError::Refused(refusal)),
+                Step::Wait(waiting) => waiting,
+                Step::AskToAgree | Step::Initialise => match self.form(council, &own, &others).await? {
+                    None => continue,
+                    Some(waiting) => waiting,
+                },
+                Step::Resume | Step::Join { .. } => match self.join(council, &others).await {
+                    Entry::Joined => return Ok(()),
+                    Entry::Taken => {
+                        let since = *taken_since.get_or_insert_with(clock::monotonic);
+                        if clock::monotonic() > since + TAKEN_PATIENCE {
+                            return Err(QuorumError::Taken { broker_id: own.broker_id });
+                        }
+                        sleep(ROUND_PAUSE).await;
+                        continue;
+                    }
+                    Entry::Closed => Waiting::Controller { heard },
+                },
+            };
+            let now = clock::monotonic();
+            // A set whose nodes start together has nothing to say.
+            if now > said_at.unwrap_or(began) + if said_at.is_some() { SAY_EVERY } else { SAY_EVERY / 4 } {
+                said_at = Some(now);
+                tracing::info!("{waiting}");
+            }
+            sleep(ROUND_PAUSE).await;
+        }
+    }
+
+    fn others(&self, council: &Council) -> Vec<(BrokerId, Link)> {
+        let configured = self.links.configured().iter();
+        let others = configured.filter(|(id, _)| **id != council.identity.broker_id);
+        others.map(|(id, address)| (*id, self.links.to_address(address.clone()))).collect()
+    }
+
+    fn own(&self, council: &Council) -> Own {
+        Own {
+            broker_id: council.identity.broker_id,
+            cluster_id: council.identity.cluster_id(),
+            is_initialised: council.identity.is_initialised(),
+            set: self.links.configured().keys().copied().collect(),
+        }
+    }
+
+    /// Forms the cluster if every other node agrees; else says whom this waits for.
+    async fn form(
+        &self,
+        council: &Council,
+        own: &Own,
+        others: &[(BrokerId, Link)],
+    ) -> Result<Option<Waiting>, QuorumError> {
+        if !self.agreement.to_itself(council.identity.raft_node_id) {
+            return Ok(Some(Waiting::Agreement { nodes: vec![own.broker_id] }));
+        }
+        let (answers, _) = ask(others, Wish::Agreement).await;
+        match forming::next_step(own, &answers) {
+            Step::Initialise => {
+                initialise(council, Some(self.own_address.clone())).await?;
+                wait_for_lead(&council.raft).await?;
+                tracing::info!("this node forms the cluster; the others join it");
+                Ok(None)
+            }
+            step => {
+                // Of two that were each given half of the agreements, one must get them all the next time.
+                ask(others, Wish::Release).await;
+                self.agreement.release(council.identity.raft_node_id);
+                sleep(Duration::from_millis(random() % AGREEMENT_PAUSE_MS)).await;
+                Ok((step == Step::AskToAgree).then(|| forming::missing_agreement(&answers)))
+            }
+        }
+    }
+
+    /// Asks the controller to let this node in, as far as one is known here or to the others.
+    async fn join(&self, council: &Council, others: &[(BrokerId, Link)]) -> Entry {
+        let request = control::encode(&ControlRequest::Join { address: self.own_address.clone().into() });
+        match council.controller() {
+            Controller::Here => {
+                let node = QuorumNode {
+                    broker_id: council.identity.broker_id,
+                    address: Some(self.own_address.clone()),
+                };
+                let newcomer = Newcomer { raft_node_id: council.identity.raft_node_id, node };
+                match self.controllership.membership.admit(council, &newcomer).await {
+                    Some(()) => Entry::Joined,
+                    None => Entry::Closed,
+                }
+            }
+            Controller::There(link) => entry(call(&link, request).await.as_ref()),
+            Controller::Unknown => {
+                for (_, link) in others {
+                    match call(link, request.clone()).await {
+                        Some(ControlAnswer::NotController { controller: Some(address) }) => {
+                            let link = self.links.to_address(address.into());
+                            let entered = entry(call(&link, request.clone()).await.as_ref());
+                            if !matches!(entered, Entry::Closed) {
+                                return entered;
+                            }
+                        }
+                        Some(answer @ (ControlAnswer::Joined | ControlAnswer::Taken { .. })) => {
+                            return entry(Some(&answer));
+                        }
+                        _ => {}
+                    }
+                }
+                Entry::Closed
+            }
+        }
+    }
+}
+
+fn entry(answer: Option<&ControlAnswer>) -> Entry {
+    match answer {
+        Some(ControlAnswer::Joined) => Entry::Joined,
+        Some(ControlAnswer::Taken { .. }) => Entry::Taken,
+        _ => Entry::Closed,
+    }
+}
+
+async fn call(link: &Link, request: Vec<u8>) -> Option<ControlAnswer> {
+    let answer = timeout(ANSWER_DEADLINE, link.call(request)).await.ok()?.ok()?;
+    control::decode(&answer)
+}
+
+/// What the others hold, and what a person is told about each.
+async fn ask(
+    others: &[(BrokerId, Link)],
+    wish: Wish,
+) -> (BTreeMap<BrokerId, Answer>, Vec<(BrokerId, String)>) {
+    let request = control::encode(&ControlRequest::Introduce { wish });
+    let asked = others.iter().map(|(broker_id, link)| {
+        let request = request.clone();
+        async move { (*broker_id, timeout(ANSWER_DEADLINE, link.call(request)).await) }
+    });
+    let mut answers = BTreeMap::new();
+    let mut heard = Vec::new();
+    for (broker_id, outcome) in join_all(asked).await {
+        let words = match outcome {
+            Ok(Ok(bytes)) => match control::decode(&bytes) {
+                Some(ControlAnswer::Introduction(introduction)) => {
+                    let control::Introduction { broker_id: answered, cluster_id, is_initialised, agrees } =
+                        introduction;
+                    answers.insert(
+                        broker_id,
+                        Answer { broker_id: answered, cluster_id, is_initialised, agrees },
+                    );
+                    "it runs".to_owned()
+                }
+                _ => "it answers what this version does not understand".to_owned(),
+            },
+            Ok(Err(error)) => {
+                answers.extend(of_another_cluster(&error).map(|answer| (broker_id, answer)));
+                error.to_string()
+            }
+            Err(_elapsed) => "it does not answer".to_owned(),
+        };
+        heard.push((broker_id, words));
+    }
+    (answers, heard)
+}
+
+/// The answer that the refusal of a node of another cluster amounts to.
+fn of_another_cluster(error: &CallError) -> Option<Answer> {
+    match error {
+        CallError::Mismatch(Mismatch::ForeignCluster { accepting, accepting_cluster, .. }) => Some(Answer {
+            broker_id: BrokerId(*accepting),
+            cluster_id: Some(accepting_cluster.clone()),
+            is_initialised: true,
+            agrees: false,
+        }),
+        _ => None,
+    }
+}
