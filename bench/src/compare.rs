@@ -64,7 +64,7 @@ fn measure(
     let idle = running.process.memory()?;
     add("anonymous memory after the start: MiB".to_owned(), mebibytes(idle.anonymous));
 
-    let clients = Clients { kafka: &contenders.kafka, address: running.address };
+    let clients = Clients { kafka: &contenders.kafka, bootstrap: running.address.to_string() };
     for record_bytes in RECORD_SIZES {
         let topic = format!("bench-{record_bytes}");
         create_topic(running.address, &topic, PARTITIONS)?;

@@ -6,8 +6,8 @@
 mod board;
 mod classic_member;
 mod commits;
-mod connection;
 mod consumer_member;
+mod coordination;
 mod loading;
 mod programs;
 mod rebalance;

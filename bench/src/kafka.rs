@@ -71,20 +71,31 @@ impl Kafka {
         command
     }
 
+    /// Formats the empty directory that the properties name.
+    pub(crate) fn format(&self, properties: &Path) -> Result<()> {
+        let mut format = self.java(["-Xmx256m"], "kafka.tools.StorageTool");
+        run(format.args(["format", "-t", CLUSTER_ID, "-c"]).arg(properties))?;
+        Ok(())
+    }
+
+    /// The command of a node in the foreground.
+    pub(crate) fn broker(&self, properties: &Path) -> Command {
+        let mut broker = self.java(BROKER_JVM, "kafka.Kafka");
+        broker.arg(properties);
+        broker
+    }
+
     /// Starts a node with its data in `home`, which it formats where it is empty, and waits for its first answer.
     pub(crate) fn start(&self, home: &Path, core: Option<usize>, settings: &[&str]) -> Result<Running> {
         let address = free_address()?;
         let properties = write_properties(home, &address.to_string(), settings)?;
         let started = Stopwatch::start();
         if !home.join("data").exists() {
-            let mut format = self.java(["-Xmx256m"], "kafka.tools.StorageTool");
-            format.args(["format", "-t", CLUSTER_ID, "-c"]).arg(&properties);
-            on_core(core, || run(&mut format))?;
+            on_core(core, || self.format(&properties))?;
         }
         let format_time = started.elapsed();
         let started = Stopwatch::start();
-        let mut broker = self.java(BROKER_JVM, "kafka.Kafka");
-        let mut process = Background::start(broker.arg(&properties), core, &home.join("stderr"))?;
+        let mut process = Background::start(&mut self.broker(&properties), core, &home.join("stderr"))?;
         let start_time = first_metadata(&mut process, address, &started)?;
         Ok(Running { process, address, format_time, start_time })
     }

@@ -8,6 +8,7 @@ mod append;
 mod clock;
 mod compaction;
 mod compare;
+mod connection;
 mod flush;
 mod groups;
 mod kafka;
@@ -15,6 +16,7 @@ mod loop_mount;
 mod machine;
 mod ottla;
 mod process;
+mod set;
 mod side_by_side;
 mod start;
 mod table;
@@ -50,6 +52,8 @@ enum Command {
     Compare(compare::Options),
     /// Consumer groups on Ottla and on Apache Kafka: rebalances, commits, loading, and Kafka's own programs.
     Groups(groups::Options),
+    /// Three nodes of Ottla and three of Apache Kafka: load, the loss of a node and its return, idleness, the start.
+    Set(set::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -63,5 +67,6 @@ fn main() -> anyhow::Result<()> {
         Command::Compaction(options) => compaction::run(&options, &directory),
         Command::Compare(options) => compare::run(&options, &directory),
         Command::Groups(options) => groups::run(&options, &directory),
+        Command::Set(options) => set::run(&options, &directory),
     }
 }

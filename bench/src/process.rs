@@ -93,6 +93,14 @@ impl Background {
         Ok(())
     }
 
+    /// Ends it at once (SIGKILL), and waits until it is gone.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.must_run()?;
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     fn last_words(&self) -> String {
         let text = fs::read(&self.stderr).unwrap_or_default();
         let start = text.len().saturating_sub(SHOWN_STDERR);

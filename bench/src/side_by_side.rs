@@ -16,6 +16,9 @@ use crate::process::{Background, on_core};
 use crate::table::{NOT_MEASURED, Table, ratio, significant};
 use crate::{ottla, workspace};
 
+/// Has Apache Kafka flush every batch before it is acknowledged.
+pub(crate) const KAFKA_FLUSHES: &str = "log.flush.interval.messages=1";
+
 /// A broker with its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Contender {
@@ -53,7 +56,9 @@ pub(crate) struct Figures(Vec<Figure>);
 impl Figures {
     /// One more line.
     pub(crate) fn add(&mut self, what: impl Into<String>, value: f64) {
-        self.0.push(Figure { what: what.into(), value });
+        let what = what.into();
+        eprintln!("  {what}: {}", significant(value));
+        self.0.push(Figure { what, value });
     }
 }
 
@@ -69,7 +74,8 @@ pub(crate) struct Running {
 pub(crate) struct SideBySide<'a> {
     directory: &'a Path,
     contenders: Vec<Contender>,
-    ottla: Option<PathBuf>,
+    /// Our binary, where it is wanted.
+    pub(crate) ottla: Option<PathBuf>,
     /// Kafka's programs, which are the clients of every contender.
     pub(crate) kafka: Kafka,
     cores: Cores,
@@ -78,11 +84,23 @@ pub(crate) struct SideBySide<'a> {
 impl<'a> SideBySide<'a> {
     /// Fetches and builds what is not there yet. `only` leaves out the contenders that it does not name, if it names any.
     pub(crate) fn prepare(only: &[Contender], directory: &'a Path) -> Result<Self> {
-        let is_wanted = |contender: &Contender| only.is_empty() || only.contains(contender);
+        let wanted = if only.is_empty() { &Contender::ALL } else { only };
+        Self::with(wanted, Cores::of_this_process()?, directory)
+    }
+
+    /// As [`SideBySide::prepare`], for sets of nodes, which share all cores with their clients. Without `only`, Kafka is
+    /// measured as it comes, and not also flushed.
+    pub(crate) fn prepare_sets(only: &[Contender], directory: &'a Path) -> Result<Self> {
+        let wanted = if only.is_empty() { &[Contender::Ottla, Contender::Kafka] } else { only };
+        Self::with(wanted, Cores::SHARED, directory)
+    }
+
+    fn with(wanted: &[Contender], cores: Cores, directory: &'a Path) -> Result<Self> {
+        let is_wanted = |contender: &Contender| wanted.contains(contender);
         let contenders: Vec<Contender> = Contender::ALL.into_iter().filter(is_wanted).collect();
         let is_ottla_wanted = contenders.contains(&Contender::Ottla);
         let ottla = if is_ottla_wanted { Some(workspace::ottla_binary()?) } else { None };
-        Ok(Self { directory, contenders, ottla, kafka: Kafka::install()?, cores: Cores::of_this_process()? })
+        Ok(Self { directory, contenders, ottla, kafka: Kafka::install()?, cores })
     }
 
     /// Has `measure` measure each contender on the clients' core, and prints the table.
@@ -105,7 +123,7 @@ impl<'a> SideBySide<'a> {
         workspace::scratch(self.directory)
     }
 
-    /// Starts a broker with its data in `home`, which is empty or holds what the same contender wrote. `settings` are
+    /// Starts one broker with its data in `home`, which is empty or holds what the same contender wrote. `settings` are
     /// `key=value` with Kafka's keys.
     pub(crate) fn start(&self, contender: Contender, home: &Path, settings: &[&str]) -> Result<Running> {
         let core = self.cores.broker;
@@ -117,7 +135,7 @@ impl<'a> SideBySide<'a> {
             }
             (Contender::Ottla, None) => anyhow::bail!("the binary was not built"),
             (Contender::KafkaFlushed, _) => {
-                let flushed = [settings, &["log.flush.interval.messages=1"]].concat();
+                let flushed = [settings, &[KAFKA_FLUSHES]].concat();
                 self.kafka.start(home, core, &flushed)
             }
             (Contender::Kafka, _) => self.kafka.start(home, core, settings),
@@ -126,9 +144,12 @@ impl<'a> SideBySide<'a> {
 }
 
 fn table(measured: &[(Contender, Vec<Figure>)]) -> Table {
+    let contenders: Vec<Contender> = measured.iter().map(|(contender, _)| *contender).collect();
+    let others: Vec<Contender> =
+        contenders.iter().copied().filter(|contender| *contender != Contender::Ottla).collect();
     let mut heading = vec!["figure".to_owned()];
-    heading.extend(Contender::ALL.map(|contender| contender.name().to_owned()));
-    heading.extend(["Ottla : Kafka, flushed".to_owned(), "Ottla : Kafka, not flushed".to_owned()]);
+    heading.extend(contenders.iter().map(|contender| contender.name().to_owned()));
+    heading.extend(others.iter().map(|other| format!("Ottla : {}", other.name())));
     let mut table = Table::new(heading);
     let longest = measured.iter().map(|(_, figures)| figures.as_slice()).max_by_key(|figures| figures.len());
     for (number, figure) in longest.unwrap_or_default().iter().enumerate() {
@@ -138,17 +159,15 @@ fn table(measured: &[(Contender, Vec<Figure>)]) -> Table {
         };
         let mut row = vec![figure.what.clone()];
         row.extend(
-            Contender::ALL.map(|contender| value(contender).map_or(NOT_MEASURED.to_owned(), significant)),
+            contenders.iter().map(|&contender| value(contender).map_or(NOT_MEASURED.to_owned(), significant)),
         );
-        for other in [Contender::KafkaFlushed, Contender::Kafka] {
-            row.push(ratio(value(Contender::Ottla), value(other)));
-        }
+        row.extend(others.iter().map(|&other| ratio(value(Contender::Ottla), value(other))));
         table.row(row);
     }
     table
 }
 
-/// Who runs where. `None`: the machine has a single core, which all share.
+/// Who runs where. `None`: all share what there is.
 #[derive(Clone, Copy, Debug)]
 struct Cores {
     broker: Option<usize>,
@@ -156,13 +175,15 @@ struct Cores {
 }
 
 impl Cores {
+    const SHARED: Self = Self { broker: None, clients: None };
+
     /// The first core that this process may use is the broker's, the second its clients'.
     fn of_this_process() -> Result<Self> {
         let allowed = sched_getaffinity(None)?;
         let mut cores = (0..rustix::thread::CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
         match (cores.next(), cores.next()) {
             (Some(broker), Some(clients)) => Ok(Self { broker: Some(broker), clients: Some(clients) }),
-            _ => Ok(Self { broker: None, clients: None }),
+            _ => Ok(Self::SHARED),
         }
     }
 }
@@ -173,7 +194,7 @@ impl std::fmt::Display for Cores {
             (Some(broker), Some(clients)) => {
                 write!(formatter, "broker on core {broker}, clients on core {clients}")
             }
-            _ => write!(formatter, "broker and clients share the only core"),
+            _ => write!(formatter, "brokers and clients share all cores"),
         }
     }
 }

@@ -19,17 +19,20 @@ use crate::wire::response::{EncodeError, FrameBuilder, ResponseFrame};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreateTopicsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeTopicPartitionsRequest,
-    FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, MetadataRequest,
-    OffsetDeleteRequest, ProduceRequest, SyncGroupRequest,
+    AlterPartitionReassignmentsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest,
+    ElectLeadersRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest, UnregisterBrokerRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 mod coordination;
+mod nodes;
 
 /// One API as the table has it.
 #[derive(Clone, Copy, Debug)]
@@ -195,12 +198,24 @@ apis! {
     CreateTopics = 19, advertised 2..=7, served from 2, schema to 7, CreateTopicsRequest => create_topics;
     DeleteTopics = 20, advertised 1..=6, served from 1, schema to 6, DeleteTopicsRequest => delete_topics;
     InitProducerId = 22, advertised 0..=5, served from 0, schema to 5, InitProducerIdRequest => init_producer_id;
+    OffsetForLeaderEpoch = 23, advertised 2..=4, served from 2, schema to 4,
+        OffsetForLeaderEpochRequest => offset_for_leader_epoch;
     DescribeConfigs = 32, advertised 1..=4, served from 1, schema to 4, DescribeConfigsRequest => describe_configs;
+    DescribeLogDirs = 35, advertised 1..=4, served from 1, schema to 4, DescribeLogDirsRequest => describe_log_dirs;
+    CreatePartitions = 37, advertised 0..=3, served from 0, schema to 3,
+        CreatePartitionsRequest => create_partitions;
     DeleteGroups = 42, advertised 0..=3, served from 0, schema to 3, DeleteGroupsRequest => delete_groups;
+    ElectLeaders = 43, advertised 0..=2, served from 0, schema to 2, ElectLeadersRequest => elect_leaders;
     IncrementalAlterConfigs = 44, advertised 0..=1, served from 0, schema to 1,
         IncrementalAlterConfigsRequest => incremental_alter_configs;
+    AlterPartitionReassignments = 45, advertised 0..=1, served from 0, schema to 1,
+        AlterPartitionReassignmentsRequest => alter_partition_reassignments;
+    ListPartitionReassignments = 46, advertised 0..=0, served from 0, schema to 0,
+        ListPartitionReassignmentsRequest => list_partition_reassignments;
     OffsetDelete = 47, advertised 0..=0, served from 0, schema to 0, OffsetDeleteRequest => offset_delete;
     DescribeCluster = 60, advertised 0..=2, served from 0, schema to 2, DescribeClusterRequest => describe_cluster;
+    UnregisterBroker = 64, advertised 0..=0, served from 0, schema to 0,
+        UnregisterBrokerRequest => unregister_broker;
     ConsumerGroupHeartbeat = 68, advertised 0..=1, served from 0, schema to 1,
         ConsumerGroupHeartbeatRequest => consumer_group_heartbeat;
     ConsumerGroupDescribe = 69, advertised 0..=1, served from 0, schema to 1,

@@ -5,12 +5,17 @@
 
 use crate::coordinators::Coordinators;
 use crate::fetch_sessions::FetchSessions;
+use crate::high_watermarks::HighWatermarks;
+use crate::isr::IsrDuties;
 use crate::limits::Limits;
 use crate::log_budget::LogBudget;
 use crate::metrics::Metrics;
+use crate::partition::{Leadership, Partition};
 use crate::partitions::Partitions;
+use crate::peer::{DialError, PeerStream};
 use crate::producer_ids::ProducerIds;
 use crate::quorum::{ProposeError, Quorum};
+use crate::replica_fetcher::ReplicaFetchers;
 use crate::seats::Seats;
 use crate::settings::{CurrentSettings, Settings};
 use crate::topics;
@@ -20,7 +25,6 @@ use kafka_protocol::messages::TopicName;
 use parking_lot::Mutex;
 use replication::controller::{ControllerReply, ControllerRequest};
 use replication::metadata::image::MetadataImage;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -46,6 +50,12 @@ pub struct Broker {
     pub(crate) log_dir: Arc<LogDir<OsDisk>>,
     /// The partitions that this node serves.
     pub(crate) partitions: Arc<Partitions>,
+    /// What copies the partitions that others lead.
+    pub(crate) replica_fetchers: ReplicaFetchers,
+    /// What the leaders on this node want of the controller.
+    pub(crate) isr_duties: Arc<IsrDuties>,
+    /// The high watermarks on the disk.
+    pub(crate) high_watermarks: HighWatermarks,
     /// The groups that this node coordinates.
     pub(crate) coordinators: Coordinators,
     /// The ids that idempotent producers are given.
@@ -66,6 +76,15 @@ pub struct Broker {
     pub(crate) failure: Arc<AtomicBool>,
     image: Arc<ArcSwap<MetadataImage>>,
     image_offset: watch::Sender<i64>,
+}
+
+/// Why a leader is not reached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialLeaderError {
+    #[error("nobody knows where node {leader} is")]
+    Unknown { leader: BrokerId },
+    #[error(transparent)]
+    Dial(#[from] DialError),
 }
 
 /// What a node is made of.
@@ -101,6 +120,9 @@ impl Broker {
         Self {
             fetch_sessions: Mutex::new(FetchSessions::new(fetch_sessions_max)),
             seats: Seats::default(),
+            replica_fetchers: ReplicaFetchers::default(),
+            isr_duties: Arc::default(),
+            high_watermarks: HighWatermarks::default(),
             quorum,
             log_dir,
             partitions,
@@ -157,12 +179,27 @@ impl Broker {
         timeout(patience, decided).await.unwrap_or(Err(ProposeError::TimedOut))
     }
 
-    pub(crate) fn node_id(&self) -> BrokerId {
-        self.node_id
+    /// The time in which this node leads `partition`, or `None` where it does not, or where others may lead by now what it
+    /// led.
+    pub(crate) fn leadership(&self, partition: &Partition) -> Option<Leadership> {
+        partition.leadership().filter(|_| !self.quorum.is_isolated())
     }
 
-    pub(crate) fn rack(&self) -> Option<String> {
-        self.settings.load().broker.broker_rack.clone()
+    /// Whether this node holds `partition` as a follower that consumers may read from.
+    pub(crate) fn follows(&self, partition: &Partition) -> bool {
+        partition.followed_leader().is_some() && !self.quorum.is_isolated()
+    }
+
+    /// A connection to the node that leads what this one is to follow.
+    ///
+    /// # Errors
+    /// When it is not known where that node is, or it is not reached.
+    pub(crate) async fn dial_leader(&self, leader: BrokerId) -> Result<PeerStream, DialLeaderError> {
+        Err(DialLeaderError::Unknown { leader })
+    }
+
+    pub(crate) fn node_id(&self) -> BrokerId {
+        self.node_id
     }
 
     pub(crate) fn cluster_id(&self) -> String {
@@ -181,15 +218,6 @@ impl Broker {
 
     pub(crate) fn topic_id_of(&self, name: &str) -> Option<TopicId> {
         self.image.load().topic_by_name(name).map(|topic| topic.id)
-    }
-
-    /// What a client on a connection to `local_address` is told to connect to: what the configuration advertises,
-    /// else the address that it reached us at.
-    pub(crate) fn advertised_to(&self, local_address: SocketAddr) -> Endpoint {
-        self.advertised().unwrap_or_else(|| Endpoint {
-            host: local_address.ip().to_canonical().to_string(),
-            port: local_address.port(),
-        })
     }
 
     /// What `advertised.listeners` says, where it is set.
@@ -250,11 +278,31 @@ impl Broker {
         self.failure.load(Ordering::Acquire)
     }
 
+    fn update_replica_gauges(&self, image: &MetadataImage) {
+        let (mut led, mut under_replicated, mut under_min_isr, mut leaderless) = (0, 0, 0, 0);
+        for topic in image.topics() {
+            for state in &topic.partitions {
+                leaderless += u32::from(state.leader.is_none());
+                if state.leader == Some(self.node_id) {
+                    led += 1;
+                    under_replicated += u32::from(state.isr.len() < state.replicas.len());
+                    let partition = self.partitions.find(topic.id, state.index);
+                    under_min_isr += u32::from(partition.is_some_and(|it| !it.has_enough_replicas()));
+                }
+            }
+        }
+        self.metrics.led_partitions.set(f64::from(led));
+        self.metrics.under_replicated_partitions.set(f64::from(under_replicated));
+        self.metrics.under_min_isr_partitions.set(f64::from(under_min_isr));
+        self.metrics.leaderless_partitions.set(f64::from(leaderless));
+    }
+
     /// Brings the gauges up to date, before somebody reads them.
     pub(crate) fn update_gauges(&self) {
         let image = self.image.load();
         self.metrics.topics.set(image.topic_count() as f64);
         self.metrics.partitions.set(image.partition_count() as f64);
+        self.update_replica_gauges(&image);
         self.metrics.connections.set(self.seats.taken() as f64);
         self.metrics.fetch_sessions.set(self.fetch_sessions.lock().len() as f64);
         self.metrics.log_directory_failed.set(f64::from(u8::from(self.has_failed())));

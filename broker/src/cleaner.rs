@@ -230,6 +230,7 @@ mod tests {
             dirty_bytes,
             is_overdue,
             dirty_ratio_min,
+            cuts: 0,
         }
     }
 

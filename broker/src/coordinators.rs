@@ -144,7 +144,8 @@ impl Coordinators {
     /// Begins to coordinate the groups of a partition that this node leads; nothing where it does already in this epoch.
     /// In a later epoch they are loaded anew. Only the task that follows the metadata calls it.
     pub(crate) fn lead(&self, index: PartitionIndex, partition: &Arc<Partition>) {
-        let leader_epoch = partition.leader_epoch();
+        let Some(leadership) = partition.leadership() else { return };
+        let leader_epoch = leadership.epoch;
         let began_in = |all: &BTreeMap<_, Running>| all.get(&index).map(|running| running.leader_epoch);
         let began_in = self.running.lock().as_ref().and_then(began_in);
         if began_in.is_some_and(|began_in| began_in < leader_epoch) {
@@ -157,7 +158,7 @@ impl Coordinators {
         }
         let (switch, stopping) = StopSwitch::new();
         let (shard, task) =
-            task::begin(index, Arc::clone(partition), Arc::clone(&self.surroundings), stopping);
+            task::begin(index, Arc::clone(partition), leadership, Arc::clone(&self.surroundings), stopping);
         running.insert(index, Running { leader_epoch, switch, task: tokio::spawn(task) });
         self.change(|shards| shards.insert(index, shard));
     }

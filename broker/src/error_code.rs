@@ -11,8 +11,12 @@ use crate::quorum::ProposeError;
 use crate::topics::CreateOnFirstUseError;
 use coordinator::error::GroupError;
 use kafka_protocol::ResponseError;
+use replication::controller::brokers::UnregisterBrokerError;
 use replication::controller::configs::AlterConfigError;
+use replication::controller::elections::ElectLeaderError;
+use replication::controller::partitions::CreatePartitionsError;
 use replication::controller::producer_ids::AllocateProducerIdsError;
+use replication::controller::reassignments::ReassignError;
 use replication::controller::topics::{CreateTopicError, DeleteTopicError};
 use storage::batch::InvalidBatch;
 use storage::error::{AppendError, ReadError};
@@ -24,6 +28,8 @@ pub(crate) fn of_produce(error: &ProduceError) -> ResponseError {
         ProduceError::RequiredAcks => ResponseError::InvalidRequiredAcks,
         ProduceError::UnknownTopic | ProduceError::Deleted => ResponseError::UnknownTopicOrPartition,
         ProduceError::UnknownTopicId => ResponseError::UnknownTopicId,
+        ProduceError::NotEnoughReplicas => ResponseError::NotEnoughReplicas,
+        ProduceError::NotEnoughReplicasAfterAppend => ResponseError::NotEnoughReplicasAfterAppend,
         ProduceError::NotLeader => ResponseError::NotLeaderOrFollower,
         ProduceError::InternalTopic => ResponseError::InvalidTopicException,
         ProduceError::Transactional => ResponseError::InvalidTxnState,
@@ -122,6 +128,8 @@ pub(crate) fn of_list_offsets(error: &ListOffsetsError) -> ResponseError {
         ListOffsetsError::Duplicate => ResponseError::InvalidRequest,
         ListOffsetsError::UnknownTopic => ResponseError::UnknownTopicOrPartition,
         ListOffsetsError::UnsupportedTimestamp { .. } => ResponseError::UnsupportedVersion,
+        ListOffsetsError::NotAvailable { is_known_to_client: true } => ResponseError::OffsetNotAvailable,
+        ListOffsetsError::NotAvailable { is_known_to_client: false } => ResponseError::LeaderNotAvailable,
         ListOffsetsError::LeaderEpoch(error) => of_fetch(error),
         ListOffsetsError::Read(error) => of_read(error),
     }
@@ -148,6 +156,60 @@ pub(crate) fn of_create_topic(error: &CreateTopicError) -> ResponseError {
         CreateTopicError::RequestTooLarge
         | CreateTopicError::TooManyTopics
         | CreateTopicError::TooManyPartitions => ResponseError::PolicyViolation,
+    }
+}
+
+/// Source: `ReplicationControlManager.createPartitions`.
+pub(crate) fn of_create_partitions(error: &CreatePartitionsError) -> ResponseError {
+    match error {
+        CreatePartitionsError::DuplicateName => ResponseError::InvalidRequest,
+        CreatePartitionsError::UnknownTopic => ResponseError::UnknownTopicOrPartition,
+        CreatePartitionsError::Unchanged { .. } | CreatePartitionsError::NoIncrease { .. } => {
+            ResponseError::InvalidPartitions
+        }
+        CreatePartitionsError::AssignmentCount { .. } | CreatePartitionsError::InvalidAssignment(_) => {
+            ResponseError::InvalidReplicaAssignment
+        }
+        CreatePartitionsError::NotPlaced { .. } => ResponseError::InvalidReplicationFactor,
+        CreatePartitionsError::RequestTooLarge | CreatePartitionsError::TooManyPartitions => {
+            ResponseError::PolicyViolation
+        }
+    }
+}
+
+/// Source: `ReplicationControlManager.electLeader`.
+pub(crate) fn of_elect_leader(error: &ElectLeaderError) -> ResponseError {
+    match error {
+        ElectLeaderError::UnknownPartition => ResponseError::UnknownTopicOrPartition,
+        ElectLeaderError::NotNeeded => ResponseError::ElectionNotNeeded,
+        ElectLeaderError::PreferredLeaderNotAvailable => ResponseError::PreferredLeaderNotAvailable,
+        ElectLeaderError::EligibleLeadersNotAvailable => ResponseError::EligibleLeadersNotAvailable,
+        ElectLeaderError::TooMany => ResponseError::PolicyViolation,
+    }
+}
+
+/// Source: `ReplicationControlManager.alterPartitionReassignment`.
+pub(crate) fn of_reassign(error: &ReassignError) -> ResponseError {
+    match error {
+        ReassignError::UnknownPartition { .. } => ResponseError::UnknownTopicOrPartition,
+        ReassignError::DuplicatePartition { .. } => ResponseError::InvalidRequest,
+        ReassignError::NoReassignmentInProgress => ResponseError::NoReassignmentInProgress,
+        ReassignError::InvalidAssignment(_) | ReassignError::Unclean { .. } => {
+            ResponseError::InvalidReplicaAssignment
+        }
+        ReassignError::ReplicationFactorChanged { .. } => ResponseError::InvalidReplicationFactor,
+        ReassignError::RequestTooLarge => ResponseError::PolicyViolation,
+    }
+}
+
+/// Source: `ReplicationControlManager.unregisterBroker`; who must stay is Kafka's to remove, not ours.
+pub(crate) fn of_unregister_broker(error: &UnregisterBrokerError) -> ResponseError {
+    match error {
+        UnregisterBrokerError::NotRegistered { .. } => ResponseError::BrokerIdNotRegistered,
+        UnregisterBrokerError::Running { .. } | UnregisterBrokerError::LastInSync { .. } => {
+            ResponseError::InvalidRequest
+        }
+        UnregisterBrokerError::Unfinished { .. } => ResponseError::RequestTimedOut,
     }
 }
 
@@ -299,6 +361,8 @@ mod tests {
         let retriable = [
             of_produce(&ProduceError::TimedOut),
             of_produce(&ProduceError::NotLeader),
+            of_produce(&ProduceError::NotEnoughReplicas),
+            of_produce(&ProduceError::NotEnoughReplicasAfterAppend),
             of_produce(&ProduceError::LogDirectoryFailed),
             of_produce(&ProduceError::UnknownTopicId),
             of_propose(&ProposeError::NotController),

@@ -56,6 +56,13 @@ fn write_checkpoint(broker: &Broker) {
     if let Err(error) = broker.log_dir.checkpoint() {
         tracing::warn!("no checkpoint was written, so the next start may take longer: {error}");
     }
+    write_high_watermarks(broker);
+}
+
+pub(crate) fn write_high_watermarks(broker: &Broker) {
+    if let Err(error) = broker.high_watermarks.write(broker) {
+        tracing::warn!("the high watermarks were not written, so the next start knows older ones: {error}");
+    }
 }
 
 fn delete_old_segments(broker: &Broker) {

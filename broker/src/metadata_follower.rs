@@ -1,19 +1,21 @@
 //! Makes the node's partitions follow the metadata: what was agreed on comes into being here.
 //!
-//! One task, and the only one that changes the set of partitions. An image is published to requests after the
-//! partitions follow it, so that whoever sees a topic can use it, and announced once groups are coordinated by it.
+//! One task, and the only one that changes the set of partitions and the part that this node plays for each. An image is
+//! published to requests after the partitions follow it, so that whoever sees a topic can use it, and announced once
+//! groups are coordinated by it.
 
 use crate::broker::Broker;
 use crate::coordinators::OFFSETS_TOPIC;
 use crate::partition::Partition;
 use crate::partitions::PartitionKey;
 use crate::stopping::Stopping;
+use replication::leader::{IsrRules, PartitionMetadata, Standing};
 use replication::metadata::delta::{LocalPartition, MetadataDelta};
-use replication::metadata::image::MetadataImage;
+use replication::metadata::image::{MetadataImage, PartitionImage};
 use replication::metadata::record::ConfigResource;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use storage::ids::Offset;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Follows every image that `images` brings, until it closes or `stopping` is set.
@@ -34,7 +36,7 @@ pub(crate) async fn run(
 }
 
 /// Brings the partitions from the image that requests see to `image`, then shows it to requests.
-pub(crate) fn follow(broker: &Broker, image: Arc<MetadataImage>) {
+pub(crate) fn follow(broker: &Arc<Broker>, image: Arc<MetadataImage>) {
     let old = broker.image();
     let delta = MetadataDelta::between(&old, &image, broker.node_id());
     if delta.broker_configs {
@@ -42,17 +44,35 @@ pub(crate) fn follow(broker: &Broker, image: Arc<MetadataImage>) {
     }
     // First what goes, then what comes: a topic that was made again under its name has new logs in the old place.
     let removed: BTreeSet<PartitionKey> = delta.removed.iter().map(key).collect();
+    for (topic_id, index) in &removed {
+        if let Some(partition) = broker.partitions.find(*topic_id, *index) {
+            broker.replica_fetchers.forget_all_but(None, &partition);
+        }
+    }
     broker.partitions.remove(&removed);
+    let names = delta.removed.iter().map(|local| &local.topic_partition);
+    if let Err(error) = broker.high_watermarks.forget(&broker.log_dir, names) {
+        tracing::error!("the checkpoint of high watermarks was not written: {error}");
+    }
     for partition in &delta.removed {
         if let Err(error) = broker.log_dir.delete_log(&partition.topic_partition) {
             tracing::error!("the files of {} were not moved away: {error}", partition.topic_partition);
         }
     }
-    broker
-        .partitions
-        .add(delta.leads.iter().filter_map(|partition| lead(broker, &image, partition)).collect());
+    let takes_part = delta.leads.iter().chain(&delta.follows);
+    broker.partitions.add(takes_part.filter_map(|local| take_part(broker, &image, local)).collect());
     for topic in &delta.topic_configs {
         follow_topic_configs(broker, &image, topic);
+    }
+    if delta.brokers.is_empty() {
+        for local in &delta.replicas_changed {
+            if let Some(partition) = broker.partitions.find(local.topic_id, local.topic_partition.partition) {
+                lead(broker, &image, &local.state, &partition);
+            }
+        }
+    } else {
+        // What a leader may make of its followers depends on who they are and whether they are fenced.
+        broker.partitions.all().iter().for_each(|partition| lead_on(broker, &image, partition));
     }
     broker.publish(image);
     follow_coordinators(broker, &delta);
@@ -60,7 +80,7 @@ pub(crate) fn follow(broker: &Broker, image: Arc<MetadataImage>) {
 }
 
 /// Begins and ends the coordination of groups. The image is published by then: a shard that is loaded asks it for topics.
-fn follow_coordinators(broker: &Broker, delta: &MetadataDelta) {
+fn follow_coordinators(broker: &Arc<Broker>, delta: &MetadataDelta) {
     let of_groups = |partitions: &'_ [LocalPartition]| -> Vec<LocalPartition> {
         partitions.iter().filter(|local| local.topic_partition.topic == OFFSETS_TOPIC).cloned().collect()
     };
@@ -83,22 +103,60 @@ fn key(local: &LocalPartition) -> PartitionKey {
     (local.topic_id, local.topic_partition.partition)
 }
 
-/// Leads a partition in its new epoch. Returns the partition where this node did not serve it before.
-fn lead(
-    broker: &Broker,
+/// Plays the part that this node has in a partition's new epoch. Returns the partition where this node did not hold it
+/// before.
+fn take_part(
+    broker: &Arc<Broker>,
     image: &MetadataImage,
     local: &LocalPartition,
 ) -> Option<(PartitionKey, Arc<Partition>)> {
-    let index = local.topic_partition.partition;
-    if let Some(partition) = broker.partitions.find(local.topic_id, index) {
-        partition.lead(local.state.leader_epoch);
-        return None;
+    let held = broker.partitions.find(local.topic_id, local.topic_partition.partition);
+    let is_new = held.is_none();
+    let partition = held.unwrap_or_else(|| make_partition(broker, image, local));
+    let state = &local.state;
+    if state.leader == Some(broker.node_id()) {
+        broker.replica_fetchers.forget_all_but(None, &partition);
+        lead(broker, image, state, &partition);
+    } else {
+        partition.follow(state.leader, state.leader_epoch);
+        broker.replica_fetchers.forget_all_but(state.leader, &partition);
+        if let Some(leader) = state.leader {
+            broker.replica_fetchers.follow(broker, leader, &partition);
+        }
     }
+    is_new.then(|| (key(local), partition))
+}
+
+fn make_partition(broker: &Broker, image: &MetadataImage, local: &LocalPartition) -> Arc<Partition> {
     let config = topic_config(broker, image, &local.topic_partition.topic);
     let log = broker.log_dir.create_log(local.topic_partition.clone(), local.topic_id, config);
-    let partition = Partition::new(log, broker.durability(), Offset(0));
-    partition.lead(local.state.leader_epoch);
-    Some((key(local), Arc::new(partition)))
+    let high_watermark = broker.high_watermarks.known(&local.topic_partition);
+    Arc::new(Partition::new(log, broker.durability(), high_watermark, Arc::clone(&broker.isr_duties)))
+}
+
+/// Leads `partition` by what `image` says of it, its topic and the brokers.
+fn lead(broker: &Broker, image: &MetadataImage, state: &PartitionImage, partition: &Partition) {
+    let lag_max_ms = broker.settings.load().broker.replication.replica_lag_time_max_ms;
+    let rules = IsrRules {
+        min_insync_replicas: usize::try_from(partition.log.config().min_insync_replicas).unwrap_or(1),
+        replica_lag_time_max: Duration::from_millis(u64::try_from(lag_max_ms).unwrap_or(0)),
+    };
+    let brokers = |broker_id| {
+        image.broker(broker_id).map(|registration| Standing {
+            broker_epoch: registration.broker_epoch,
+            may_join_isr: registration.is_active(),
+        })
+    };
+    partition.lead(broker.node_id(), PartitionMetadata { partition: state, rules, brokers: &brokers });
+}
+
+/// Leads a partition on, where this node leads it, by what has changed beside its leader.
+fn lead_on(broker: &Broker, image: &MetadataImage, partition: &Partition) {
+    let (topic_id, index) = partition.key();
+    let state = image.topic_by_id(topic_id).and_then(|topic| topic.partition(index));
+    if let Some(state) = state.filter(|state| state.leader == Some(broker.node_id())) {
+        lead(broker, image, state, partition);
+    }
 }
 
 fn follow_broker_configs(broker: &Broker, image: &MetadataImage) {
@@ -119,6 +177,7 @@ fn follow_topic_configs(broker: &Broker, image: &MetadataImage, topic: &str) {
     for partition in &topic_image.partitions {
         if let Some(partition) = broker.partitions.find(topic_image.id, partition.index) {
             partition.log.set_config(Arc::clone(&config));
+            lead_on(broker, image, &partition);
         }
     }
 }

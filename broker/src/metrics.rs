@@ -80,6 +80,10 @@ metrics_table! {
         produced_records: counter "ottla_produced_records_total" [""] "Records that were appended.";
         produced_batches: counter "ottla_produced_batches_total" [""] "Record batches that were appended.";
         fetched_bytes: counter "ottla_fetched_bytes_total" [""] "Bytes of record batches that were sent to consumers.";
+        replicated_bytes: counter "ottla_replicated_bytes_total" [""]
+            "Bytes of record batches that were fetched from leaders.";
+        sent_to_followers_bytes: counter "ottla_sent_to_followers_bytes_total" [""]
+            "Bytes of record batches that were sent to followers.";
         flush_rounds: counter "ottla_flush_rounds_total" [""] "Rounds of the group commit.";
         flushed_partitions: counter "ottla_flushed_partitions_total" [""] "Partitions flushed, summed over the rounds.";
         cleaner_rounds: counter "ottla_cleaner_rounds_total" [""] "Rounds of compaction.";
@@ -103,6 +107,13 @@ metrics_table! {
         log_directory_failed: gauge "ottla_log_directory_failed" [""] "1 once the log directory has failed.";
         disk_full: gauge "ottla_disk_full" [""]
             "1 while less than ottla.free.space.floor.bytes are free, and records are refused.";
+        led_partitions: gauge "ottla_led_partitions" [""] "Partitions that this node leads.";
+        under_replicated_partitions: gauge "ottla_under_replicated_partitions" [""]
+            "Partitions that this node leads with a replica that is not in sync.";
+        under_min_isr_partitions: gauge "ottla_under_min_isr_partitions" [""]
+            "Partitions that this node leads with fewer in-sync replicas than min.insync.replicas: acks=all is refused.";
+        leaderless_partitions: gauge "ottla_leaderless_partitions" [""]
+            "Partitions of the cluster that nobody leads, since every replica that may is gone.";
         left_out: gauge "ottla_exporter_left_out" [""]
             "Topics and groups that the kafka_ metrics leave out: they have at most 100,000 samples.";
     }
@@ -112,6 +123,15 @@ metrics_table! {
             "The high watermark: the offset after the last record that consumers may read.";
         PARTITION_OLDEST_OFFSET: "kafka_topic_partition_oldest_offset" ["topic, partition"]
             "The offset of the first record that is kept.";
+        PARTITION_LEADER: "kafka_topic_partition_leader" ["topic, partition"]
+            "The broker that leads the partition, -1 where nobody does.";
+        PARTITION_REPLICAS: "kafka_topic_partition_replicas" ["topic, partition"] "Replicas of the partition.";
+        PARTITION_IN_SYNC: "kafka_topic_partition_in_sync_replica" ["topic, partition"]
+            "Replicas of the partition that are in sync.";
+        PARTITION_UNDER_REPLICATED: "kafka_topic_partition_under_replicated_partition" ["topic, partition"]
+            "1 where a replica of the partition is not in sync.";
+        FOLLOWER_LAG: "ottla_follower_lag_records" ["follower"]
+            "How far the follower is behind, in the partition that this node leads where it is most: offsets that are flushed here and not there.";
         GROUP_MEMBERS: "kafka_consumergroup_members" ["consumergroup"] "Members of the group.";
         GROUP_CURRENT_OFFSET: "kafka_consumergroup_current_offset" ["consumergroup, topic, partition"]
             "The offset that the group has committed, -1 where it has read other partitions of the topic only.";
@@ -135,6 +155,14 @@ impl Metrics {
         self.produced_bytes.increment(bytes as u64);
         self.produced_records.increment(u64::try_from(records).unwrap_or(0));
         self.produced_batches.increment(1);
+    }
+
+    pub(crate) fn replicated(&self, bytes: usize) {
+        self.replicated_bytes.increment(bytes as u64);
+    }
+
+    pub(crate) fn sent_to_followers(&self, bytes: usize) {
+        self.sent_to_followers_bytes.increment(bytes as u64);
     }
 
     pub(crate) fn fetched(&self, bytes: usize) {

@@ -13,13 +13,16 @@ use crate::cleaner;
 use crate::clock;
 use crate::housekeeping;
 use crate::http;
+use crate::isr;
 use crate::metadata_follower;
 use crate::metrics::{self, Metrics};
 use crate::node::introduction::Outside;
 pub use crate::node::introduction::PeersError;
 use crate::partition::NodeLog;
 use crate::partitions::Partitions;
+use crate::peer::PeerTlsError;
 use crate::quorum::{Quorum, QuorumError};
+use crate::replica_server;
 use crate::server::{self, BindError, BoundSocket};
 use crate::settings::Settings;
 use crate::stopping::{StopSwitch, Stopping};
@@ -38,7 +41,7 @@ use storage::error::{LogDirFailure, OpenError};
 use storage::flusher::FlushWindow;
 use storage::log_dir::{LogDir, LogDirEvents, LogDirSettings};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// How long a start waits until the controller uses the node. Longer: a person waits for the banner of a node that nobody
@@ -65,6 +68,9 @@ pub enum StartError {
     /// A listener cannot be opened.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The certificate for the other nodes cannot be used.
+    #[error(transparent)]
+    PeerTls(#[from] PeerTlsError),
     /// The HTTP listener cannot be opened.
     #[error(
         "cannot listen on {address} (ottla.http.listener): {source}; set another address, or an empty one for none"
@@ -124,7 +130,7 @@ impl LogDirEvents<OsDisk> for Events {
         self.metrics.flushed_partitions.increment(logs.len() as u64);
         for log in logs {
             if let Some(partition) = self.partitions.find(log.topic_id(), log.topic_partition().partition) {
-                partition.progressed();
+                partition.durable_end_moved();
             }
         }
     }
@@ -173,16 +179,19 @@ impl Node {
             open(settings, log_dir, partitions, has_failed, events, outside)
         })
         .await??;
-        let broker = Arc::new(broker);
         let (serving_switch, stopped) = StopSwitch::new();
         let (background_switch, background_stopped) = StopSwitch::new();
+        // A second node in one process would take them from the first.
+        let streams = broker.quorum.fetch_streams().unwrap_or_else(|| mpsc::channel(1).1);
         let background = vec![
+            tokio::spawn(replica_server::run(Arc::clone(&broker), streams, background_stopped.clone())),
             tokio::spawn(metadata_follower::run(
                 Arc::clone(&broker),
                 broker.quorum.subscribe(),
                 background_stopped.clone(),
             )),
             tokio::spawn(cleaner::run(Arc::clone(&broker), background_stopped.clone())),
+            tokio::spawn(isr::run(Arc::clone(&broker), background_stopped.clone())),
             tokio::spawn(housekeeping::run(Arc::clone(&broker), background_stopped)),
         ];
         let kafka_addresses = sockets.iter().map(|socket| socket.address).collect();
@@ -258,9 +267,13 @@ impl Node {
         for task in self.background {
             task.await?;
         }
+        self.broker.replica_fetchers.stop().await;
         let broker = Arc::clone(&self.broker);
-        tokio::task::spawn_blocking(move || broker.log_dir.clean_stop(broker.quorum.broker_epoch()))
-            .await??;
+        let stop = move || {
+            housekeeping::write_high_watermarks(&broker);
+            broker.log_dir.clean_stop(broker.quorum.broker_epoch())
+        };
+        tokio::task::spawn_blocking(stop).await??;
         let broker = Arc::clone(&self.broker);
         tokio::task::spawn_blocking(move || broker.quorum.shutdown()).await?;
         Ok(())
@@ -275,15 +288,19 @@ fn open(
     failure: Arc<AtomicBool>,
     events: Events,
     outside: Outside,
-) -> Result<Broker, StartError> {
+) -> Result<Arc<Broker>, StartError> {
     let metrics = Arc::clone(&events.metrics);
     let config = &settings.broker;
     let log_dir = Arc::new(LogDir::open(OsDisk, &config.log_dir, log_dir, Arc::new(events))?);
     let quorum = Quorum::open(introduction::quorum_settings(config, &log_dir, outside))?;
     let image = quorum.image();
     let broker = Broker::new(Parts { settings, quorum, log_dir, partitions, failure, metrics });
+    broker.high_watermarks.read(&broker.log_dir).map_err(OpenError::from)?;
     load_logs(&broker, &image)?;
+    let broker = Arc::new(broker);
     metadata_follower::follow(&broker, image);
+    // What a crash took of the logs is no more said to be committed, before others come in its place.
+    broker.high_watermarks.write(&broker).map_err(OpenError::from)?;
     Ok(broker)
 }
 

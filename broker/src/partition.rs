@@ -1,16 +1,29 @@
 //! One partition on this node: its log, the part that this node plays for it, and who waits for it.
 //!
-//! The part changes only under one lock; what requests look at on their way are atomics beside it. A *tenure* is one
-//! uninterrupted time of leading: who appended in one and waits for replicas must find the same one when it is told that
-//! they have it, since between two of them the log may have been cut.
+//! The part is the core's (`replication::leader`, `replication::follower`), behind a lock; what requests look at on their
+//! way are atomics beside it. A *tenure* is one uninterrupted time of leading: who appended in one and waits for replicas
+//! must find the same one when it is told that they have it, since between two of them the log may have been cut.
+//!
+//! Two locks. `changing` says who may change the log: the appends of a leader share it; a change of the part and what a
+//! follower does to its log hold it alone, so that no record of an old leader slips into the log of a follower. `role`
+//! holds the core, for moments: nothing is written to the disk and no other lock of the log directory is waited for under
+//! it, since the flusher takes it, too. `changing` comes before `role`.
 //!
 //! Waiting is a future with a deadline: it registers with each partition that it depends on *before* it reads, is woken
 //! by any of them, and reads again; so no wake-up can fall between a read and a wait.
 
+mod following;
+mod leading;
 mod waiters;
 
+use crate::clock;
+use crate::isr::IsrDuties;
+use crate::partitions::PartitionKey;
+use crate::ready::Mark;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use config::broker::Durability;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use replication::fetch::LogEnds;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 use storage::batch::ValidatedBatch;
@@ -20,6 +33,9 @@ use storage::ids::{LeaderEpoch, Offset, TimestampMs};
 use storage::log::{Appended, Log};
 use tokio::sync::Notify;
 
+pub(crate) use following::AfterAnswer;
+use following::Following;
+use leading::Leading;
 use waiters::Waiters;
 pub use waiters::{Milestone, Registration};
 
@@ -34,23 +50,34 @@ pub struct Partition {
     /// Its log.
     pub log: Arc<NodeLog>,
     durability: Durability,
+    isr_duties: Arc<IsrDuties>,
     /// Of the part that this node plays, whoever leads.
     leader_epoch: AtomicI32,
     high_watermark: AtomicI64,
     /// Odd while this node leads. It grows with every beginning and every end.
     tenure: AtomicU64,
+    /// Whether a leader's ISR is large enough for `acks=all`.
+    is_enough: AtomicBool,
+    /// Whether a leader's high watermark has reached what earlier leaders may have told as theirs.
+    is_latest_offset_available: AtomicBool,
     is_closed: AtomicBool,
+    changing: RwLock<()>,
     role: Mutex<Role>,
     waiters: Waiters,
+    /// The followers that are told of what a leader appends.
+    subscribers: ArcSwap<Vec<Arc<Mark>>>,
+    /// Who is told that a follower has flushed.
+    flush_reporter: ArcSwapOption<Mark>,
 }
 
 /// The part that this node plays for a partition.
 #[derive(Debug)]
 enum Role {
-    /// It appends what producers send.
-    Leader,
-    /// There is no leader, or this node is yet to be told.
-    Offline,
+    /// None yet: this node is about to be told.
+    Idle,
+    Leader(Box<Leading>),
+    /// Also where there is no leader to follow.
+    Follower(Following),
 }
 
 /// One time of leading a partition, as who appends keeps it.
@@ -64,17 +91,43 @@ pub struct Leadership {
 impl Partition {
     /// A partition that nobody leads yet, of which everything below `high_watermark` (exclusive) is known to be replicated.
     #[must_use]
-    pub fn new(log: Arc<NodeLog>, durability: Durability, high_watermark: Offset) -> Self {
+    pub fn new(
+        log: Arc<NodeLog>,
+        durability: Durability,
+        high_watermark: Offset,
+        isr_duties: Arc<IsrDuties>,
+    ) -> Self {
         let high_watermark = high_watermark.min(log.log_end_offset()).max(log.log_start_offset());
         Self {
             log,
             durability,
+            isr_duties,
             leader_epoch: AtomicI32::new(LeaderEpoch::NONE.0),
             high_watermark: AtomicI64::new(high_watermark.0),
             tenure: AtomicU64::new(0),
+            is_enough: AtomicBool::new(false),
+            is_latest_offset_available: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
-            role: Mutex::new(Role::Offline),
+            changing: RwLock::default(),
+            role: Mutex::new(Role::Idle),
             waiters: Waiters::default(),
+            subscribers: ArcSwap::default(),
+            flush_reporter: ArcSwapOption::default(),
+        }
+    }
+
+    /// Which partition this is, in which life of its topic.
+    #[must_use]
+    pub fn key(&self) -> PartitionKey {
+        (self.log.topic_id(), self.log.topic_partition().partition)
+    }
+
+    /// Whether others hold it, too.
+    #[must_use]
+    pub fn is_replicated(&self) -> bool {
+        match &*self.role.lock() {
+            Role::Leader(leading) => leading.is_replicated(),
+            Role::Idle | Role::Follower(_) => true,
         }
     }
 
@@ -82,12 +135,6 @@ impl Partition {
     #[must_use]
     pub fn leader_epoch(&self) -> LeaderEpoch {
         LeaderEpoch(self.leader_epoch.load(Ordering::Acquire))
-    }
-
-    /// When a record of it counts as stored.
-    #[must_use]
-    pub fn durability(&self) -> Durability {
-        self.durability
     }
 
     /// The time of leading that runs, or `None` where this node does not lead.
@@ -101,22 +148,6 @@ impl Partition {
     #[must_use]
     pub fn still_leads(&self, leadership: &Leadership) -> bool {
         self.tenure.load(Ordering::Acquire) == leadership.tenure
-    }
-
-    /// Leads from now on in `epoch`, or leads on in it. An epoch that is not later changes nothing.
-    pub fn lead(&self, epoch: LeaderEpoch) {
-        let mut role = self.role.lock();
-        if epoch <= self.leader_epoch() {
-            return;
-        }
-        self.log.begin_leader_epoch(epoch);
-        self.leader_epoch.store(epoch.0, Ordering::Release);
-        if !matches!(*role, Role::Leader) {
-            *role = Role::Leader;
-            self.tenure.fetch_add(1, Ordering::AcqRel);
-        }
-        drop(role);
-        self.progressed();
     }
 
     /// The end, exclusive, of what every in-sync replica holds: what consumers may read.
@@ -156,36 +187,56 @@ impl Partition {
         self.log.first_unstable_offset().map_or(high_watermark, |unstable| unstable.min(high_watermark))
     }
 
-    /// Appends a batch in `epoch`, in which this node leads, or finds that it is in the log already.
+    /// Appends a batch in the time of leading that `leadership` is of, or finds that it is in the log already.
     ///
     /// # Errors
     /// [`AppendError`]; the log is then as it was.
     pub fn append(
         &self,
         batch: ValidatedBatch,
-        epoch: LeaderEpoch,
+        leadership: &Leadership,
         now: TimestampMs,
     ) -> Result<Appended, AppendError> {
-        let appended = self.log.append_as_leader(batch, epoch, now)?;
-        if !appended.is_duplicate && self.durability == Durability::Replicated {
-            self.progressed();
+        let changing = self.changing.read();
+        if !self.still_leads(leadership) {
+            let (epoch, latest) = (leadership.epoch, self.leader_epoch());
+            return Err(AppendError::StaleLeaderEpoch { epoch, latest });
+        }
+        let appended = self.log.append_as_leader(batch, leadership.epoch, now)?;
+        drop(changing);
+        if !appended.is_duplicate {
+            self.subscribers.load().iter().for_each(Mark::set);
+            if self.durability == Durability::Replicated {
+                self.durable_end_moved();
+            }
         }
         Ok(appended)
     }
 
-    /// The log's durable end has moved: so may the high watermark, and whoever waited for either is woken.
-    pub fn progressed(&self) {
-        let durable_end = self.durable_end_offset();
-        let role = self.role.lock();
-        if let Role::Leader = &*role {
-            self.raise_high_watermark(durable_end);
+    /// What this node will not lose has grown. It is called on the flusher's thread, too, and waits for no disk.
+    pub fn durable_end_moved(&self) {
+        if self.leadership().is_some() {
+            self.lead_on(clock::monotonic());
+        } else if let Some(reporter) = &*self.flush_reporter.load() {
+            reporter.set();
         }
-        drop(role);
-        self.waiters.reached(Milestone::DurableEnd, durable_end);
+        self.waiters.reached(Milestone::DurableEnd, self.durable_end_offset());
+    }
+
+    /// Where the log stands.
+    fn log_ends(&self) -> LogEnds {
+        // In this order, so that what is durable is within the log.
+        let durable_end_offset = self.durable_end_offset();
+        LogEnds {
+            log_start_offset: self.log.log_start_offset(),
+            durable_end_offset,
+            log_end_offset: self.log.log_end_offset(),
+            latest_epoch: self.log.latest_epoch(),
+        }
     }
 
     /// The caller holds the lock of the part that this node plays.
-    fn raise_high_watermark(&self, to: Offset) {
+    fn set_high_watermark(&self, to: Offset) {
         if to > self.high_watermark() {
             self.high_watermark.store(to.0, Ordering::Release);
             self.log.advance_high_watermark(to);
@@ -204,9 +255,10 @@ impl Partition {
         Registration::new(self, milestone, until, wake)
     }
 
-    /// Wakes everybody, since the partition is gone or its disk has failed.
+    /// Wakes everybody, since the partition is gone, has another leader, or its disk has failed.
     pub fn wake_all(&self) {
         self.waiters.wake_all();
+        self.subscribers.load().iter().for_each(Mark::set);
     }
 
     /// How many wait.
@@ -221,7 +273,7 @@ impl Partition {
         self.wake_all();
     }
 
-    /// Whether this node has stopped serving the partition, since its topic was deleted.
+    /// Whether this node has stopped serving the partition: its topic was deleted, or it is on other nodes now.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)

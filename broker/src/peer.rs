@@ -14,6 +14,7 @@ mod frame;
 mod handshakes;
 mod hello;
 mod listener;
+mod silence;
 #[cfg(test)]
 mod testing;
 mod tls;
@@ -23,5 +24,6 @@ pub(crate) use dialer::{DialError, Dialer};
 pub(crate) use frame::{FrameError, FrameReader, read_frame, write_frame};
 pub(crate) use hello::{Hello, HelloError, Mismatch, PROTOCOL_VERSION, Purpose};
 pub(crate) use listener::{PeerListener, PeerSockets};
+pub(crate) use silence::NoSilence;
 pub(crate) use tls::{PeerTls, PeerTlsError, TlsProblem};
 pub(crate) use transport::PeerStream;

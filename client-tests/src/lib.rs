@@ -11,6 +11,7 @@
 //! - [`wire`] speaks raw frames, for requests that no well-behaved client would send.
 //! - [`history`] takes down what clients of a replica set did and saw, and looks for anomalies in it.
 //! - [`replica_set`] runs three nodes that are one, and [`load`] puts all clients on them at once.
+//! - [`nbd_disk`] makes disks with faults.
 //! - [`ledger`] checks that nothing acknowledged was lost or doubled; [`access_log`] makes the million lines.
 //! - [`wait`] is the only place that lets time pass; [`clock`] says how long a recovery took.
 //!
@@ -34,6 +35,7 @@ pub mod history;
 pub mod http;
 pub mod ledger;
 pub mod load;
+pub mod nbd_disk;
 pub mod node;
 pub mod records;
 pub mod replica_set;

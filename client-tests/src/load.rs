@@ -9,6 +9,7 @@ pub mod probe;
 pub mod program;
 pub mod progress;
 pub mod reader;
+pub mod retries;
 pub mod traffic;
 pub mod watcher;
 

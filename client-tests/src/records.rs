@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub const FIRST_TIMESTAMP: i64 = 1_700_000_000_000;
 /// Milliseconds between the sample's records.
 pub const TIMESTAMP_STEP: i64 = 1_000;
+/// A topic's setting that keeps the sample's records in spite of their age.
+pub const KEPT: [(&str, &str); 1] = [("retention.ms", "-1")];
 /// The size of the large value: what people call 1 MB, under Kafka's default `max.message.bytes` of 1,048,588.
 const LARGE_VALUE: usize = 1_000_000;
 

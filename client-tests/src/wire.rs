@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
@@ -190,6 +192,28 @@ pub fn create_replicated_topic(
         .with_num_partitions(partitions)
         .with_replication_factor(replicas)
         .with_configs(configs.collect());
+    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
+    let response = connection.call(7, &request)?;
+    Ok(response.topics.first().context("the answer names no topic")?.error_code)
+}
+
+/// Creates a topic with one partition on these brokers, which keeps records whatever their age, and returns the error code.
+///
+/// # Errors
+/// When no answer comes.
+pub fn create_assigned_topic(connection: &mut Connection, name: &str, replicas: &[i32]) -> Result<i16> {
+    let brokers = replicas.iter().map(|&id| BrokerId(id)).collect();
+    let assignment = CreatableReplicaAssignment::default().with_partition_index(0).with_broker_ids(brokers);
+    let topic = CreatableTopic::default()
+        .with_name(topic_name(name))
+        .with_num_partitions(-1)
+        .with_replication_factor(-1)
+        .with_assignments(vec![assignment])
+        .with_configs(vec![
+            CreatableTopicConfig::default()
+                .with_name(StrBytes::from_static_str("retention.ms"))
+                .with_value(Some(StrBytes::from_static_str("-1"))),
+        ]);
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
     let response = connection.call(7, &request)?;
     Ok(response.topics.first().context("the answer names no topic")?.error_code)

@@ -5,8 +5,11 @@
 //! to it, so it counts with a position that the leader found to agree, or in a [`FlushReport`] of a follower that was
 //! answered with records in the same leader epoch.
 //!
+//! What is sent between nodes is only ever appended to: fields, and variants.
+//!
 //! Absent: bytes on a wire, sessions, and the records themselves (`ottla::replica_fetcher`).
 
+use serde::{Deserialize, Serialize};
 use storage::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
 use storage::leader_epochs::EpochEnd;
 
@@ -33,7 +36,7 @@ pub struct LogEnds {
 }
 
 /// What a follower asks for, and how far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchPosition {
     /// The leader epoch that the follower follows.
     pub leader_epoch: LeaderEpoch,
@@ -48,7 +51,7 @@ pub struct FetchPosition {
 }
 
 /// What a follower sends when a flush has finished, without being asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlushReport {
     /// The leader epoch that the follower follows.
     pub leader_epoch: LeaderEpoch,
@@ -57,7 +60,7 @@ pub struct FlushReport {
 }
 
 /// What a leader answers to a [`FetchPosition`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FetchAnswer {
     /// The logs agree up to the fetch offset; records from there on come along, or none.
     Records {
@@ -71,7 +74,7 @@ pub enum FetchAnswer {
 }
 
 /// Why a leader gives a follower no records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum FetchRefusal {
     /// The asked node does not lead the partition, or does not know it.
     #[error("the asked node does not lead the partition")]

@@ -97,6 +97,9 @@ pub struct Leader {
     rules: IsrRules,
     /// The fewest members of the ISR with which records are committed.
     enough: usize,
+    /// Whether replicas outside the ISR may be elected: the high watermark must not leave them behind, whatever this node
+    /// thinks that is enough.
+    has_eligible_replicas: bool,
     /// The committed ISR, in the order of the metadata.
     isr: Vec<BrokerId>,
     followers: BTreeMap<BrokerId, Replica>,
@@ -139,6 +142,7 @@ impl Leader {
             partition_epoch: metadata.partition.partition_epoch,
             rules: metadata.rules,
             enough: 0,
+            has_eligible_replicas: false,
             isr: Vec::new(),
             followers: BTreeMap::new(),
             log_end_offset: log.log_end_offset,
@@ -263,7 +267,7 @@ impl Leader {
     /// Whether the ISR is large enough for `acks=all`; where not, writes are refused.
     #[must_use]
     pub fn is_enough(&self) -> bool {
-        self.isr.len() >= self.enough
+        self.isr.len() >= self.enough && !self.has_eligible_replicas
     }
 
     /// The members of the committed ISR.
@@ -300,6 +304,7 @@ impl Leader {
         self.partition_epoch = partition.partition_epoch;
         self.rules = rules;
         self.enough = effective_min_insync_replicas(partition, rules.min_insync_replicas);
+        self.has_eligible_replicas = !partition.eligible_leader_replicas.is_empty();
         self.isr.clone_from(&partition.isr);
         self.local_epoch = brokers(self.local).map(|standing| standing.broker_epoch);
         self.followers.retain(|broker_id, _| partition.replicas.contains(broker_id));

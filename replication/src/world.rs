@@ -8,7 +8,7 @@
 //! messages are lost with their connection, those of an old connection still arrive after those of a new one, nodes
 //! learn what the controller decided late, and a proposal that the leader gave up can still be carried out.
 //!
-//! Absent: bytes, batches, clients with retries, and the real controller.
+//! The controller is the real one. Absent: bytes, batches, consensus, and clients with retries.
 
 mod checker;
 mod controller;
@@ -95,21 +95,22 @@ struct World {
 impl World {
     /// Three running nodes, of which `replicas` hold the partition under the first of them; all have learnt of it.
     fn new(replicas: &[i32], min_insync_replicas: usize, fault: Option<Fault>) -> Self {
-        let node = |id: i32| Node {
-            run: BrokerEpoch(i64::from(id)),
+        let controller = Controller::new(replicas, min_insync_replicas);
+        let latest = controller.latest_index();
+        let run_of = |id| controller.latest().standing(id).expect("it is registered").broker_epoch;
+        let node = |id: BrokerId| Node {
+            run: run_of(id),
             is_running: true,
             log: MemoryLog::default(),
-            seen: 0,
-            registered_at: 0,
+            seen: latest,
+            registered_at: latest,
             role: Role::None,
             high_watermark: Offset(0),
             checkpoint: Offset(0),
             waiting: Vec::new(),
         };
-        let mut controller = Controller::new(replicas, min_insync_replicas);
-        controller.keeps_epochs_over_restarts = fault == Some(Fault::EpochKeptOverRestart);
         let mut world = Self {
-            nodes: (1..=3).map(|id| (BrokerId(id), node(id))).collect(),
+            nodes: (1..=3).map(BrokerId).map(|id| (id, node(id))).collect(),
             controller,
             connections: Vec::new(),
             requests: Vec::new(),
@@ -120,7 +121,7 @@ impl World {
             events: Vec::new(),
         };
         for id in (1..=3).map(BrokerId) {
-            world.learn(id, 0).expect("nothing has happened yet");
+            world.learn(id, latest).expect("nothing has happened yet");
         }
         world.events.clear();
         world
@@ -219,7 +220,7 @@ impl World {
 
     /// A request reaches the controller; the answer reaches the leader if it still waits.
     fn decide(&mut self, request: &Request) -> Result<(), Violation> {
-        let answer = self.controller.alter_partition(request.from, &request.proposal);
+        let answer = self.controller.alter_partition(request.from, request.run, &request.proposal);
         match answer {
             Answer::Done => Ok(()),
             Answer::Stale => self.fail(request, ProposalOutcome::Unknown),
@@ -277,6 +278,12 @@ impl World {
 
     /// The process starts and registers a new run.
     fn start(&mut self, id: BrokerId) {
+        let partition = self.controller.latest().partition();
+        let leads_alone = partition.leader == Some(id) && partition.isr == [id];
+        if self.fault == Some(Fault::EpochKeptOverRestart) && leads_alone {
+            self.node_mut(id).is_running = true;
+            return;
+        }
         let run = self.controller.register(id);
         let registered_at = self.controller.latest_index();
         let node = self.node_mut(id);
@@ -291,10 +298,16 @@ impl World {
             return Ok(());
         }
         node.seen = index;
-        if index < node.registered_at || !image.partition.replicas.contains(&id) {
+        if index < node.registered_at {
             return Ok(());
         }
-        if image.partition.leader == Some(id) { self.lead(id, &image) } else { self.follow(id, &image) }
+        if !image.partition().replicas.contains(&id) {
+            (node.role, node.log) = (Role::None, MemoryLog::default());
+            (node.high_watermark, node.checkpoint) = (Offset(0), Offset(0));
+            node.waiting.clear();
+            return Ok(());
+        }
+        if image.partition().leader == Some(id) { self.lead(id, &image) } else { self.follow(id, &image) }
     }
 
     fn lead(&mut self, id: BrokerId, image: &Image) -> Result<(), Violation> {
@@ -302,12 +315,16 @@ impl World {
         let brokers = |broker| image.standing(broker);
         let min_insync_replicas = match self.fault {
             Some(Fault::TooSmallIsrCommits) => 1,
-            _ => image.min_insync_replicas,
+            _ => image.min_insync_replicas(),
         };
+        let mut partition = image.partition().clone();
+        if self.fault == Some(Fault::TooSmallIsrCommits) {
+            partition.eligible_leader_replicas.clear();
+        }
         let rules = IsrRules { min_insync_replicas, replica_lag_time_max: LAG_TIME_MAX };
-        let metadata = PartitionMetadata { partition: &image.partition, rules, brokers: &brokers };
+        let metadata = PartitionMetadata { partition: &partition, rules, brokers: &brokers };
         let below_epoch_start = self.fault == Some(Fault::JoinsBelowEpochStart);
-        let epoch = image.partition.leader_epoch;
+        let epoch = image.partition().leader_epoch;
         let node = self.nodes.get_mut(&id).expect("there are three nodes");
         match &mut node.role {
             Role::Leader(leader) if leader.leader_epoch() == epoch => leader.metadata(metadata, now),
@@ -330,7 +347,7 @@ impl World {
     }
 
     fn follow(&mut self, id: BrokerId, image: &Image) -> Result<(), Violation> {
-        let epoch = image.partition.leader_epoch;
+        let epoch = image.partition().leader_epoch;
         let node = self.nodes.get_mut(&id).expect("there are three nodes");
         if matches!(&node.role, Role::Follower(follower) if follower.leader_epoch() == epoch) {
             return Ok(());
@@ -339,7 +356,7 @@ impl World {
             node.log.truncate(node.high_watermark.max(node.log.start()));
         }
         let end = node.log.end();
-        node.role = Role::Follower(Follower::new(image.partition.leader, epoch, node.high_watermark, end));
+        node.role = Role::Follower(Follower::new(image.partition().leader, epoch, node.high_watermark, end));
         node.waiting.clear();
         self.say(format!("{id} follows in epoch {epoch}"));
         Ok(())

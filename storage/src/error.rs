@@ -84,6 +84,26 @@ pub enum FollowerAppendError {
     Disk(DiskError),
 }
 
+/// Why a log was not cut.
+#[derive(Debug, thiserror::Error)]
+pub enum TruncateError {
+    /// The log directory failed earlier, or the log is closed.
+    #[error("the log directory of {0} is offline")]
+    Offline(TopicPartition),
+    /// The log was deleted.
+    #[error("{0} was deleted")]
+    Deleted(TopicPartition),
+    /// The disk has no space for what a cut writes. The log is as it was; a later call may succeed.
+    #[error("the disk that holds {0} is full")]
+    DiskFull(TopicPartition),
+    /// What stays cannot be read. The log is as it was.
+    #[error(transparent)]
+    Read(ReadError),
+    /// The disk failed. The log directory is offline from now on.
+    #[error(transparent)]
+    Disk(DiskError),
+}
+
 /// Why a read or a look-up has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -123,7 +143,7 @@ pub enum ReadError {
 /// Why a round of compaction ended early. The log is whole then; what the round did so far, it keeps.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanError {
-    /// It was told to stop, or the log was deleted.
+    /// It was told to stop, or the log was deleted or cut.
     #[error("compaction was stopped")]
     Stopped,
     /// A batch cannot be read, so that nothing of the log may be taken for old.

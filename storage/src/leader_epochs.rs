@@ -6,6 +6,7 @@
 
 use crate::checkpoint::{CheckpointError, decode_epochs, encode_epochs};
 use crate::ids::{LeaderEpoch, Offset};
+use serde::{Deserialize, Serialize};
 
 /// An epoch and the offset of the first record that its leader may append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct EpochStart {
 }
 
 /// The answer to "where did that epoch end": the largest epoch at or below the one asked for, and its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochEnd {
     /// The epoch that the end belongs to.
     pub epoch: LeaderEpoch,

@@ -1,7 +1,7 @@
 //! The log of one partition: segments in a row, what is known of them, and the one place where they grow.
 //!
 //! Invariants:
-//! - `log_start_offset <= flushed_end_offset <= log_end_offset`, and the last two never move back;
+//! - `log_start_offset <= flushed_end_offset <= log_end_offset`, and the last two move back only where the log is cut;
 //! - one lock orders appends; a read never takes it: it sees the segments by an atomic pointer and the ends by atomics;
 //! - duplicate check and append are one step under that lock, and an append that fails changes nothing;
 //! - a segment is in the list, and known to the flusher, before the end of the log moves past its base offset.
@@ -35,6 +35,7 @@ mod replace;
 mod retain;
 mod roll;
 mod transactions;
+mod truncate;
 mod writer;
 
 pub use append::Appended;
@@ -69,6 +70,10 @@ pub struct Log<D: Disk> {
     append: Mutex<Appender<D>>,
     /// Held by who takes sealed segments out of the list or replaces them. Before all other locks.
     sealed: Mutex<()>,
+    /// How often the log was cut. It changes under `sealed` and `flush`.
+    cuts: AtomicU64,
+    /// Files that end later than their segments.
+    tails: Mutex<Vec<truncate::Tail<D::File>>>,
     flush: Mutex<flush::FlushState<D>>,
     /// Whether the flusher knows that there is something to flush.
     is_queued: AtomicBool,
@@ -133,6 +138,8 @@ impl<D: Disk> Log<D> {
             aborted: RwLock::new(state.aborted),
             append: Mutex::new(state.appender),
             sealed: Mutex::default(),
+            cuts: AtomicU64::new(0),
+            tails: Mutex::default(),
             flush: Mutex::default(),
             is_queued: AtomicBool::new(false),
             last_flush_bytes: AtomicU64::new(0),
@@ -220,6 +227,14 @@ impl<D: Disk> Log<D> {
         Some(Offset(self.first_unstable_offset.load(Ordering::Acquire))).filter(|offset| offset.0 >= 0)
     }
 
+    /// Says what was known to be replicated (exclusive) when the log was opened. Until then all that was found counts as
+    /// replicated, which it is on a single node: of a set, the outcome of transactions past the high watermark is not stable.
+    pub fn resume_high_watermark(&self, high_watermark: Offset) {
+        let mut appender = self.append.lock();
+        appender.high_watermark = high_watermark.min(self.log_end_offset());
+        self.publish_first_unstable_offset(&appender);
+    }
+
     /// Says what is replicated (exclusive), on which the first unstable offset depends.
     pub fn advance_high_watermark(&self, high_watermark: Offset) {
         if self.first_unstable_offset().is_none() {
@@ -255,6 +270,11 @@ impl<D: Disk> Log<D> {
         let appender = self.append.lock();
         let producers = appender.producers.producers();
         producers.map(|(producer_id, state)| ProducerSnapshot { producer_id, state: state.clone() }).collect()
+    }
+
+    /// How often the log was cut.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Acquire)
     }
 
     /// Returns when no append runs that began before the call.

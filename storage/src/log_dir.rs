@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 use config::topic::TopicConfig;
 use parking_lot::{Mutex, RwLock};
 
-use crate::checkpoint::{decode_offsets, encode_offsets};
+use crate::checkpoint::decode_offsets;
 use crate::disk::{Access, Disk, DiskError};
 use crate::error::OpenError;
 use crate::flusher::SyncPool;
@@ -38,12 +38,14 @@ mod load;
 mod meta;
 mod shared;
 mod stop;
+mod written;
 
 pub use load::{Damage, Loaded};
 pub use meta::MetaProperties;
 pub use shared::{FlushDriver, LogDirEvents, LogDirSettings};
 
 pub(crate) use shared::Shared;
+pub(crate) use written::{CheckpointBounds, Written};
 
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
@@ -57,8 +59,6 @@ const CHECKPOINT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub struct LogDir<D: Disk> {
     shared: Arc<Shared<D>>,
     logs: RwLock<BTreeMap<TopicPartition, Arc<Log<D>>>>,
-    /// One checkpoint at a time, and no deletion meanwhile. Holds what was written last.
-    checkpointing: Mutex<stop::Written>,
     flusher: Mutex<Option<JoinHandle<()>>>,
     /// Of the stop before this start, where it was clean and nothing was written since.
     clean_stop: Option<BrokerEpoch>,
@@ -98,7 +98,6 @@ impl<D: Disk> LogDir<D> {
         Ok(Self {
             shared,
             logs: RwLock::default(),
-            checkpointing: Mutex::default(),
             flusher: Mutex::new(flusher),
             clean_stop,
             meta: Mutex::new(meta),
@@ -193,11 +192,12 @@ impl<D: Disk> LogDir<D> {
     /// # Errors
     /// The disk failed.
     pub fn delete_log(&self, partition: &TopicPartition) -> Result<(), DiskError> {
-        let mut written = self.checkpointing.lock();
+        let mut written = self.shared.checkpointing.lock();
         let Some(log) = self.logs.write().remove(partition) else { return Ok(()) };
-        // Before the directory goes: another log of this name must not be taken for clean.
-        if let Err(error) = self.write_cleaned_ends(&mut written) {
-            tracing::warn!(%error, "how far compaction came is written later");
+        // Before the directory goes: another log of this name must not be taken for this one.
+        let (disk, path) = (&self.shared.disk, &self.shared.path);
+        if let Err(error) = written.forget_others(disk, path, |known| known != partition) {
+            tracing::warn!(%error, "what the checkpoints say of a deleted log is removed later");
         }
         let name = format!("{partition}.{}-delete", uuid::Uuid::new_v4().simple());
         let target = self.shared.path.join(name);
@@ -230,6 +230,14 @@ impl<D: Disk> LogDir<D> {
         }
     }
 
+    /// How much space the disk has left, in bytes.
+    ///
+    /// # Errors
+    /// When the disk does not say.
+    pub fn free_bytes(&self) -> Result<u64, DiskError> {
+        self.shared.disk.free_bytes(&self.shared.path)
+    }
+
     /// Whether the disk has failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -248,16 +256,20 @@ impl<D: Disk> LogDir<D> {
         self.shared.flusher.round(&self.shared, None);
     }
 
-    /// Writes the high watermarks (exclusive ends of what is replicated) of partitions.
+    /// Writes the high watermarks (exclusive ends of what is replicated) of all partitions, once the logs are loaded. A crash
+    /// leaves all of the last ones or all of these. Those of a log that is deleted or cut meanwhile are to be left out, or
+    /// lowered, by the next call.
     ///
     /// # Errors
-    /// The disk failed.
+    /// The disk failed or is full; what was written last is still there.
     pub fn write_high_watermarks(&self, offsets: &BTreeMap<TopicPartition, Offset>) -> Result<(), DiskError> {
-        let path = self.shared.path.join(HIGH_WATERMARKS);
-        files::replace_file(&self.shared.disk, &path, encode_offsets(offsets).as_bytes())
+        let mut written = self.shared.checkpointing.lock();
+        written.write_high_watermarks(&self.shared.disk, &self.shared.path, offsets)
     }
 
-    /// The high watermarks that were written last. A file that is missing or damaged counts as empty.
+    /// The high watermarks that were written last, never beyond where a log was cut since, and of no other life of a
+    /// topic once [`Self::load`] has returned. A log may end before its high watermark all the same, where it lost what was
+    /// not flushed. A file that is missing or damaged counts as empty.
     ///
     /// # Errors
     /// The disk failed.

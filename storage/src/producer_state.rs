@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::batch::{AppendOrigin, BatchHeader, EndTransactionMarker, NO_SEQUENCE, TransactionResult};
 use crate::ids::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
+mod cut;
 mod snapshot;
 
 pub use snapshot::SnapshotError;

@@ -34,7 +34,7 @@ mod sealed;
 mod swaps;
 
 /// The largest small file that is read: snapshots of 100,000 producers take 4.6 MB.
-const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(crate) const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What is known of a log before its files are looked at.
 pub(crate) struct Recovery<D: Disk> {
@@ -155,8 +155,9 @@ impl<D: Disk> Recovery<D> {
         }
         let end_offset = progress.expected;
         is_directory_changed |= self.remove_snapshots_after(&found, end_offset)?;
-        progress.epochs.truncate_from_end(end_offset);
         let log_start_offset = self.log_start_offset.max(first_base).min(end_offset);
+        progress.epochs.truncate_from_start(log_start_offset);
+        progress.epochs.truncate_from_end(end_offset);
         let snapshots: BTreeSet<Offset> =
             found.snapshots.into_iter().filter(|offset| *offset <= end_offset).collect();
         let is_current = has_snapshot && self.recovery_point == end_offset && progress.written.is_empty();

@@ -3,13 +3,15 @@
 //! The last segment of a log is active, the others are sealed; a sealed one never changes again. Both are opened when
 //! they are first touched, and closed again when many others were touched since.
 //!
-//! Invariants: `end` and `next_offset` only grow, and bytes below `end` never change. `next_offset` is stored before `end`,
-//! so who reads `end` first and `next_offset` second knows that all batches below that end have smaller offsets.
+//! Invariants: `end` and `next_offset` only grow, and bytes below `end` never change: where a log is cut within a segment,
+//! another one takes its place that ends there. `next_offset` is stored before `end`, so who reads `end` first and
+//! `next_offset` second knows that all batches below that end have smaller offsets. Every mapping of the file is in
+//! `regions` as long as it lives.
 //! Absent: locks that a reader would wait for while a writer writes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
@@ -19,6 +21,8 @@ use crate::disk::{Access, Disk, DiskError, DiskFile};
 use crate::ids::{Offset, TimestampMs};
 use crate::index::{Entry, OffsetEntry, SparseIndex, TimeEntry};
 use crate::mapped::Region;
+
+mod cut;
 
 /// What a file of a segment holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,8 @@ pub(crate) enum Stage {
     Placed,
     /// No part of the log any more, but readers that found it before may still read it.
     Deleted,
+    /// No part of the log any more since it was cut. Nobody opens it: a segment that takes its name may follow soon.
+    Cut,
 }
 
 impl Stage {
@@ -69,7 +75,7 @@ impl Stage {
             Self::Cleaned => CLEANED_SUFFIX,
             Self::Swap => SWAP_SUFFIX,
             Self::Placed => "",
-            Self::Deleted => DELETED_SUFFIX,
+            Self::Deleted | Self::Cut => DELETED_SUFFIX,
         }
     }
 }
@@ -140,6 +146,8 @@ pub(crate) struct Segment<D: Disk> {
     pub(crate) offsets: SparseIndex<OffsetEntry>,
     pub(crate) times: SparseIndex<TimeEntry>,
     open: ArcSwapOption<OpenSegment<D>>,
+    /// The mappings of the file, of which some are gone by now.
+    regions: Mutex<Vec<Weak<Region>>>,
     /// When it was last opened or read, in ticks of [`OpenSegments`].
     last_used: AtomicU64,
     /// A writer has it open, so it must not be closed.
@@ -166,6 +174,7 @@ impl<D: Disk> Segment<D> {
             offsets: indexes.0,
             times: indexes.1,
             open: ArcSwapOption::empty(),
+            regions: Mutex::default(),
             last_used: AtomicU64::new(0),
             is_written: AtomicBool::new(false),
         }
@@ -191,10 +200,17 @@ impl<D: Disk> Segment<D> {
         self.directory.join(&file_name(self.base_offset, &format!("{}{}", kind.suffix(), stage.suffix())))
     }
 
-    /// Opens a file of the segment for reading, wherever it is.
+    /// Opens a file of the segment for reading, wherever it is. Those of one that was cut off count as not there.
     pub(crate) fn open_file(&self, disk: &D, kind: FileKind) -> Result<D::File, DiskError> {
-        let stage = self.stage.read();
-        disk.open(&self.path_at(*stage, kind), Access::Read)
+        self.open_file_at(*self.stage.read(), disk, kind)
+    }
+
+    fn open_file_at(&self, stage: Stage, disk: &D, kind: FileKind) -> Result<D::File, DiskError> {
+        let path = self.path_at(stage, kind);
+        if stage == Stage::Cut {
+            return Err(DiskError::new("open", &path, std::io::ErrorKind::NotFound));
+        }
+        disk.open(&path, Access::Read)
     }
 
     /// Renames the files that there are, and answers their new names. The record file is first among those that go and
@@ -202,8 +218,9 @@ impl<D: Disk> Segment<D> {
     pub(crate) fn rename_files(&self, disk: &D, stage: Stage) -> Result<Vec<PathBuf>, DiskError> {
         let mut current = self.stage.write();
         let mut kinds = FileKind::ALL;
-        if stage != Stage::Deleted {
-            kinds.reverse();
+        match stage {
+            Stage::Deleted | Stage::Cut => {}
+            Stage::Cleaned | Stage::Swap | Stage::Placed => kinds.reverse(),
         }
         let mut renamed = Vec::with_capacity(kinds.len());
         for kind in kinds {
@@ -347,16 +364,39 @@ impl<D: Disk> Segment<D> {
         if let Some(open) = current.as_ref().filter(|open| shows_all(open)) {
             return Ok((Arc::clone(open), end));
         }
-        let file = self.open_file(disk, FileKind::Log)?;
-        let region = file.map_sealed(end)?;
-        let opened = Arc::new(OpenSegment { file, region });
+        let opened = self.map(disk, end)?;
         let previous = self.open.compare_and_swap(&current, Some(Arc::clone(&opened)));
         if previous.as_ref().map(Arc::as_ptr) == current.as_ref().map(Arc::as_ptr) {
-            others.opened(self);
+            if self.is_cut() {
+                // Nobody else would close it.
+                self.set_open(None);
+            } else {
+                others.opened(self);
+            }
         } else if let Some(other) = previous.as_ref().filter(|other| shows_all(other)) {
             return Ok((Arc::clone(other), end));
         }
         Ok((opened, end))
+    }
+
+    /// Maps the file for reading. It keeps its name, and the segment its place, until the mapping is known.
+    fn map(&self, disk: &D, end: u64) -> Result<Arc<OpenSegment<D>>, DiskError> {
+        let stage = self.stage.read();
+        let file = self.open_file_at(*stage, disk, FileKind::Log)?;
+        if file.len()? < end {
+            // The name of a segment that is gone has passed on to the next one that went.
+            let path = self.path_at(*stage, FileKind::Log);
+            return Err(DiskError::new("map", &path, std::io::ErrorKind::NotFound));
+        }
+        let region = file.map_sealed(end)?;
+        self.note_region(&region);
+        Ok(Arc::new(OpenSegment { file, region }))
+    }
+
+    fn note_region(&self, region: &Arc<Region>) {
+        let mut regions = self.regions.lock();
+        regions.retain(|region| region.strong_count() > 0);
+        regions.push(Arc::downgrade(region));
     }
 
     /// Bytes of the larger of the two indexes.
@@ -414,6 +454,7 @@ impl<D: Disk> OpenSegments<D> {
     pub(crate) fn attach(&self, segment: &Segment<D>, written: &Arc<OpenSegment<D>>) {
         // Under the lock, so that a closing that has already chosen this segment does not close the new mapping.
         let _open = self.open.lock();
+        segment.note_region(&written.region);
         segment.is_written.store(true, Ordering::Release);
         segment.set_open(Some(Arc::clone(written)));
     }

@@ -1,6 +1,5 @@
 //! The load: Kafka's own producer, kcat, and the Java consumer, each a process that ends when its work is done.
 
-use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,12 +10,12 @@ use crate::process::run;
 /// The heap that Kafka's scripts give to a client program.
 pub(crate) const CLIENT_JVM: [&str; 1] = ["-Xmx512m"];
 
-/// Clients of one broker.
+/// Clients of one broker, or of a set.
 pub(crate) struct Clients<'a> {
     /// Where the programs come from.
     pub(crate) kafka: &'a Kafka,
-    /// Where the broker listens.
-    pub(crate) address: SocketAddr,
+    /// Where the brokers listen, `host:port`, with commas between.
+    pub(crate) bootstrap: String,
 }
 
 /// What a producer is to do, always with `acks=all`.
@@ -53,7 +52,7 @@ impl Clients<'_> {
     /// Runs Kafka's `ProducerPerformance`.
     pub(crate) fn produce(&self, production: &Production<'_>) -> Result<Produced> {
         let mut command = self.kafka.java(CLIENT_JVM, "org.apache.kafka.tools.ProducerPerformance");
-        command.args(["--bootstrap-server", &self.address.to_string(), "--topic", production.topic]);
+        command.args(["--bootstrap-server", &self.bootstrap, "--topic", production.topic]);
         command.args(["--num-records", &production.records.to_string()]);
         command.args(["--record-size", &production.record_bytes.to_string()]);
         match production.pace {
@@ -79,19 +78,7 @@ impl Clients<'_> {
     /// Reads the topic once from its start to its end by kcat, which must see `value_bytes` bytes of values.
     pub(crate) fn consume_by_kcat(&self, topic: &str, value_bytes: u64) -> Result<()> {
         let mut kcat = Command::new("kcat");
-        kcat.args([
-            "-C",
-            "-q",
-            "-e",
-            "-o",
-            "beginning",
-            "-D",
-            "",
-            "-b",
-            &self.address.to_string(),
-            "-t",
-            topic,
-        ]);
+        kcat.args(["-C", "-q", "-e", "-o", "beginning", "-D", "", "-b", &self.bootstrap, "-t", topic]);
         let mut reader =
             kcat.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("kcat cannot be started")?;
         let values = reader.stdout.take().context("standard output is piped")?;
@@ -106,7 +93,7 @@ impl Clients<'_> {
     /// Reads the topic once from its start to its end by the Java client, which must see `value_bytes` bytes of values.
     pub(crate) fn consume_by_java(&self, topic: &str, value_bytes: u64) -> Result<()> {
         let mut command = self.kafka.java(CLIENT_JVM, "AssignedConsumer");
-        let said = run(command.args([&self.address.to_string(), topic]))?;
+        let said = run(command.args([&self.bootstrap, topic]))?;
         let (_records, bytes) = said.trim().split_once(' ').context("the consumer prints two numbers")?;
         let bytes: u64 = bytes.parse()?;
         ensure!(

@@ -17,8 +17,9 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable as _, Encodable as _, StrBytes};
 
 use super::board::{Board, Owned};
-use super::connection::{Connection, group_id, is_beginning};
+use super::coordination::{group_id, is_beginning};
 use crate::clock::pause;
+use crate::connection::Connection;
 
 const CONSUMER: StrBytes = StrBytes::from_static_str("consumer");
 const PROTOCOL: StrBytes = StrBytes::from_static_str("bench");

@@ -20,10 +20,11 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::connection::{Connection, group_id, is_beginning, wait_for_coordinator};
+use super::coordination::{group_id, is_beginning, wait_for_coordinator};
 use super::{Setting, milliseconds};
 use crate::clock::{Stopwatch, pause};
 use crate::compare::mebibytes;
+use crate::connection::Connection;
 use crate::side_by_side::Figures;
 use crate::table::quantile;
 use crate::wire::create_topic;

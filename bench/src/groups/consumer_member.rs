@@ -8,8 +8,9 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::board::{Board, Owned};
 use super::classic_member::Duty;
-use super::connection::{Connection, group_id, is_beginning};
+use super::coordination::{group_id, is_beginning};
 use crate::clock::pause;
+use crate::connection::Connection;
 
 const REBALANCE_TIMEOUT_MS: i32 = 60_000;
 /// The epoch with which a member joins, and that with which it leaves.

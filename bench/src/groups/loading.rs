@@ -15,10 +15,11 @@ use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, Of
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetFetchRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::connection::{Connection, group_id, is_beginning, wait_for_coordinator};
+use super::coordination::{group_id, is_beginning, wait_for_coordinator};
 use super::{Setting, milliseconds};
 use crate::clock::{Stopwatch, pause};
 use crate::compare::mebibytes;
+use crate::connection::Connection;
 use crate::side_by_side::Figures;
 use crate::wire::create_topic;
 

@@ -24,7 +24,7 @@ pub(super) fn measure(setting: &Setting<'_>, figures: &mut Figures) -> Result<()
     let address = running.address.to_string();
     create_topic(running.address, "bench-programs", PARTITIONS)?;
     let records = setting.options.megabytes * 1_000_000 / RECORD_BYTES;
-    let clients = Clients { kafka, address: running.address };
+    let clients = Clients { kafka, bootstrap: address.clone() };
     clients.produce(&Production {
         topic: "bench-programs",
         records,

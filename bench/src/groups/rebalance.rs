@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use super::board::Board;
 use super::classic_member::{self, Duty};
-use super::connection::wait_for_coordinator;
+use super::coordination::wait_for_coordinator;
 use super::{Setting, consumer_member, milliseconds};
 use crate::clock::Stopwatch;
 use crate::side_by_side::Figures;

@@ -80,7 +80,7 @@ impl Page {
         };
         let taken = topic.partitions.len().saturating_sub(skipped).min(self.partitions_left);
         self.partitions_left -= taken;
-        let partitions = topic.partitions.iter().skip(skipped).take(taken).map(|partition| describe(partition)).collect();
+        let partitions = topic.partitions.iter().skip(skipped).take(taken).map(|partition| describe(image, partition)).collect();
         self.response.topics.push(response_topic(topic, partitions));
         let next = skipped + taken;
         if next < topic.partitions.len() {
@@ -116,24 +116,31 @@ fn unknown(name: &str, error: ResponseError) -> DescribeTopicPartitionsResponseT
         .with_error_code(error.code())
 }
 
-fn describe(partition: &PartitionImage) -> DescribeTopicPartitionsResponsePartition {
+/// Source: `KRaftMetadataCache.partitionMetadataForDescribeTopicResponse`.
+fn describe(image: &MetadataImage, partition: &PartitionImage) -> DescribeTopicPartitionsResponsePartition {
     let ids = |brokers: &[storage::ids::BrokerId]| brokers.iter().map(|broker| BrokerId(broker.0)).collect();
+    let is_offline = |id: &storage::ids::BrokerId| image.broker(*id).is_none_or(|known| known.is_fenced);
+    let offline = partition.replicas.iter().copied().filter(is_offline).collect::<Vec<_>>();
+    let leader = partition.leader.filter(|id| image.broker(*id).is_some());
     DescribeTopicPartitionsResponsePartition::default()
         .with_partition_index(partition.index.0)
-        .with_leader_id(BrokerId(partition.leader.map_or(-1, |leader| leader.0)))
+        .with_leader_id(BrokerId(leader.map_or(-1, |leader| leader.0)))
         .with_leader_epoch(partition.leader_epoch.0)
         .with_replica_nodes(ids(&partition.replicas))
         .with_isr_nodes(ids(&partition.isr))
         .with_eligible_leader_replicas(Some(ids(&partition.eligible_leader_replicas)))
         .with_last_known_elr(Some(ids(&partition.last_known_eligible_leader_replicas)))
-        .with_error_code(partition.leader.map_or(ResponseError::LeaderNotAvailable.code(), |_| 0))
+        .with_offline_replicas(ids(&offline))
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::api::nodes::testing::{registration, show};
     use crate::node::testing::{TestNode, topic_name};
     use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
     use kafka_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
+    use replication::metadata::record::{LeaderChange, MetadataRecord, PartitionChange};
+    use storage::ids::{BrokerId, PartitionIndex};
 
     const KEY: i16 = 75;
 
@@ -191,6 +198,29 @@ mod tests {
             [("a", 0, vec![0]), ("bad/name", 17, Vec::new()), ("missing", 3, Vec::new())];
         assert_eq!(shown(&response), expected.map(|(name, code, ids)| (name.to_owned(), code, ids)));
         assert_eq!(response.next_cursor, None);
+        node.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn eligible_and_offline_replicas_are_told_and_a_missing_leader_is_no_error() {
+        let mut node = TestNode::start(&[]).await;
+        node.create_topic("a", 1).await;
+        let topic_id = node.broker.topic_id_of("a").expect("the topic is there");
+        let change = MetadataRecord::PartitionChange(PartitionChange {
+            replicas: Some([1, 2, 3].map(BrokerId).to_vec()),
+            isr: Some(vec![BrokerId(2)]),
+            leader: LeaderChange::NoLeader,
+            eligible_leader_replicas: Some(vec![BrokerId(3)]),
+            ..PartitionChange::of(topic_id, PartitionIndex(0))
+        });
+        show(&mut node, &[registration(2, true), registration(3, true), change]).await;
+        let response: DescribeTopicPartitionsResponse = node.ask(KEY, 0, &named(&["a"], 10)).await;
+        let partition = &response.topics[0].partitions[0];
+        let ids = |list: &[kafka_protocol::messages::BrokerId]| list.iter().map(|id| id.0).collect::<Vec<_>>();
+        assert_eq!((partition.error_code, partition.leader_id.0, partition.leader_epoch), (0, -1, 1));
+        assert_eq!(ids(&partition.offline_replicas), [2, 3]);
+        assert_eq!(partition.eligible_leader_replicas.as_deref().map(ids), Some(vec![3]));
+        assert_eq!(partition.last_known_elr.as_deref().map(ids), Some(vec![]));
         node.stop().await;
     }
 

@@ -5,8 +5,11 @@
 //! that holds the fetch offset; the first partition with records gets at least one batch, however large (KIP-74).
 //!
 //! Version notes: 7 brings sessions (KIP-227), 12 the client's last fetched epoch (KIP-595), 13 topic ids (KIP-516).
-//! Not done: followers and their fields (a request with a replica id is refused), a preferred read replica.
+//! With version 11 a consumer may read from a follower, to which the leader sends it (KIP-392). Not done: followers' own
+//! fields (a request with a replica id is refused; replicas have a protocol of their own).
 //! Source: `KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages`, `DelayedFetch`.
+
+mod closest;
 
 use super::{Outcome, Reply, RequestContext};
 use crate::broker::Broker;
@@ -30,12 +33,15 @@ use kafka_protocol::protocol::{HeaderVersion, StrBytes};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
+use storage::ids::{BrokerId, LeaderEpoch, Offset, PartitionIndex, TopicId};
 use storage::error::ReadError;
 use storage::leader_epochs::EpochEnd;
 use storage::log::LogRead;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+
+/// The first version whose clients know that they may read from a follower.
+const FOLLOWER_FETCH_SINCE: i16 = 11;
 
 /// The first version that names topics by their ids.
 const TOPIC_IDS_SINCE: i16 = 13;
@@ -86,13 +92,17 @@ struct Found {
     read: Option<LogRead>,
     diverging: Option<(LeaderEpoch, Offset)>,
     aborted: Option<Vec<AbortedTransaction>>,
+    /// Where the client had better ask.
+    preferred_read_replica: Option<BrokerId>,
 }
 
 /// What holds for every partition of a request.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Terms {
     bytes_max: usize,
     is_read_committed: bool,
+    may_read_from_follower: bool,
+    client_rack: Arc<str>,
 }
 
 /// How long a request waits for records.
@@ -114,6 +124,8 @@ pub(crate) async fn handle(context: RequestContext, request: FetchRequest) -> Fe
     let terms = Terms {
         bytes_max: usize::try_from(request.max_bytes).unwrap_or(0).min(broker.fetch_bytes_max()),
         is_read_committed: request.isolation_level == 1,
+        may_read_from_follower: context.version >= FOLLOWER_FETCH_SINCE,
+        client_rack: request.rack_id.as_str().into(),
     };
     // More than the answer may hold never comes together. Source: `KafkaApis.handleFetchRequest`.
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(terms.bytes_max);
@@ -124,7 +136,7 @@ pub(crate) async fn handle(context: RequestContext, request: FetchRequest) -> Fe
     let resolved = Arc::new(resolved);
     let is_over = request.max_wait_ms <= 0;
     let patience = Patience { deadline, ending: context.ending.clone(), is_over };
-    let pass = read_until_enough(broker, &resolved, terms, min_bytes, patience).await;
+    let pass = read_until_enough(broker, &resolved, &terms, min_bytes, patience).await;
     answer(&context, &resolved, pass)
 }
 
@@ -196,7 +208,7 @@ fn each_once(wanted: Vec<(PartitionKey, Wanted)>) -> Vec<(PartitionKey, Wanted)>
 async fn read_until_enough(
     broker: &Arc<Broker>,
     resolved: &Arc<Resolved>,
-    terms: Terms,
+    terms: &Terms,
     min_bytes: usize,
     mut patience: Patience,
 ) -> Pass {
@@ -233,7 +245,7 @@ fn register(broker: &Broker, resolved: &Resolved, wake: &Arc<Notify>) -> Vec<Reg
 }
 
 /// Reads every partition once. What may have to come from the disk is read where waiting for it blocks nobody else.
-async fn read_once(broker: &Arc<Broker>, resolved: &Arc<Resolved>, terms: Terms) -> Pass {
+async fn read_once(broker: &Arc<Broker>, resolved: &Arc<Resolved>, terms: &Terms) -> Pass {
     let is_hot = |(key, wanted): &(PartitionKey, Wanted)| {
         find(broker, key).map_or(true, |partition| partition.log.is_hot(wanted.fetch_offset))
     };
@@ -241,13 +253,14 @@ async fn read_once(broker: &Arc<Broker>, resolved: &Arc<Resolved>, terms: Terms)
         return read_all(broker, resolved, terms);
     }
     let permit = broker.cold_reads.acquire().await;
-    let (blocking_broker, blocking_resolved) = (Arc::clone(broker), Arc::clone(resolved));
-    let read = tokio::task::spawn_blocking(move || read_all_cold(&blocking_broker, &blocking_resolved, terms)).await;
+    let (blocking_broker, blocking_resolved, blocking_terms) =
+        (Arc::clone(broker), Arc::clone(resolved), terms.clone());
+    let read = tokio::task::spawn_blocking(move || read_all_cold(&blocking_broker, &blocking_resolved, &blocking_terms)).await;
     drop(permit);
     read.unwrap_or_else(|_cut_off| read_all(broker, resolved, terms))
 }
 
-fn read_all_cold(broker: &Broker, resolved: &Resolved, terms: Terms) -> Pass {
+fn read_all_cold(broker: &Broker, resolved: &Resolved, terms: &Terms) -> Pass {
     let pass = read_all(broker, resolved, terms);
     for read in pass.found.iter().filter_map(|(_, found)| found.as_ref().ok()?.read.as_ref()) {
         if let Err(error) = read.populate() {
@@ -258,15 +271,15 @@ fn read_all_cold(broker: &Broker, resolved: &Resolved, terms: Terms) -> Pass {
     pass
 }
 
-fn read_all(broker: &Broker, resolved: &Resolved, terms: Terms) -> Pass {
+fn read_all(broker: &Broker, resolved: &Resolved, terms: &Terms) -> Pass {
     let mut pass = Pass::default();
     for (key, wanted) in &resolved.wanted {
         let bytes_left = terms.bytes_max.saturating_sub(pass.bytes);
-        let found = find(broker, key).and_then(|partition| read(&partition, wanted, terms, bytes_left, pass.bytes == 0));
+        let found = find(broker, key).and_then(|partition| read(broker, &partition, wanted, terms, bytes_left, pass.bytes == 0));
         match &found {
             Ok(found) => {
                 pass.bytes += found.read.as_ref().map_or(0, |read| read.records.len());
-                pass.must_answer |= found.diverging.is_some();
+                pass.must_answer |= found.diverging.is_some() || found.preferred_read_replica.is_some();
             }
             Err(_) => pass.must_answer = true,
         }
@@ -287,13 +300,18 @@ fn find(broker: &Broker, (topic, index): &PartitionKey) -> Result<Arc<Partition>
 }
 
 fn read(
+    broker: &Broker,
     partition: &Arc<Partition>,
     wanted: &Wanted,
-    terms: Terms,
+    terms: &Terms,
     bytes_left: usize,
     at_least_one: bool,
 ) -> Result<Found, FetchError> {
-    check_leadership(partition, wanted.current_leader_epoch)?;
+    let is_led = check_leadership(broker, partition, wanted.current_leader_epoch);
+    match is_led {
+        Err(FetchError::NotLeader) if terms.may_read_from_follower && broker.follows(partition) => {}
+        led => led?,
+    }
     let log = &partition.log;
     let high_watermark = partition.high_watermark();
     let last_stable_offset = partition.last_stable_offset_below(high_watermark);
@@ -303,10 +321,11 @@ fn read(
         log_start_offset: log.log_start_offset(),
         read: None,
         diverging: diverging(partition, wanted),
+        preferred_read_replica: closest::preferred(broker, partition, &terms.client_rack, wanted.fetch_offset),
         aborted: None,
         partition: Arc::clone(partition),
     };
-    if found.diverging.is_some() {
+    if found.diverging.is_some() || found.preferred_read_replica.is_some() {
         return Ok(found);
     }
     let upper_bound = if terms.is_read_committed { last_stable_offset } else { high_watermark };
@@ -333,7 +352,11 @@ fn read(
 }
 
 /// Whether a client that knows the leader epoch `asked` is right here. Source: `Partition.checkCurrentLeaderEpoch`, KIP-320.
-pub(crate) fn check_leadership(partition: &Partition, asked: LeaderEpoch) -> Result<(), FetchError> {
+pub(crate) fn check_leadership(
+    broker: &Broker,
+    partition: &Partition,
+    asked: LeaderEpoch,
+) -> Result<(), FetchError> {
     let current = partition.leader_epoch();
     match asked {
         LeaderEpoch::NONE => {}
@@ -341,7 +364,7 @@ pub(crate) fn check_leadership(partition: &Partition, asked: LeaderEpoch) -> Res
         _ if asked > current => return Err(FetchError::UnknownLeaderEpoch { asked, current }),
         _ => {}
     }
-    partition.leadership().map(drop).ok_or(FetchError::NotLeader)
+    broker.leadership(partition).map(drop).ok_or(FetchError::NotLeader)
 }
 
 /// Where the client's log left ours, if it did: the last epoch that both have, and its end here. Source: KIP-595.
@@ -385,7 +408,9 @@ fn told(found: &Result<Found, FetchError>) -> Told {
             Told {
                 high_watermark: found.high_watermark.0,
                 log_start_offset: found.log_start_offset.0,
-                has_news: has_records || found.diverging.is_some(),
+                has_news: has_records
+                    || found.diverging.is_some()
+                    || found.preferred_read_replica.is_some(),
                 has_records,
             }
         }
@@ -429,6 +454,9 @@ fn partition_data(
             if let Some((epoch, end_offset)) = found.diverging {
                 data.diverging_epoch =
                     EpochEndOffset::default().with_epoch(epoch.0).with_end_offset(end_offset.0);
+            }
+            if let Some(replica) = found.preferred_read_replica {
+                data.preferred_read_replica = replica.0.into();
             }
             drop(found.partition);
             data

@@ -39,6 +39,9 @@ const EARLIEST_PENDING_UPLOAD: i64 = -6;
 /// The first version whose answers name leader epochs.
 const LEADER_EPOCH_SINCE: i16 = 4;
 
+/// The first version of which clients know that a new leader may not have the latest offset yet. Source: KIP-207.
+const OFFSET_NOT_AVAILABLE_SINCE: i16 = 5;
+
 /// Why a partition has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListOffsetsError {
@@ -48,6 +51,8 @@ pub(crate) enum ListOffsetsError {
     UnknownTopic,
     #[error("the special timestamp {timestamp} is not of this version")]
     UnsupportedTimestamp { timestamp: i64 },
+    #[error("the leader has yet to learn how far what is committed goes")]
+    NotAvailable { is_known_to_client: bool },
     #[error(transparent)]
     LeaderEpoch(#[from] FetchError),
     #[error(transparent)]
@@ -137,10 +142,14 @@ fn look_up(
         .partitions
         .find(topic_id, PartitionIndex(wanted.partition_index))
         .ok_or(ListOffsetsError::UnknownTopic)?;
-    check_leadership(&partition, LeaderEpoch(wanted.current_leader_epoch))?;
+    check_leadership(broker, &partition, LeaderEpoch(wanted.current_leader_epoch))?;
     let end = if is_read_committed { partition.last_stable_offset() } else { partition.high_watermark() };
     let log = &partition.log;
+    let is_available = partition.is_latest_offset_available();
+    let not_available =
+        ListOffsetsError::NotAvailable { is_known_to_client: context.version >= OFFSET_NOT_AVAILABLE_SINCE };
     match wanted.timestamp {
+        LATEST if !is_available => Err(not_available),
         LATEST => Ok(Some(at(end, Some(partition.leader_epoch())))),
         EARLIEST | EARLIEST_LOCAL if is_served(wanted.timestamp, context.version) => {
             let start = log.log_start_offset();
@@ -151,7 +160,10 @@ fn look_up(
         timestamp if timestamp < 0 || context.version == 0 => {
             Err(ListOffsetsError::UnsupportedTimestamp { timestamp })
         }
-        timestamp => by_timestamp(&partition, TimestampMs(timestamp), end),
+        timestamp => match by_timestamp(&partition, TimestampMs(timestamp), end)? {
+            None if !is_available => Err(not_available),
+            found => Ok(found),
+        },
     }
 }
 

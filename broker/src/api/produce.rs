@@ -4,7 +4,9 @@
 //! order; the future that it returns waits until the records are durable. `acks=0` is never answered: after an error
 //! its connection is closed, the only sign that such a client can see. `acks=1` is answered when this node will not lose
 //! the records, `acks=all` when the high watermark has passed them, a duplicate no earlier than its original. Who waits
-//! on a node that ceases to lead is told so at once: what became of the records is for the next leader to say.
+//! on a node that ceases to lead is told so at once: what became of the records is for the next leader to say. With fewer
+//! in-sync replicas than `min.insync.replicas`, `acks=all` is refused; where that comes to pass after the append, it is
+//! said when the request's timeout has passed, since the replicas may come back before.
 //!
 //! Version notes: 3 is the first with record batches v2; 7 allows zstd; 8 names the records that failed; 13 names
 //! topics by id (KIP-516). Not done: transactions (`INVALID_TXN_STATE`).
@@ -54,6 +56,10 @@ pub(crate) enum ProduceError {
     UnknownTopicId,
     #[error("this node does not lead the partition")]
     NotLeader,
+    #[error("the in-sync replicas are fewer than min.insync.replicas")]
+    NotEnoughReplicas,
+    #[error("the records were appended, and the in-sync replicas have become fewer than min.insync.replicas")]
+    NotEnoughReplicasAfterAppend,
     #[error("only the broker itself writes to this topic")]
     InternalTopic,
     #[error("transactions are not served by this version of Ottla")]
@@ -168,7 +174,10 @@ fn append(
     let broker = &context.broker;
     let partition =
         broker.partitions.find(lookup.topic_id, PartitionIndex(index)).ok_or(ProduceError::UnknownTopic)?;
-    let leadership = partition.leadership().ok_or(ProduceError::NotLeader)?;
+    let leadership = broker.leadership(&partition).ok_or(ProduceError::NotLeader)?;
+    if acks == -1 && !partition.has_enough_replicas() {
+        return Err(ProduceError::NotEnoughReplicas);
+    }
     if BatchHeader::parse(&records).is_ok_and(|header| header.attributes.is_transactional()) {
         return Err(ProduceError::Transactional);
     }
@@ -177,7 +186,7 @@ fn append(
     let size = records.len();
     let validated = batch::validate(records, &rules, now)?;
     let record_count = validated.header.record_count;
-    let appended = partition.append(validated, leadership.epoch, now)?;
+    let appended = partition.append(validated, &leadership, now)?;
     if !appended.is_duplicate {
         broker.metrics.appended(size, record_count);
     }
@@ -223,6 +232,10 @@ impl Pending {
         self.partition.register(self.milestone, self.appended.end_offset, wake)
     }
 
+    fn lacks_replicas(&self) -> bool {
+        self.milestone == Milestone::HighWatermark && !self.partition.has_enough_replicas()
+    }
+
     fn state(&self) -> PendingState {
         // The milestone first: one that is reached while this node still leads was reached by these very records.
         let is_reached = self.partition.reached(self.milestone) >= self.appended.end_offset;
@@ -250,6 +263,9 @@ fn answer_topic(outcome: TopicOutcome, has_failed: bool, version: i16) -> TopicP
                     PendingState::Closed => Err(ProduceError::Deleted),
                     PendingState::LeadershipLost => Err(ProduceError::NotLeader),
                     PendingState::Waiting if has_failed => Err(ProduceError::LogDirectoryFailed),
+                    PendingState::Waiting if pending.lacks_replicas() => {
+                        Err(ProduceError::NotEnoughReplicasAfterAppend)
+                    }
                     PendingState::Waiting => Err(ProduceError::TimedOut),
                 });
                 answer_partition(index, result, version)

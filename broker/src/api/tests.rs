@@ -3,6 +3,7 @@
 
 mod groups;
 mod offsets;
+mod replicas;
 
 use super::{APIS, Outcome};
 use crate::node::testing::{TestNode, batch, response, topic_name};

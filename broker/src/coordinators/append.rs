@@ -3,14 +3,14 @@
 //! Records that stand for themselves (tombstones of old offsets, of which there may be very many) go in as many batches
 //! as they need.
 
-use crate::partition::Partition;
+use crate::partition::{Leadership, Partition};
 use coordinator::record::Record;
 use coordinator::record::codec::{self, TextTooLong};
 use storage::batch::{self, AppendOrigin, AppendRules, InvalidBatch};
 use storage::batch_builder::{BatchBuilder, BatchSpec, BuildError};
 use storage::compression::Codec;
 use storage::error::AppendError;
-use storage::ids::{LeaderEpoch, Offset, TimestampMs};
+use storage::ids::{Offset, TimestampMs};
 
 /// Bytes of records that stand for themselves in one batch. Larger than `max.message.bytes` may be: they would never be
 /// written. Smaller: more batches.
@@ -51,13 +51,13 @@ pub(super) enum Unity {
     Parts,
 }
 
-/// Appends `records` to the log of `partition` as its leader in `leader_epoch`, and hands each to `applied` with its offset once its batch is in the log.
+/// Appends `records` to the log of `partition` as its leader in the time of `leadership`, and hands each to `applied` with its offset once its batch is in the log.
 ///
 /// # Errors
 /// [`WriteError`]; no record has been handed over of the batch that failed and of later ones.
 pub(super) fn append(
     partition: &Partition,
-    leader_epoch: LeaderEpoch,
+    leadership: &Leadership,
     records: &[Record],
     unity: Unity,
     codec: Codec,
@@ -72,7 +72,7 @@ pub(super) fn append(
         builder.push(now, Some(&encoded.key), encoded.value.as_deref(), &[]);
         let is_last = index + 1 == records.len();
         if is_last || (unity == Unity::Parts && builder.records_len() >= PART_BYTES) {
-            let base_offset = append_batch(partition, leader_epoch, &builder, now)?;
+            let base_offset = append_batch(partition, leadership, &builder, now)?;
             applied(records.get(begun..=index).unwrap_or_default(), base_offset);
             begun = index + 1;
             builder = BatchBuilder::new(spec);
@@ -83,14 +83,14 @@ pub(super) fn append(
 
 fn append_batch(
     partition: &Partition,
-    leader_epoch: LeaderEpoch,
+    leadership: &Leadership,
     builder: &BatchBuilder,
     now: TimestampMs,
 ) -> Result<Offset, WriteError> {
     let bytes = builder.build().map_err(|error| of_build(&error))?;
     let rules = AppendRules::of_topic(&partition.log.config(), AppendOrigin::Coordinator, 0);
     let validated = batch::validate(bytes.into(), &rules, now).map_err(|error| of_invalid(&error))?;
-    let appended = partition.append(validated, leader_epoch, now).map_err(|error| of_append(&error))?;
+    let appended = partition.append(validated, leadership, now).map_err(|error| of_append(&error))?;
     Ok(appended.base_offset)
 }
 

@@ -10,7 +10,7 @@ use super::replies::Replies;
 use super::shard::{Queued, Shard};
 use super::{CoordinatorError, Surroundings, WriteError};
 use crate::clock;
-use crate::partition::{Milestone, Partition, Registration};
+use crate::partition::{Leadership, Milestone, Partition, Registration};
 use crate::stopping::Stopping;
 use coordinator::environment::Environment;
 use coordinator::output::Output;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use storage::compression::Codec;
-use storage::ids::{LeaderEpoch, Offset, PartitionIndex};
+use storage::ids::{Offset, PartitionIndex};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -33,12 +33,12 @@ const GROUPS_AT_ONCE: usize = 8;
 pub(super) fn begin(
     index: PartitionIndex,
     partition: Arc<Partition>,
+    leadership: Leadership,
     surroundings: Arc<Surroundings>,
     stopping: Stopping,
 ) -> (Arc<Shard>, impl Future<Output = ()> + Send + 'static) {
     let (shard, queue) = Shard::new();
-    // Before the end of the log, so that what an earlier epoch appends is either loaded or refused.
-    let leader_epoch = partition.leader_epoch();
+    // The leadership is from before the end of the log, so that what an earlier epoch appends is either loaded or refused.
     let log = &partition.log;
     let is_empty = log.log_start_offset() == log.log_end_offset();
     let applied_end = log.log_end_offset();
@@ -47,7 +47,7 @@ pub(super) fn begin(
     }
     let task = Task {
         index,
-        leader_epoch,
+        leadership,
         shard: Arc::clone(&shard),
         partition,
         surroundings,
@@ -62,8 +62,8 @@ pub(super) fn begin(
 
 struct Task {
     index: PartitionIndex,
-    /// The epoch that the shard is loaded in. In a later one somebody else may have written.
-    leader_epoch: LeaderEpoch,
+    /// The time of leading that the shard is loaded in. In a later epoch somebody else may have written.
+    leadership: Leadership,
     shard: Arc<Shard>,
     partition: Arc<Partition>,
     surroundings: Arc<Surroundings>,
@@ -128,6 +128,7 @@ impl Task {
         let loaded = tokio::task::spawn_blocking(move || load(&partition, piece)).await;
         match loaded {
             Ok(Ok((core, end))) => {
+                self.until_committed(end).await;
                 tracing::debug!(
                     "the groups of {} are loaded, in {:?}",
                     self.partition.log.topic_partition(),
@@ -146,6 +147,15 @@ impl Task {
             }
             // A panic has already ended the process; see `panics`.
             Err(_panic) => false,
+        }
+    }
+
+    /// Waits until everything that was loaded is known to be committed. Before, this leader may know less of it than the one
+    /// before had told, and would answer with what that one had left behind.
+    async fn until_committed(&self, end: Offset) {
+        let _registration = self.partition.register(Milestone::HighWatermark, end, &self.shard.wake);
+        while self.partition.high_watermark() < end && self.partition.still_leads(&self.leadership) {
+            self.shard.wake.notified().await;
         }
     }
 
@@ -175,7 +185,7 @@ impl Task {
         let mut applied_end = self.applied_end;
         let written = append(
             &self.partition,
-            self.leader_epoch,
+            &self.leadership,
             &output.records,
             unity,
             self.codec(),

@@ -395,7 +395,7 @@ async fn shard_writes_in_no_later_epoch_than_it_was_loaded_in() {
     let node = node(&[]).await;
     assert_eq!(commit(&node, "g", 1).await, 0);
     let partition = partition_with(&node, "g");
-    partition.lead(LeaderEpoch(partition.leader_epoch().0 + 1));
+    node.lead(&partition, partition.leader_epoch().0 + 1);
     assert_eq!(commit(&node, "g", 2).await, 16);
     node.broker.coordinators.lead(partition_of("g", 50), &partition);
     until(async || fetch(&node, "g").await == Ok(vec![1])).await;

@@ -9,15 +9,17 @@
 
 mod gather;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use coordinator::ids::GroupId;
-use storage::ids::{Offset, PartitionIndex};
+use storage::ids::{BrokerId, Offset, PartitionIndex};
 
 use super::{
-    GROUP_CURRENT_OFFSET, GROUP_CURRENT_OFFSET_SUM, GROUP_LAG, GROUP_LAG_SUM, GROUP_MEMBERS, Metric,
-    PARTITION_CURRENT_OFFSET, PARTITION_OLDEST_OFFSET, TOPIC_PARTITIONS,
+    FOLLOWER_LAG, GROUP_CURRENT_OFFSET, GROUP_CURRENT_OFFSET_SUM, GROUP_LAG, GROUP_LAG_SUM, GROUP_MEMBERS,
+    Metric, PARTITION_CURRENT_OFFSET, PARTITION_IN_SYNC, PARTITION_LEADER, PARTITION_OLDEST_OFFSET,
+    PARTITION_REPLICAS, PARTITION_UNDER_REPLICATED, TOPIC_PARTITIONS,
 };
 
 pub(crate) use gather::gather;
@@ -30,8 +32,18 @@ const SAMPLES_MAX: usize = 100_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TopicSamples {
     pub(crate) topic: Arc<str>,
-    /// Each partition with its log start offset and its high watermark, where this node serves it.
-    pub(crate) partitions: Vec<(PartitionIndex, Option<(Offset, Offset)>)>,
+    pub(crate) partitions: Vec<PartitionSamples>,
+}
+
+/// What a scrape finds of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PartitionSamples {
+    pub(crate) partition: PartitionIndex,
+    pub(crate) leader: Option<BrokerId>,
+    pub(crate) replica_count: usize,
+    pub(crate) in_sync_count: usize,
+    /// The log start offset and the high watermark, where this node leads it.
+    pub(crate) offsets: Option<(Offset, Offset)>,
 }
 
 /// What a scrape finds of one group.
@@ -68,6 +80,8 @@ impl GroupPartitionSamples {
 #[derive(Debug, Default)]
 pub(crate) struct Exporter {
     topics: Vec<TopicSamples>,
+    /// By follower, how far it is behind in the partition where it is most.
+    follower_lags: BTreeMap<BrokerId, i64>,
     groups: Vec<GroupSamples>,
     samples: usize,
     left_out: usize,
@@ -76,9 +90,15 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Adds a topic.
     pub(crate) fn topic(&mut self, topic: TopicSamples) {
-        if self.has_room(1 + 2 * topic.partitions.len()) {
+        if self.has_room(1 + 6 * topic.partitions.len()) {
             self.topics.push(topic);
         }
+    }
+
+    /// Notes how far a follower is behind in one partition.
+    pub(crate) fn follower_lag(&mut self, follower: BrokerId, lag: i64) {
+        let largest = self.follower_lags.entry(follower).or_default();
+        *largest = lag.max(*largest);
     }
 
     /// Adds a group.
@@ -121,8 +141,21 @@ impl Exporter {
         for topic in &self.topics {
             text.sample(&TOPIC_PARTITIONS, &[("topic", &topic.topic)], topic.partitions.len() as i64);
         }
-        self.render_partitions(&mut text, &PARTITION_CURRENT_OFFSET, |(_, high_watermark)| high_watermark);
-        self.render_partitions(&mut text, &PARTITION_OLDEST_OFFSET, |(log_start_offset, _)| log_start_offset);
+        let count = |count: usize| i64::try_from(count).ok();
+        self.render_partitions(&mut text, &PARTITION_CURRENT_OFFSET, |it| Some(it.offsets?.1.0));
+        self.render_partitions(&mut text, &PARTITION_OLDEST_OFFSET, |it| Some(it.offsets?.0.0));
+        self.render_partitions(&mut text, &PARTITION_LEADER, |it| {
+            Some(it.leader.map_or(-1, |id| id.0.into()))
+        });
+        self.render_partitions(&mut text, &PARTITION_REPLICAS, |it| count(it.replica_count));
+        self.render_partitions(&mut text, &PARTITION_IN_SYNC, |it| count(it.in_sync_count));
+        self.render_partitions(&mut text, &PARTITION_UNDER_REPLICATED, |it| {
+            Some(i64::from(it.in_sync_count < it.replica_count))
+        });
+        text.metric(&FOLLOWER_LAG);
+        for (follower, lag) in &self.follower_lags {
+            text.sample(&FOLLOWER_LAG, &[("follower", &*follower.to_string())], *lag);
+        }
         text.metric(&GROUP_MEMBERS);
         for group in &self.groups {
             let labels = [("consumergroup", group.group_id.as_str())];
@@ -142,13 +175,18 @@ impl Exporter {
         text.0
     }
 
-    fn render_partitions(&self, text: &mut Text, metric: &Metric, value: fn((Offset, Offset)) -> Offset) {
+    fn render_partitions(
+        &self,
+        text: &mut Text,
+        metric: &Metric,
+        value: impl Fn(&PartitionSamples) -> Option<i64>,
+    ) {
         text.metric(metric);
         for topic in &self.topics {
-            for (partition, offsets) in &topic.partitions {
-                let Some(offsets) = offsets else { continue };
-                let labels = [("partition", &*partition.to_string()), ("topic", &topic.topic)];
-                text.sample(metric, &labels, value(*offsets).0);
+            for samples in &topic.partitions {
+                let Some(value) = value(samples) else { continue };
+                let labels = [("partition", &*samples.partition.to_string()), ("topic", &topic.topic)];
+                text.sample(metric, &labels, value);
             }
         }
     }

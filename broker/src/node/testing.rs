@@ -1,5 +1,7 @@
 //! A node for tests: the real parts on a directory of its own, without ports.
 
+pub(crate) mod replica_set;
+
 use super::introduction::Outside;
 use super::{Events, log_dir_settings, open};
 use crate::api::{self, Outcome, PendingOutcome, RequestContext};
@@ -7,6 +9,7 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::metadata_follower;
 use crate::metrics::Metrics;
+use crate::partition::Partition;
 use crate::partitions::Partitions;
 use crate::settings::Settings;
 use crate::stopping::{StopSwitch, Stopping};
@@ -16,12 +19,14 @@ use config::parse::{self, Sources};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicName};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+use replication::leader::{IsrRules, PartitionMetadata};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use storage::batch_builder::{BatchBuilder, BatchSpec};
-use storage::ids::TimestampMs;
+use storage::ids::{LeaderEpoch, TimestampMs};
 use storage::log_dir::{FlushDriver, LogDirSettings};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -33,7 +38,8 @@ pub(crate) struct TestNode {
     pub(crate) connection_ends: StopSwitch,
     ending: Stopping,
     background_switch: StopSwitch,
-    follower: JoinHandle<()>,
+    /// `None` once it was stopped.
+    follower: Option<JoinHandle<()>>,
     set: Vec<String>,
     directory: TempDir,
 }
@@ -89,10 +95,10 @@ impl TestNode {
             open(settings, log_dir, partitions, has_failed, events, outside)
         })
         .await;
-        let broker = Arc::new(opened.expect("no panic").expect("an empty directory can be used"));
+        let broker = opened.expect("no panic").expect("an empty directory can be used");
         let (background_switch, stopping) = StopSwitch::new();
         let images = broker.quorum.subscribe();
-        let follower = tokio::spawn(metadata_follower::run(Arc::clone(&broker), images, stopping));
+        let follower = Some(tokio::spawn(metadata_follower::run(Arc::clone(&broker), images, stopping)));
         let (connection_ends, ending) = StopSwitch::new();
         Self { broker, connection_ends, ending, background_switch, follower, set: wanted, directory }
     }
@@ -100,7 +106,9 @@ impl TestNode {
     /// Ends the task that follows the metadata.
     pub(crate) async fn stop_following(&mut self) {
         self.background_switch.stop();
-        (&mut self.follower).await.expect("no panic");
+        if let Some(follower) = self.follower.take() {
+            follower.await.expect("no panic");
+        }
     }
 
     /// Where the node keeps its data.
@@ -116,6 +124,7 @@ impl TestNode {
     async fn stop_on_directory(mut self) -> TempDir {
         self.broker.coordinators.stop().await;
         self.stop_following().await;
+        self.broker.replica_fetchers.stop().await;
         let broker = self.broker;
         tokio::task::spawn_blocking(move || {
             broker.log_dir.clean_stop(broker.quorum.broker_epoch()).expect("the disk works");
@@ -170,6 +179,18 @@ impl TestNode {
         A: Decodable + HeaderVersion,
     {
         response(self.outcome(key, version, request).await, version)
+    }
+
+    /// Has the node lead `partition`, of which it is the only replica, in another epoch.
+    pub(crate) fn lead(&self, partition: &Partition, epoch: i32) {
+        let (topic_id, index) = partition.key();
+        let image = self.broker.image();
+        let topic = image.topic_by_id(topic_id).expect("the topic is there");
+        let mut state = topic.partition(index).expect("the partition is there").clone();
+        state.leader_epoch = LeaderEpoch(epoch);
+        let rules = IsrRules { min_insync_replicas: 1, replica_lag_time_max: Duration::from_secs(30) };
+        let metadata = PartitionMetadata { partition: &state, rules, brokers: &|_| None };
+        partition.lead(self.broker.node_id(), metadata);
     }
 
     /// Creates a topic, which must succeed.

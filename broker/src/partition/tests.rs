@@ -21,7 +21,8 @@ fn append(partition: &Partition) {
     let now = TimestampMs(1);
     let rules = AppendRules::of_topic(&partition.log.config(), AppendOrigin::Client, 9);
     let batch = batch::validate(batch(&[1, 1]), &rules, now).expect("a valid batch");
-    partition.append(batch, partition.leader_epoch(), now).expect("there is room");
+    let leadership = partition.leadership().expect("it leads");
+    partition.append(batch, &leadership, now).expect("there is room");
 }
 
 fn is_woken(wake: &Notify) -> bool {
@@ -77,11 +78,11 @@ async fn who_waits_for_a_removed_partition_is_woken_and_finds_it_gone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_earlier_leader_epoch_changes_nothing() {
-    let (_node, partition) = node_with_partition().await;
+    let (node, partition) = node_with_partition().await;
     let epoch = partition.leader_epoch();
-    partition.lead(storage::ids::LeaderEpoch(epoch.0 - 1));
+    node.lead(&partition, epoch.0 - 1);
     assert_eq!(partition.leader_epoch(), epoch);
-    partition.lead(storage::ids::LeaderEpoch(epoch.0 + 1));
+    node.lead(&partition, epoch.0 + 1);
     assert_eq!(partition.leader_epoch().0, epoch.0 + 1);
     assert_eq!(partition.log.latest_epoch(), Some(partition.leader_epoch()));
 }
@@ -105,9 +106,9 @@ async fn what_is_appended_waits_for_the_flush_whatever_it_waits_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_epoch_of_the_same_leader_interrupts_nothing() {
-    let (_node, partition) = node_with_partition().await;
+    let (node, partition) = node_with_partition().await;
     let leadership = partition.leadership().expect("it leads");
-    partition.lead(storage::ids::LeaderEpoch(leadership.epoch.0 + 1));
+    node.lead(&partition, leadership.epoch.0 + 1);
     assert!(partition.still_leads(&leadership));
     assert_eq!(partition.leadership().map(|now| now.epoch.0), Some(leadership.epoch.0 + 1));
 }

@@ -18,6 +18,14 @@ pub(super) const LENGTH_BYTES: usize = 4;
 /// more. Smaller: a frame of the usual megabyte is copied more often while its memory grows.
 const GROWTH_BYTES_MAX: usize = 256 * 1024;
 
+/// The same between nodes that know each other, where frames hold megabytes of records: memory for the whole frame at once
+/// saves a copy. Larger than what a follower asks for at a time (`replica.fetch.response.max.bytes`) is never needed.
+const KNOWN_GROWTH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Memory that is kept for the next frame. Larger: each connection holds more after a burst. Smaller: the frames of a busy
+/// connection are each put into new memory.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
+
 /// Why no frame could be read. Each ends the connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrameError {
@@ -44,12 +52,24 @@ pub(crate) enum FrameError {
 }
 
 /// Reads frames, and keeps what it has of the next one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FrameReader {
     received: BytesMut,
+    growth_bytes_max: usize,
+}
+
+impl Default for FrameReader {
+    fn default() -> Self {
+        Self { received: BytesMut::new(), growth_bytes_max: GROWTH_BYTES_MAX }
+    }
 }
 
 impl FrameReader {
+    /// A reader that takes a node at its word about how much will come.
+    pub(crate) fn of_known_node() -> Self {
+        Self { growth_bytes_max: KNOWN_GROWTH_BYTES_MAX, ..Self::default() }
+    }
+
     /// The body of the next frame, of at most `limit` bytes.
     ///
     /// Cancel-safe: what came so far is kept for the next call.
@@ -68,7 +88,12 @@ impl FrameReader {
         }
         self.fill(stream, LENGTH_BYTES + length).await?;
         self.received.advance(LENGTH_BYTES);
-        Ok(self.received.split().freeze())
+        let frame = self.received.split().freeze();
+        if frame.len() > KEPT_BYTES_MAX {
+            // Otherwise its memory is used again, once nobody has the frame any more.
+            self.received = BytesMut::new();
+        }
+        Ok(frame)
     }
 
     /// What came of the frame that is being read, its length included.
@@ -80,7 +105,7 @@ impl FrameReader {
     async fn fill<R: AsyncRead + Unpin>(&mut self, stream: &mut R, wanted: usize) -> Result<(), FrameError> {
         while let Some(missing) = wanted.checked_sub(self.received.len()).filter(|&missing| missing > 0) {
             if self.received.len() == self.received.capacity() {
-                self.received.reserve(missing.min(GROWTH_BYTES_MAX.max(self.received.len())));
+                self.received.reserve(missing.min(self.growth_bytes_max.max(self.received.len())));
             }
             if stream.read_buf(&mut bytes::BufMut::limit(&mut self.received, missing)).await? == 0 {
                 return Err(match self.received.len() {

@@ -1,6 +1,6 @@
 //! Accepts the connections of other nodes.
 
-use super::handshakes::Handshakes;
+use super::handshakes::{HANDSHAKE_DEADLINE, Handshakes};
 use super::hello::{self, Hello, HelloError, Mismatch, Verdict};
 use super::tls::PeerTls;
 use super::transport::{self, PeerStream, Transport};
@@ -81,7 +81,12 @@ impl PeerListener {
     /// When another process has begun to listen on an address.
     pub(crate) fn listen(sockets: PeerSockets, tls: Option<PeerTls>) -> Result<Self, BindError> {
         let sockets: Result<_, _> = sockets.0.into_iter().map(|socket| socket.listen(BACKLOG)).collect();
-        Ok(Self { sockets: sockets?, tls, handshakes: Handshakes::default(), refusals: Arc::default() })
+        Ok(Self {
+            sockets: sockets?,
+            tls,
+            handshakes: Handshakes::new(HANDSHAKE_DEADLINE),
+            refusals: Arc::default(),
+        })
     }
 
     /// The next node that connected and said hello; each is told `own`. Strangers are refused and logged here.

@@ -8,7 +8,7 @@
 
 use super::hello::Mismatch;
 use crate::clock;
-use config::broker::PeerTlsFiles;
+use config::broker::{PeerSecurity, PeerTlsFiles};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
@@ -44,7 +44,7 @@ pub(crate) struct PeerTls {
 
 /// Why a node's files for TLS are of no use.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PeerTlsError {
+pub enum PeerTlsError {
     /// A file cannot be read, or is no PEM file.
     #[error("{key}={path} cannot be read: {source}")]
     Unreadable {
@@ -121,6 +121,17 @@ pub(crate) enum TlsProblem {
 }
 
 impl PeerTls {
+    /// What the node `node_id` of a set has of TLS; none where the set talks in plain text. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`PeerTlsError`].
+    pub(crate) fn of(security: &PeerSecurity, node_id: BrokerId) -> Result<Option<Self>, PeerTlsError> {
+        match security {
+            PeerSecurity::Plaintext => Ok(None),
+            PeerSecurity::Tls(files) => Self::load(files, node_id).map(Some),
+        }
+    }
+
     /// Reads the files of the node `node_id`, and checks that they fit each other and the node. Blocks on the disk.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use super::librdkafka::{LibrdkafkaLoad, Target};
 use super::probe::Probe;
 use super::program::{LoadClient, ProgramLoad};
 use super::reader::{Reader, read_all};
+use super::retries::take_duplicates_of_several_epochs;
 use super::watcher::{self, Watcher};
 use crate::clock::Moment;
 use crate::history::anomaly::Anomaly;
@@ -173,17 +174,19 @@ impl Traffic {
         read_all(&self.target, LAST_READER, &self.into, &ends)?;
         let (acknowledged, failed, unknown) = self.into.history.outcomes();
         eprintln!("{acknowledged} records acknowledged, {failed} refused, {unknown} given up");
-        let mut anomalies = anomalies(&self.into.history);
-        if set.product() == Product::Kafka {
-            // A coordinator that has just loaded its groups answers what was committed below a high watermark that it does
-            // not know yet. Source: CoordinatorLoaderImpl.java, where the last committed offset follows the high watermark.
-            anomalies.retain(|anomaly| !matches!(anomaly, Anomaly::CommittedOffsetRegression { .. }));
-        }
-        expect_none(&anomalies)?;
         let cluster = set.cluster()?;
         let holders = cluster.partitions.into_iter().map(|(place, view)| (place, view.replicas)).collect();
         set.stop_all()?;
-        expect_none(&set.divergences(&ends, &holders, Sameness::Batches)?)
+        let mut found = anomalies(&self.into.history);
+        let duplicates = take_duplicates_of_several_epochs(set, LIBRDKAFKA, &mut found)?;
+        eprintln!("{duplicates} records were sent again by librdkafka under a new producer epoch");
+        if set.product() == Product::Kafka {
+            // A coordinator that has just loaded its groups answers what was committed below a high watermark that it does
+            // not know yet. Source: CoordinatorLoaderImpl.java, where the last committed offset follows the high watermark.
+            found.retain(|anomaly| !matches!(anomaly, Anomaly::CommittedOffsetRegression { .. }));
+        }
+        found.extend(set.divergences(&ends, &holders, Sameness::Batches)?);
+        expect_none(&found)
     }
 
     fn ends(&self, set: &ReplicaSet) -> Result<BTreeMap<Place, i64>> {

@@ -80,6 +80,16 @@ impl Replica {
         }
     }
 
+    /// The producer id and epoch of the batch that holds an offset.
+    #[must_use]
+    pub fn producer_at(&self, offset: i64) -> Option<(i64, i16)> {
+        let (_, batch) = self.batches.range(..=offset).next_back()?;
+        batch::extent(batch).filter(|&(_, end)| offset < end)?;
+        let id = i64::from_be_bytes(*batch.get(batch::PRODUCER_ID..)?.first_chunk()?);
+        let epoch = i16::from_be_bytes(*batch.get(batch::PRODUCER_EPOCH..)?.first_chunk()?);
+        Some((id, epoch))
+    }
+
     /// The latest value of each key below `end` (exclusive).
     fn latest_values(&self, end: i64) -> Result<BTreeMap<Bytes, (i64, Option<Bytes>)>> {
         let mut latest = BTreeMap::new();
@@ -197,6 +207,14 @@ mod tests {
             Anomaly::ReplicaDivergence { offset, .. } => offset,
             other => panic!("{other}"),
         })
+    }
+
+    #[test]
+    fn producer_of_an_offset_is_that_of_its_batch() {
+        let log = replica(1, 5, &[("a", "1"), ("b", "2")]);
+        assert_eq!(log.producer_at(6), Some((-1, -1)));
+        assert_eq!(log.producer_at(4), None);
+        assert_eq!(log.producer_at(7), None);
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub const CRC: usize = 17;
 pub const ATTRIBUTES: usize = 21;
 /// Where the last record's offset, counted from the first one's, begins.
 pub const LAST_OFFSET_DELTA: usize = 23;
+/// Where the producer's id begins.
+pub const PRODUCER_ID: usize = 43;
+/// Where the producer's epoch begins.
+pub const PRODUCER_EPOCH: usize = 51;
 /// Where the number of records begins.
 pub const RECORD_COUNT: usize = 57;
 

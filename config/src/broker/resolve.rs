@@ -35,7 +35,9 @@ pub(crate) fn resolve(layers: &BrokerLayers) -> (Resolved, Vec<ConfigError>) {
     let mut addresses = reader.addresses();
     let node_id = reader.node_id();
     let replica_set = reader.replica_set(node_id);
-    addresses.warnings.extend(replication::warning(replica_set.as_ref(), &addresses.listeners));
+    let lonely = reader.peer_keys_without_a_set();
+    let narrow = replication::warning(replica_set.as_ref(), &addresses.listeners);
+    addresses.warnings.extend([lonely, narrow].into_iter().flatten());
     let replication = reader.replication(replica_set.is_some());
     let broker = BrokerConfig {
         node_id,

@@ -8,6 +8,8 @@
 //! 3. The leader stays where it is in-sync and active, else the first active member of the ISR in the order of the
 //!    replicas leads. Where none is active, the leader stays if it is at least not fenced; else the first active eligible
 //!    replica leads, alone in the ISR, and those that it replaces become eligible.
+//! 4. Where a replica goes, a leader epoch begins, also under the same leader: it deletes its log, and what it reported
+//!    before must not count if it is added again.
 //!
 //! Invariants: a leader is in-sync, and no replica leads that may lack a record below the high watermark, unless the
 //! target asks for an unclean election; the ISR and the eligible replicas share no member and are replicas; the ISR
@@ -234,6 +236,7 @@ impl<'a> Target<'a> {
 
     fn changes(self, leader: Option<BrokerId>) -> Option<PartitionChange> {
         let before = self.partition;
+        let loses_replica = before.replicas.iter().any(|replica| !self.replicas.contains(replica));
         let new = |list: Vec<BrokerId>, old: &[BrokerId]| (list != old).then_some(list);
         let change = PartitionChange {
             topic_id: self.topic_id,
@@ -241,7 +244,7 @@ impl<'a> Target<'a> {
             replicas: new(self.replicas, &before.replicas),
             isr: new(self.isr, &before.isr),
             leader: match leader {
-                leader if leader == before.leader => LeaderChange::Unchanged,
+                leader if leader == before.leader && !loses_replica => LeaderChange::Unchanged,
                 Some(leader) => LeaderChange::Elected(leader),
                 None => LeaderChange::NoLeader,
             },

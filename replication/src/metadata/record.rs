@@ -151,11 +151,20 @@ pub struct BrokerRegistration {
     pub is_shutting_down: bool,
 }
 
+/// The name of the endpoint at which nodes reach each other; no listener of clients has it.
+pub const PEER_ENDPOINT: &str = "PEER";
+
 impl BrokerRegistration {
     /// Whether it may become a leader and join an ISR. Source: `ClusterControlManager.isActive`.
     #[must_use]
     pub fn is_active(&self) -> bool {
         !self.is_fenced && !self.is_shutting_down
+    }
+
+    /// Where clients reach it, if they do.
+    #[must_use]
+    pub fn client_endpoint(&self) -> Option<&BrokerEndpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.name != PEER_ENDPOINT)
     }
 }
 

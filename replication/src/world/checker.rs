@@ -104,7 +104,7 @@ impl Checker {
 impl World {
     /// Whoever may be elected has all that was readable, on its disk.
     pub(super) fn check_disks(&self) -> Result<(), Violation> {
-        let partition = &self.controller.latest().partition;
+        let partition = self.controller.latest().partition();
         let committed_end = self.checker.committed_end();
         for broker in partition.isr.iter().chain(&partition.eligible_leader_replicas) {
             let log = &self.node(*broker).log;
@@ -119,7 +119,7 @@ impl World {
 
     /// The replicas have become one, and what was acknowledged is there.
     pub(super) fn check_end(&self) -> Result<(), Violation> {
-        let replicas = &self.controller.latest().partition.replicas;
+        let replicas = &self.controller.latest().partition().replicas;
         let logs: Vec<_> = replicas.iter().map(|replica| &self.node(*replica).log).collect();
         for (offset, record) in &self.checker.acknowledged {
             for log in logs.iter().filter(|log| *offset >= log.start()) {
@@ -129,7 +129,7 @@ impl World {
                         return Err(Violation::Differs { offset: *offset, committed: *record, held });
                     }
                     None => {
-                        let epoch = self.controller.latest().partition.leader_epoch;
+                        let epoch = self.controller.latest().partition().leader_epoch;
                         let committed_end = offset.plus(1);
                         return Err(Violation::Lost { epoch, log_end_offset: log.end(), committed_end });
                     }

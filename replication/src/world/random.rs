@@ -208,9 +208,10 @@ impl History {
     fn fence_or_unfence(&mut self, id: BrokerId) -> Result<(), Violation> {
         let node = self.world.node(id);
         let has_shown_itself = node.is_running && node.seen >= node.registered_at;
-        match (self.world.controller.latest().is_fenced(id), self.random.below(4)) {
+        match (self.world.controller.latest().is_fenced(id), self.random.below(6)) {
             (true, _) if has_shown_itself => self.world.controller.unfence(id),
             (false, 0) => self.world.controller.fence(id),
+            (false, 1) => self.world.controller.shut_down(id),
             (true | false, _) => {}
         }
         Ok(())
@@ -218,8 +219,14 @@ impl History {
 
     fn rare(&mut self, id: BrokerId) -> Result<(), Violation> {
         match self.random.below(3) {
-            0 if self.world.controller.latest().partition.replicas.len() < 3 => self.world.controller.grow(),
-            0 | 1 => {
+            0 => {
+                let mut replicas: Vec<_> = (1..=3).map(BrokerId).collect();
+                replicas.swap(self.random.below(3), self.random.below(3));
+                replicas.truncate(1 + self.random.below(3));
+                let back = self.random.below(4) == 0;
+                self.world.controller.reassign((!back).then_some(replicas));
+            }
+            1 => {
                 let node = self.world.node(id);
                 let start = self.random.between(node.log.start(), node.high_watermark.max(node.log.start()));
                 self.world.delete_records(id, start);
@@ -237,9 +244,7 @@ impl History {
                     self.world.start(id);
                 }
                 self.world.learn(id, self.world.controller.latest_index())?;
-                if self.world.controller.latest().is_fenced(id) {
-                    self.world.controller.unfence(id);
-                }
+                self.world.controller.unfence(id);
                 if self.world.open_connection(id).is_none() {
                     self.world.connect(id);
                 }
@@ -264,10 +269,11 @@ impl History {
     }
 
     fn is_one(&self) -> bool {
-        let partition = &self.world.controller.latest().partition;
+        let partition = self.world.controller.latest().partition();
         let Some(leader) = partition.leader else { return false };
         let end = self.world.node(leader).log.end();
         partition.isr.len() == partition.replicas.len()
+            && !partition.is_reassigning()
             && matches!(self.world.node(leader).role, Role::Leader(_))
             && partition.replicas.iter().all(|id| {
                 let node = self.world.node(*id);
@@ -286,7 +292,7 @@ fn first_violation(seeds: u64, fault: Option<Fault>) -> Option<(u64, Violation, 
 
 #[test]
 fn nothing_that_a_client_could_read_is_lost_whatever_happens() {
-    if let Some((seed, violation, events)) = first_violation(3_000, None) {
+    if let Some((seed, violation, events)) = first_violation(2_000, None) {
         panic!("seed {seed}: {violation}\n{}", events.join("\n"));
     }
 }

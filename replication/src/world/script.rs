@@ -65,7 +65,7 @@ impl Script {
     }
 
     fn states(&self) -> Vec<String> {
-        let partition = &self.world.controller.latest().partition;
+        let partition = self.world.controller.latest().partition();
         let list = |brokers: &[BrokerId]| {
             let names: Vec<_> = brokers.iter().map(ToString::to_string).collect();
             if names.is_empty() { "none".to_owned() } else { names.join(", ") }

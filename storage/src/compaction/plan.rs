@@ -29,6 +29,8 @@ pub(crate) struct Ends {
     pub(crate) cleaned_end_offset: Option<Offset>,
     /// Exclusive: nothing from here on may be touched.
     pub(crate) bound: Offset,
+    /// How often the log was cut.
+    pub(crate) cuts: u64,
 }
 
 /// What there is to clean in a log.
@@ -46,6 +48,8 @@ pub struct Cleanable {
     pub is_overdue: bool,
     /// `min.cleanable.dirty.ratio`.
     pub dirty_ratio_min: f64,
+    /// How often the log was cut when this was found. What was found before a cut is not cleaned after it.
+    pub cuts: u64,
 }
 
 impl Cleanable {
@@ -97,6 +101,7 @@ pub(crate) fn cleanable(
             .filter(is_dirty)
             .any(|one| one.first_timestamp.0 > 0 && one.first_timestamp.0 < overdue_since),
         dirty_ratio_min: config.min_cleanable_dirty_ratio,
+        cuts: ends.cuts,
     }
 }
 
@@ -122,6 +127,7 @@ mod tests {
             log_end_offset: Offset(45),
             cleaned_end_offset: cleaned_end.map(Offset),
             bound: Offset(bound),
+            cuts: 0,
         };
         cleanable(&sealed, config, &ends, TimestampMs(now))
     }

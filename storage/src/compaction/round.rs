@@ -27,6 +27,8 @@ pub(super) struct Pass<'a, D: Disk> {
     pub(super) log: &'a Log<D>,
     pub(super) settings: &'a CleanerSettings,
     pub(super) stats: CleaningStats,
+    /// How often the log was cut when the round was planned.
+    cuts: u64,
     pace: Pace<'a>,
     unpaced_bytes: u64,
 }
@@ -41,7 +43,8 @@ pub(crate) fn clean<D: Disk>(
 ) -> Result<CleaningStats, CleanError> {
     let mut segments = log.sealed_segments();
     segments.retain(|segment| segment.next_offset() <= cleanable.first_uncleanable_offset);
-    let mut pass = Pass { log, settings, stats: CleaningStats::default(), pace, unpaced_bytes: 0 };
+    let (stats, cuts) = (CleaningStats::default(), cleanable.cuts);
+    let mut pass = Pass { log, settings, stats, cuts, pace, unpaced_bytes: 0 };
     let (keys, keys_end) = keys::collect(&mut pass, &segments, cleanable.first_dirty_offset)?;
     pass.stats.keys = keys.len() as u64;
     segments.retain(|segment| segment.base_offset < keys_end);
@@ -63,7 +66,7 @@ pub(crate) fn clean<D: Disk>(
         };
         pass.clean_group(group, &round, &config, &mut passing)?;
     }
-    log.set_cleaned_end_offset(keys_end);
+    log.finish_cleaning(keys_end, cleanable.cuts)?;
     pass.stats.cleaned_end_offset = Some(keys_end);
     Ok(pass.stats)
 }
@@ -119,7 +122,8 @@ impl<D: Disk> Pass<'_, D> {
             return Ok(());
         }
         let unpaced_bytes = std::mem::take(&mut self.unpaced_bytes);
-        if self.log.is_deleted() || (self.pace)(unpaced_bytes).is_break() {
+        let is_cut = self.log.cuts() != self.cuts;
+        if is_cut || self.log.is_deleted() || (self.pace)(unpaced_bytes).is_break() {
             return Err(CleanError::Stopped);
         }
         Ok(())
@@ -146,7 +150,11 @@ impl<D: Disk> Pass<'_, D> {
                 self.stats.bytes_written += cleaned.end();
                 self.stats.segments_before += group.len() as u64;
                 self.stats.segments_after += 1;
-                self.log.replace_segments(group, &cleaned, aborted, round.now)
+                let replaced = self.log.replace_segments(group, &cleaned, aborted, round.now, self.cuts);
+                if let Err(CleanError::Stopped) = replaced {
+                    writer.abandon();
+                }
+                replaced
             }
             Err(error) => {
                 writer.abandon();

@@ -45,7 +45,9 @@ impl<D: Disk> Log<D> {
         let checkpointed = self.checkpointed.lock();
         let mut appender = self.append.lock();
         let end_offset = self.log_end_offset();
-        if !appender.is_created || (checkpointed.is_current && checkpointed.recovery_point == end_offset) {
+        let is_unchanged = checkpointed.is_current && checkpointed.recovery_point == end_offset;
+        // A start looks for what a cut has left in a file from the recovery point on.
+        if !appender.is_created || is_unchanged || self.has_tails() {
             return None;
         }
         let mut snapshots = std::mem::take(&mut appender.roll_snapshots);
@@ -77,22 +79,24 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Appends the newest entries to the index files, from the segment that holds `from` on.
+    /// Appends the newest entries to the index files, from the segment that ends at or holds `from` on: a segment gets its
+    /// last entry of the time index only when the next one is started.
     fn write_indexes(&self, from: Offset, unsynced: &mut Unsynced) -> Result<(), DiskError> {
         let disk = &self.shared.disk;
         let segments = self.segments.load_full();
-        let first = segments.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
+        let first = segments.partition_point(|segment| segment.base_offset < from).saturating_sub(1);
         for (index, segment) in segments.iter().enumerate().skip(first) {
-            // The active segment's index may lose what is written here: recovery finds out and adds it again.
+            // The active segment's index of offsets may lose what is written here: a start reads the segment from the last
+            // entry on. Of what lies before that, only the index of times says what the largest is.
             let is_sealed = index + 1 < segments.len();
             let offsets = segment.path(FileKind::OffsetIndex);
+            if segment.offsets.write(disk, &offsets)? && is_sealed {
+                unsynced.add_file(offsets);
+            }
             let times = segment.path(FileKind::TimeIndex);
-            let changed = [
-                (segment.offsets.write(disk, &offsets)?, offsets),
-                (segment.times.write(disk, &times)?, times),
-            ];
-            let changed = changed.into_iter().filter(|(is_changed, _)| *is_changed && is_sealed);
-            changed.for_each(|(_, path)| unsynced.add_file(path));
+            if segment.times.write(disk, &times)? {
+                unsynced.add_file(times);
+            }
         }
         Ok(())
     }

@@ -31,12 +31,15 @@ impl<D: Disk> Log<D> {
         if !config.cleanup_policy.compact {
             return Ok(None);
         }
+        // Before everything else that is looked at.
+        let cuts = self.cuts();
         let durable = Offset(self.durable_recovery_point.load(Ordering::Acquire));
         let ends = Ends {
             log_start_offset: self.log_start_offset(),
             log_end_offset: self.log_end_offset(),
             cleaned_end_offset: self.cleaned_end_offset(),
             bound: last_stable_offset.min(durable),
+            cuts,
         };
         let (has_min_lag, has_max_lag) =
             (config.min_compaction_lag_ms > 0, config.max_compaction_lag_ms < i64::MAX);
@@ -66,8 +69,15 @@ impl<D: Disk> Log<D> {
         pace: Pace<'_>,
     ) -> Result<CleaningStats, CleanError> {
         let _one_at_a_time = self.cleaning.lock();
+        if self.cuts() != cleanable.cuts {
+            return Err(CleanError::Stopped);
+        }
         match clean(self, cleanable, settings, now, pace) {
             Err(CleanError::Read(_) | CleanError::Write(_)) if self.is_deleted() => Err(CleanError::Stopped),
+            // What was read may be gone.
+            Err(CleanError::Read(_) | CleanError::Unreadable { .. }) if self.cuts() != cleanable.cuts => {
+                Err(CleanError::Stopped)
+            }
             Err(CleanError::Write(error)) => {
                 if !error.is_out_of_space() {
                     self.shared.fail(DiskError::new(error.operation, &error.path, error.source.kind()));
@@ -82,6 +92,17 @@ impl<D: Disk> Log<D> {
     #[must_use]
     pub fn cleaned_end_offset(&self) -> Option<Offset> {
         Some(Offset(self.cleaned_end_offset.load(Ordering::Acquire))).filter(|offset| offset.0 >= 0)
+    }
+
+    /// Everything below `offset` (exclusive) went through compaction, in a round that began when the log had been cut `cuts`
+    /// times.
+    pub(crate) fn finish_cleaning(&self, offset: Offset, cuts: u64) -> Result<(), CleanError> {
+        let _sealed = self.sealed.lock();
+        if self.cuts() != cuts {
+            return Err(CleanError::Stopped);
+        }
+        self.set_cleaned_end_offset(offset);
+        Ok(())
     }
 
     pub(crate) fn set_cleaned_end_offset(&self, offset: Offset) {

@@ -1,7 +1,7 @@
 //! What of a log is not on the disk yet, and the log's part in a round of the flusher.
 //!
 //! A round takes the end of the log first and the ranges second, so that the ranges cover at least that end. Only when
-//! all of it is synced does the flushed end move there.
+//! all of it is synced does the flushed end move there, unless the log was cut meanwhile.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -62,6 +62,11 @@ impl<D: Disk> FlushState<D> {
         self.segments.iter_mut().for_each(|unflushed| unflushed.is_sealed = true);
     }
 
+    /// Forgets the segments for which `is_kept` does not hold.
+    pub(super) fn keep(&mut self, is_kept: impl Fn(&Arc<Segment<D>>) -> bool) {
+        self.segments.retain(|unflushed| is_kept(&unflushed.segment));
+    }
+
     /// Whether nothing of the active segment waits, so that its writer may go.
     pub(super) fn is_clean(&self) -> bool {
         !self.is_directory_dirty
@@ -78,6 +83,8 @@ impl<D: Disk> FlushState<D> {
 pub(crate) struct FlushWork<D: Disk> {
     /// Exclusive: where the log is flushed once this work is done.
     end_offset: Offset,
+    /// How often the log was cut before. Of a log that was cut since, this says nothing.
+    cuts: u64,
     pub(crate) segments: Vec<SegmentFlush<D>>,
     created_files: Vec<D::File>,
     /// The partition's directory, where names in it are new.
@@ -142,8 +149,8 @@ impl<D: Disk> Log<D> {
     pub(crate) fn begin_flush(&self) -> FlushWork<D> {
         // A swap, so that the end of every append that found the log in the queue is seen below.
         self.is_queued.swap(false, Ordering::AcqRel);
-        let end_offset = self.log_end_offset();
         let mut state = self.flush.lock();
+        let end_offset = self.log_end_offset();
         let mut segments = Vec::new();
         for one in &state.segments {
             let range = one.flushed_end..one.segment.end();
@@ -155,6 +162,7 @@ impl<D: Disk> Log<D> {
         let is_directory_dirty = std::mem::take(&mut state.is_directory_dirty);
         FlushWork {
             end_offset,
+            cuts: self.cuts(),
             segments,
             created_files: std::mem::take(&mut state.created_files),
             dirty_directory: is_directory_dirty.then(|| self.directory.path()),
@@ -162,9 +170,12 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// All of the work is on the disk.
+    /// All of the work is on the disk. Where the log was cut meanwhile, the next round finds what that left.
     pub(crate) fn finish_flush(&self, work: &FlushWork<D>) {
         let mut state = self.flush.lock();
+        if self.cuts() != work.cuts {
+            return;
+        }
         for done in &work.segments {
             let is_same = |one: &UnflushedSegment<D>| Arc::ptr_eq(&one.segment, &done.segment);
             if done.is_sealed {
@@ -173,7 +184,6 @@ impl<D: Disk> Log<D> {
                 one.flushed_end = done.range.end;
             }
         }
-        drop(state);
         let flushed_before = self.flushed_end_offset();
         assert!(flushed_before <= work.end_offset, "the flushed end moves back");
         self.last_flush_bytes.store(work.bytes(), Ordering::Relaxed);

@@ -22,16 +22,18 @@ use super::Log;
 use super::retain::RemovedSegment;
 
 impl<D: Disk> Log<D> {
-    /// Replaces `old`, neighbours in the log, by `cleaned`, with the entries of `.txnindex` that it needs.
+    /// Replaces `old`, neighbours in the log, by `cleaned`, with the entries of `.txnindex` that it needs. `cuts` says how
+    /// often the log was cut before the round began: a record whose successor was cut off since is the newest of its key.
     ///
     /// # Errors
-    /// [`CleanError::Stopped`] where the segments are no part of the log any more; a failing disk.
+    /// [`CleanError::Stopped`] where the segments are no part of the log any more, or the log was cut; a failing disk.
     pub(crate) fn replace_segments(
         &self,
         old: &[Arc<Segment<D>>],
         cleaned: &Arc<Segment<D>>,
         aborted: AbortedTransactions,
         now: TimestampMs,
+        cuts: u64,
     ) -> Result<(), CleanError> {
         let _sealed = self.sealed.lock();
         // No checkpoint writes indexes under the names that change hands.
@@ -43,7 +45,7 @@ impl<D: Disk> Log<D> {
             let index = segments.partition_point(|one| one.base_offset < segment.base_offset);
             segments.get(index).is_some_and(|found| Arc::ptr_eq(found, segment))
         };
-        if self.is_deleted() || !old.iter().all(is_there) {
+        if self.is_deleted() || self.cuts() != cuts || !old.iter().all(is_there) {
             return Err(CleanError::Stopped);
         }
         cleaned.rename_files(disk, Stage::Swap).map_err(CleanError::Write)?;

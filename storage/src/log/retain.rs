@@ -50,16 +50,48 @@ impl<D: Disk> Log<D> {
             started?;
             self.shared.flusher.mark_dirty(self, 0);
         }
-        self.take_out(count);
-        for segment in segments.iter().take(count) {
-            self.rename_deleted(segment, TimestampMs(now.0.saturating_add(config.file_delete_delay_ms)))?;
-        }
+        self.remove_oldest(&segments, count, now)?;
         Ok(count)
+    }
+
+    /// Follows the start of the leader's log, where that is later: nothing below can be read any more, and segments that lie
+    /// wholly below go. It is kept across a restart as [`Self::advance_log_start_offset`] is.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn follow_log_start(&self, offset: Offset, now: TimestampMs) -> Result<(), DiskError> {
+        if offset <= self.log_start_offset() {
+            return Ok(());
+        }
+        self.advance_log_start_offset(offset);
+        let _sealed = self.sealed.lock();
+        let segments = self.segments.load_full();
+        let start = self.log_start_offset();
+        let sealed = segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+        let count = sealed.iter().take_while(|segment| segment.next_offset() <= start).count();
+        self.remove_oldest(&segments, count, now)
+    }
+
+    /// Takes the first `count` of the segments out of the log, and renames their files.
+    fn remove_oldest(
+        &self,
+        segments: &[Arc<Segment<D>>],
+        count: usize,
+        now: TimestampMs,
+    ) -> Result<(), DiskError> {
+        if count == 0 {
+            return Ok(());
+        }
+        self.take_out(count);
+        let due = TimestampMs(now.0.saturating_add(self.config().file_delete_delay_ms));
+        segments.iter().take(count).try_for_each(|segment| self.rename_deleted(segment, due))
     }
 
     /// Moves the start of the log up to `offset`: nothing below can be read any more. It is kept across a restart once
     /// the next checkpoint was written. Source: KIP-107.
     pub fn advance_log_start_offset(&self, offset: Offset) {
+        // The end of the log does not move back meanwhile.
+        let _appender = self.append.lock();
         let offset = offset.min(self.log_end_offset());
         self.log_start_offset.fetch_max(offset.0, Ordering::AcqRel);
         self.epochs.write().truncate_from_start(offset);

@@ -9,7 +9,7 @@ use crate::ids::Offset;
 #[derive(Debug, Default)]
 pub(crate) struct AbortedBySegment {
     segments: BTreeMap<Offset, AbortedTransactions>,
-    /// The segments of which the file lacks something.
+    /// The segments of which the file lacks something, or holds what is no part of the log any more.
     unwritten: BTreeSet<Offset>,
 }
 
@@ -40,10 +40,29 @@ impl AbortedBySegment {
 
     /// Forgets what a replay from `offset` on will find again.
     pub(crate) fn truncate_from(&mut self, offset: Offset) {
-        self.segments.values_mut().for_each(|aborted| aborted.truncate_from(offset));
+        let all: Vec<Offset> = self.segments.keys().copied().collect();
+        all.into_iter().for_each(|base_offset| self.truncate_segment(base_offset, offset));
     }
 
-    /// The files that lack something, by the base offsets of their segments. They count as written from here on.
+    /// Lets go of what a segment holds from `offset` on. Where that is something, the file is to be written anew, also
+    /// without an entry: nobody looks behind the recovery point for what a file holds too much.
+    fn truncate_segment(&mut self, base_offset: Offset, offset: Offset) {
+        let Some(aborted) = self.segments.get_mut(&base_offset) else { return };
+        let count = aborted.entries().len();
+        aborted.truncate_from(offset);
+        if aborted.entries().len() < count {
+            self.unwritten.insert(base_offset);
+        }
+    }
+
+    /// The log now ends at `end_offset` (exclusive), in the segment at `last_base`.
+    pub(crate) fn cut(&mut self, last_base: Offset, end_offset: Offset) {
+        self.segments.retain(|base_offset, _| *base_offset <= last_base);
+        self.unwritten.retain(|base_offset| *base_offset <= last_base);
+        self.truncate_segment(last_base, end_offset);
+    }
+
+    /// The files that are not as they should be, by the base offsets of their segments. They count as written from here on.
     pub(crate) fn take_unwritten(&mut self) -> Vec<(Offset, Vec<u8>)> {
         let unwritten = std::mem::take(&mut self.unwritten).into_iter();
         unwritten.filter_map(|base| Some((base, self.segments.get(&base)?.encode()))).collect()

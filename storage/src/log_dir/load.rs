@@ -1,6 +1,6 @@
 //! Opening all logs of a directory at a start, several at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use config::topic::TopicConfig;
 use parking_lot::Mutex;
 
 use super::files::{Unsynced, read_file, write_file};
-use super::stop::Written;
+use super::written::Written;
 use super::{CLEANED_ENDS, LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
 use crate::disk::{Disk, DiskFile as _};
 use crate::error::OpenError;
@@ -61,8 +61,12 @@ impl<D: Disk> LogDir<D> {
         let recovery_points = self.read_offsets(RECOVERY_POINTS)?;
         let log_starts = self.read_offsets(LOG_START_OFFSETS)?;
         let cleaned_ends = self.read_offsets(CLEANED_ENDS)?;
-        *self.checkpointing.lock() =
-            Written { log_starts: log_starts.clone(), cleaned_ends: cleaned_ends.clone() };
+        let mut written = Written {
+            recovery_points: recovery_points.clone(),
+            log_starts: log_starts.clone(),
+            cleaned_ends: cleaned_ends.clone(),
+            high_watermarks: self.read_high_watermarks()?,
+        };
         let mut strays = Vec::new();
         let mut found = Vec::new();
         for entry in disk.list(&self.shared.path)?.into_iter().filter(|entry| entry.is_directory) {
@@ -86,6 +90,9 @@ impl<D: Disk> LogDir<D> {
                 }
             }
         }
+        let known: BTreeSet<TopicPartition> = found.iter().map(|(_, one, _)| one.0.clone()).collect();
+        written.forget_others(disk, &self.shared.path, |partition| known.contains(partition))?;
+        *self.shared.checkpointing.lock() = written;
         let offset_of = |offsets: &BTreeMap<TopicPartition, Offset>, partition: &TopicPartition| {
             offsets.get(partition).copied().unwrap_or_default()
         };

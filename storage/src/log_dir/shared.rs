@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use super::written::Written;
 use crate::disk::{Disk, DiskError};
 use crate::error::LogDirFailure;
 use crate::flusher::{FlushWindow, Flusher};
@@ -88,6 +91,9 @@ pub(crate) struct Shared<D: Disk> {
     /// The file of the lock, which is never written: by it syncs are confirmed.
     pub(crate) lock_file: D::File,
     pub(crate) open_segments: OpenSegments<D>,
+    /// One checkpoint at a time, and no log is deleted or cut meanwhile. Holds what was written last. Before all locks of
+    /// logs.
+    pub(crate) checkpointing: Mutex<Written>,
     /// Nobody else's data is on the file system, so that a sync of all of it waits for nobody else.
     pub(crate) is_own_file_system: bool,
     has_failed: AtomicBool,
@@ -108,6 +114,7 @@ impl<D: Disk> Shared<D> {
             is_own_file_system: disk.is_own_file_system(&path),
             flusher: Flusher::new(settings.flush_window),
             open_segments: OpenSegments::new(settings.open_segments_max),
+            checkpointing: Mutex::default(),
             disk,
             path,
             settings,

@@ -5,22 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::files::{Unsynced, read_file, replace_file};
+use super::written::Written;
 use super::{CLEANED_ENDS, LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
 use crate::checkpoint::encode_offsets;
 use crate::disk::{Disk, DiskError};
-use crate::ids::{BrokerEpoch, Offset, TopicPartition};
+use crate::ids::BrokerEpoch;
 use crate::log::Log;
 
 /// The marker of a clean stop. Source: CleanShutdownFileHandler.java.
 const CLEAN_STOP: &str = ".kafka_cleanshutdown";
 const MARKER_BYTES_MAX: u64 = 4096;
-
-/// What the checkpoints hold that are written only where they changed.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    pub(super) log_starts: BTreeMap<TopicPartition, Offset>,
-    pub(super) cleaned_ends: BTreeMap<TopicPartition, Offset>,
-}
 
 impl<D: Disk> LogDir<D> {
     /// Writes what bounds the next start, for every log that has changed since the last checkpoint. Waits for a flush of
@@ -29,7 +23,7 @@ impl<D: Disk> LogDir<D> {
     /// # Errors
     /// The disk failed; the directory is offline then, unless it was only full.
     pub fn checkpoint(&self) -> Result<(), DiskError> {
-        let mut written = self.checkpointing.lock();
+        let mut written = self.shared.checkpointing.lock();
         let logs = self.logs();
         let outcome =
             self.checkpoint_logs(&logs, &mut written).and_then(|()| self.write_cleaned_ends(&mut written));
@@ -45,6 +39,7 @@ impl<D: Disk> LogDir<D> {
 
     fn checkpoint_logs(&self, logs: &[Arc<Log<D>>], written: &mut Written) -> Result<(), DiskError> {
         let disk = &self.shared.disk;
+        logs.iter().try_for_each(|log| log.cut_tails())?;
         let taken: Vec<_> =
             logs.iter().filter_map(|log| log.take_checkpoint().map(|state| (log, state))).collect();
         if !taken.is_empty() {
@@ -63,19 +58,20 @@ impl<D: Disk> LogDir<D> {
             taken.into_iter().flat_map(|(log, state)| log.finish_checkpoint(state)).collect();
         let mut unsynced = Unsynced::default();
         let points: Vec<_> = logs.iter().filter_map(|log| Some((log, log.recovery_point()?))).collect();
+        let by_name = points.iter().map(|(log, point)| (log.topic_partition().clone(), *point)).collect();
         if is_changed {
-            let by_name = points.iter().map(|(log, point)| (log.topic_partition().clone(), *point));
-            let text = encode_offsets(&by_name.collect());
+            let text = encode_offsets(&by_name);
             unsynced.replace_file(disk, self.shared.path.join(RECOVERY_POINTS), text.as_bytes())?;
         }
         let log_starts: BTreeMap<_, _> = logs.iter().filter_map(|log| log.start_to_write()).collect();
         if log_starts != written.log_starts {
             let text = encode_offsets(&log_starts);
             unsynced.replace_file(disk, self.shared.path.join(LOG_START_OFFSETS), text.as_bytes())?;
-            written.log_starts = log_starts;
         }
         unsynced.sync(disk, &self.shared.path)?;
+        written.log_starts = log_starts;
         if is_changed {
+            written.recovery_points = by_name;
             points.iter().for_each(|(log, point)| log.set_durable_recovery_point(*point));
         }
         useless.iter().try_for_each(|path| crate::log::remove_if_there(disk, path))

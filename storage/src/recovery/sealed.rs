@@ -138,6 +138,7 @@ impl<D: Disk> Recovery<D> {
         segment.finish_time_index();
         segment.offsets.write(&self.disk, &offsets)?;
         segment.times.write(&self.disk, &times)?;
+        progress.written.extend([offsets, times]);
         Ok(segment)
     }
 

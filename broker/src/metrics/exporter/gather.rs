@@ -11,7 +11,9 @@ use storage::ids::{Offset, PartitionIndex};
 
 use crate::broker::Broker;
 
-use super::{Exporter, GroupPartitionSamples, GroupSamples, GroupTopicSamples, TopicSamples};
+use super::{
+    Exporter, GroupPartitionSamples, GroupSamples, GroupTopicSamples, PartitionSamples, TopicSamples,
+};
 
 /// What this node knows of topics and groups now.
 pub(crate) fn gather(broker: &Broker) -> Exporter {
@@ -20,9 +22,24 @@ pub(crate) fn gather(broker: &Broker) -> Exporter {
     for topic in image.topics() {
         let partitions = topic.partitions.iter().map(|image| {
             let partition = broker.partitions.find(topic.id, image.index);
-            (image.index, partition.map(|it| (it.log.log_start_offset(), it.high_watermark())))
+            let led = partition.filter(|partition| partition.leadership().is_some());
+            if let Some(partition) = &led {
+                let durable_end = partition.durable_end_offset();
+                for follower in partition.followers() {
+                    let reached = follower.durable_end_offset.unwrap_or_default();
+                    exporter.follower_lag(follower.broker_id, durable_end.0 - reached.0);
+                }
+            }
+            PartitionSamples {
+                partition: image.index,
+                leader: image.leader,
+                replica_count: image.replicas.len(),
+                in_sync_count: image.isr.len(),
+                offsets: led.map(|it| (it.log.log_start_offset(), it.high_watermark())),
+            }
         });
-        exporter.topic(TopicSamples { topic: topic.name.clone(), partitions: partitions.collect() });
+        let partitions: Vec<_> = partitions.collect();
+        exporter.topic(TopicSamples { topic: topic.name.clone(), partitions });
     }
     for shard in broker.coordinators.shards() {
         // What a shard that is still being loaded knows is there at the next scrape.

@@ -1,13 +1,22 @@
 //! What Prometheus gets to read.
 
-use storage::ids::{Offset, PartitionIndex};
+use storage::ids::{BrokerId, Offset, PartitionIndex};
 
-use super::{Exporter, GroupPartitionSamples, GroupSamples, GroupTopicSamples, SAMPLES_MAX, TopicSamples};
+use super::{
+    Exporter, GroupPartitionSamples, GroupSamples, GroupTopicSamples, PartitionSamples, SAMPLES_MAX,
+    TopicSamples,
+};
 
 fn topic(name: &str, offsets: &[Option<(i64, i64)>]) -> TopicSamples {
     let partitions = offsets.iter().enumerate().map(|(index, offsets)| {
         let index = PartitionIndex(i32::try_from(index).unwrap());
-        (index, offsets.map(|(start, end)| (Offset(start), Offset(end))))
+        PartitionSamples {
+            partition: index,
+            leader: offsets.map(|_| BrokerId(1)),
+            replica_count: 3,
+            in_sync_count: if offsets.is_some() { 3 } else { 1 },
+            offsets: offsets.map(|(start, end)| (Offset(start), Offset(end))),
+        }
     });
     TopicSamples { topic: name.into(), partitions: partitions.collect() }
 }
@@ -33,6 +42,8 @@ fn samples(exporter: &Exporter) -> Vec<String> {
 fn names_and_labels_are_those_of_kafka_exporter() {
     let mut exporter = Exporter::default();
     exporter.topic(topic("events", &[Some((10, 100)), None]));
+    exporter.follower_lag(BrokerId(2), 3);
+    exporter.follower_lag(BrokerId(2), 1);
     exporter.group(group("readers", 2, &[(Some(90), Some(100)), (None, Some(50)), (Some(7), None)]));
     assert_eq!(
         samples(&exporter),
@@ -40,6 +51,15 @@ fn names_and_labels_are_those_of_kafka_exporter() {
             r#"kafka_topic_partitions{topic="events"} 2"#,
             r#"kafka_topic_partition_current_offset{partition="0",topic="events"} 100"#,
             r#"kafka_topic_partition_oldest_offset{partition="0",topic="events"} 10"#,
+            r#"kafka_topic_partition_leader{partition="0",topic="events"} 1"#,
+            r#"kafka_topic_partition_leader{partition="1",topic="events"} -1"#,
+            r#"kafka_topic_partition_replicas{partition="0",topic="events"} 3"#,
+            r#"kafka_topic_partition_replicas{partition="1",topic="events"} 3"#,
+            r#"kafka_topic_partition_in_sync_replica{partition="0",topic="events"} 3"#,
+            r#"kafka_topic_partition_in_sync_replica{partition="1",topic="events"} 1"#,
+            r#"kafka_topic_partition_under_replicated_partition{partition="0",topic="events"} 0"#,
+            r#"kafka_topic_partition_under_replicated_partition{partition="1",topic="events"} 1"#,
+            r#"ottla_follower_lag_records{follower="2"} 3"#,
             r#"kafka_consumergroup_members{consumergroup="readers"} 2"#,
             r#"kafka_consumergroup_current_offset{consumergroup="readers",partition="0",topic="events"} 90"#,
             r#"kafka_consumergroup_current_offset{consumergroup="readers",partition="1",topic="events"} -1"#,

@@ -2,6 +2,7 @@
 
 use super::{PeerTls, SetVerifier, TlsProblem, certificates};
 use crate::cli::cluster::certificates as command;
+use crate::peer::hello::other_than_tls;
 use crate::peer::testing::{connect_through, hello};
 use crate::peer::{DialError, HelloError, Mismatch, PeerStream, read_frame, write_frame};
 use config::broker::PeerTlsFiles;
@@ -12,6 +13,8 @@ use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 use storage::ids::BrokerId;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 /// The certificates of one set of three nodes.
@@ -143,4 +146,19 @@ async fn tls_on_one_side_alone_is_named() {
     );
     let refused = connect(None, Some(set.node(2))).await;
     assert!(matches!(refused, Err(DialError::Hello { source: HelloError::OnlyWeUseTls, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn clients_that_come_to_a_node_with_tls_are_named() {
+    for (bytes, expected) in [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], "an HTTP client spoke to ottla.peer.listener"),
+        (b"\0\0\0\x14\0\x12\0\x03\0\0\0\x01", "a Kafka client spoke to ottla.peer.listener"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(bytes).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let stranger = other_than_tls(&stream).await.unwrap().unwrap();
+        assert!(stranger.to_string().starts_with(expected), "{stranger}");
+    }
 }

@@ -157,3 +157,10 @@ fn selector_is_one_of_kafkas_two() {
     assert_eq!(selector("RackAwareReplicaSelector"), Ok(ReplicaSelector::RackAware));
     assert!(selector("Mine").is_err());
 }
+
+#[test]
+fn node_alone_is_told_what_it_has_no_use_for() {
+    let loaded = load_set(&["ottla.peer.listener=:9192"]).unwrap();
+    let expected = "without ottla.replica.set this node runs alone, and ottla.peer.listener changes nothing";
+    assert_eq!(loaded.warnings, [expected]);
+}

@@ -26,6 +26,19 @@ impl Reader<'_> {
         replica_set::read(&texts, &this, &mut self.errors)
     }
 
+    /// What a user should know whose node runs alone although it is told how to talk to others.
+    pub(super) fn peer_keys_without_a_set(&mut self) -> Option<String> {
+        if self.text("ottla.replica.set").is_some() {
+            return None;
+        }
+        let names =
+            ["ottla.peer.listener", "ottla.peer.tls.certificate", "ottla.peer.tls.key", "ottla.peer.tls.ca"];
+        let set: Vec<&str> = names.into_iter().filter(|name| self.text(name).is_some()).collect();
+        (!set.is_empty()).then(|| {
+            format!("without ottla.replica.set this node runs alone, and {} changes nothing", set.join(", "))
+        })
+    }
+
     pub(super) fn replication(&mut self, is_in_set: bool) -> ReplicationConfig {
         let selector = self.text("replica.selector.class");
         let config = ReplicationConfig {

@@ -373,7 +373,9 @@ fn check_change(
     assert!(new.partition_epoch > old.partition_epoch, "{}", context());
     let new_epoch = new.leader_epoch > old.leader_epoch;
     assert!(new.leader_epoch >= old.leader_epoch, "{}", context());
-    assert_eq!(new.leader != old.leader, new_epoch, "a leader has one epoch: {}", context());
+    let loses_replica = old.replicas.iter().any(|replica| !new.replicas.contains(replica));
+    let is_new_reign = new.leader != old.leader || loses_replica;
+    assert_eq!(is_new_reign, new_epoch, "an epoch has one leader and loses no replica: {}", context());
     let directory = |image: &MetadataImage, id| image.broker(id).map(|known| known.directory_id);
     if let [last] = *old.isr.as_slice()
         && !new.isr.contains(&last)

@@ -315,3 +315,50 @@ fn deleted_log_is_gone_and_its_views_stay() {
     assert!(dir.log(&partition(0)).is_none());
     assert!(!dir.has_failed());
 }
+
+/// A log of ten records of which a checkpoint says that all were flushed, and that it starts at the fifth.
+fn checkpointed_log(dir: &LogDir<SimulatedDisk>) {
+    let log = dir.create_log(partition(0), topic_id(), config(1 << 20));
+    for _ in 0..10 {
+        log.append_as_leader(batch(1, 100, NOW.0), EPOCH, NOW).unwrap();
+    }
+    log.advance_log_start_offset(Offset(5));
+    dir.checkpoint().unwrap();
+}
+
+/// Another life of that topic, after a crash: two records, and nothing of the first life.
+fn assert_is_recovered_for_itself(disk: &SimulatedDisk, topic_id: TopicId) {
+    let (dir, _) = open(disk, &root());
+    let wanted = vec![(partition(0), topic_id, config(1 << 20))];
+    let loaded = dir.load(wanted, NOW).unwrap();
+    assert_eq!(loaded.damage, []);
+    let log = &loaded.logs[0];
+    assert_eq!((log.log_start_offset(), log.log_end_offset()), (Offset(0), Offset(2)));
+}
+
+#[test]
+fn log_of_the_name_of_a_deleted_one_is_recovered_for_itself() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let (dir, _) = open(&disk, &root());
+    checkpointed_log(&dir);
+    dir.delete_log(&partition(0)).unwrap();
+    let log = dir.create_log(partition(0), topic_id(), config(1 << 20));
+    log.append_as_leader(batch(2, 100, NOW.0), EPOCH, NOW).unwrap();
+    dir.flush_round();
+    assert_is_recovered_for_itself(&disk.crash(), topic_id());
+}
+
+#[test]
+fn log_of_the_name_of_a_stray_one_is_recovered_for_itself() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let (dir, _) = open(&disk, &root());
+    checkpointed_log(&dir);
+    drop(dir);
+    let other = TopicId::from_bytes([8; 16]);
+    let (dir, _) = open(&disk, &root());
+    let loaded = dir.load(vec![(partition(0), other, config(1 << 20))], NOW).unwrap();
+    assert_eq!(loaded.strays.len(), 1);
+    loaded.logs[0].append_as_leader(batch(2, 100, NOW.0), EPOCH, NOW).unwrap();
+    dir.flush_round();
+    assert_is_recovered_for_itself(&disk.crash(), other);
+}

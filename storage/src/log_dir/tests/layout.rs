@@ -208,3 +208,23 @@ fn many_segments_are_read_with_few_of_them_open() {
     assert_eq!(read_all(&log, Offset(39)).len(), 2);
     assert!(!log.read(Offset(40), Offset(41), 10, true).unwrap().is_cold);
 }
+
+#[test]
+fn last_timestamp_of_a_segment_is_kept_where_the_checkpoint_came_before_the_roll() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let (dir, _) = open(&disk, &root());
+    let log = dir.create_log(partition(0), topic_id(), config(3_000));
+    // The third one gets an entry in the index, the fourth comes too soon after it.
+    for timestamp in [1, 2, 3, 9] {
+        log.append_as_leader(batch(1, 230, NOW.0 + timestamp), EPOCH, NOW).unwrap();
+    }
+    dir.checkpoint().unwrap();
+    // This one is too large for the segment.
+    log.append_as_leader(batch(1, 2800, NOW.0 + 4), EPOCH, NOW).unwrap();
+    assert_eq!(log.segment_count(), 2);
+    dir.checkpoint().unwrap();
+    drop((dir, log));
+    let (_dir, loaded) = load(&disk, &root(), 1, &config(3_000)).unwrap();
+    let found = loaded.logs[0].offset_for_timestamp(TimestampMs(NOW.0 + 9), Offset(5)).unwrap();
+    assert_eq!(found.map(|found| found.offset), Some(Offset(3)));
+}

@@ -1,0 +1,201 @@
+//! A partition that another node leads, or none: what this replica asks for and does with the answers.
+
+use super::{Partition, Role};
+use crate::ready::Mark;
+use bytes::Bytes;
+use replication::fetch::{FetchAnswer, FetchPosition, FetchRefusal, FlushReport};
+use replication::follower::{CommittedRecordsGone, Follower, FollowerStep};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use storage::disk::DiskError;
+use storage::error::{FollowerAppendError, TruncateError};
+use storage::ids::{BrokerId, LeaderEpoch, Offset, TimestampMs};
+
+/// The core of a follower, and what it asked last.
+#[derive(Debug)]
+pub(super) struct Following {
+    core: Follower,
+    /// The position that awaits its answer.
+    asked: Option<FetchPosition>,
+}
+
+/// What to do after an answer.
+#[derive(Debug)]
+pub(crate) enum AfterAnswer {
+    /// It was to no question of this replica.
+    Ignored,
+    /// Ask with the new position.
+    AskAgain,
+    /// Ask again a while later, or when the metadata has changed.
+    Refused(FetchRefusal),
+    /// Ask no more in this epoch: a person must look.
+    Halted(CommittedRecordsGone),
+}
+
+/// Why an answer could not be followed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FollowError {
+    #[error(transparent)]
+    Append(#[from] FollowerAppendError),
+    #[error(transparent)]
+    Truncate(#[from] TruncateError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl Partition {
+    /// Follows `leader` in `epoch`, or nobody where there is none. An epoch that is not later than the one that is known
+    /// changes nothing. Who waits on a node that led until now is woken.
+    pub fn follow(&self, leader: Option<BrokerId>, epoch: LeaderEpoch) {
+        let _changing = self.changing.write();
+        let mut role = self.role.lock();
+        if epoch <= self.leader_epoch() {
+            return;
+        }
+        let has_led = matches!(*role, Role::Leader(_));
+        if has_led {
+            // First, so that nobody takes for done in its own time what comes to pass from now on.
+            self.tenure.fetch_add(1, Ordering::AcqRel);
+            self.is_enough.store(false, Ordering::Release);
+            self.is_latest_offset_available.store(false, Ordering::Release);
+            self.isr_duties.reschedule(self.key(), role.scheduled(), None);
+        }
+        self.leader_epoch.store(epoch.0, Ordering::Release);
+        let core = Follower::new(leader, epoch, self.high_watermark(), self.log.log_end_offset());
+        *role = Role::Follower(Following { core, asked: None });
+        drop(role);
+        if has_led {
+            self.wake_all();
+        }
+    }
+
+    /// Whom this replica follows, and in which epoch.
+    #[must_use]
+    pub fn followed_leader(&self) -> Option<BrokerId> {
+        match &*self.role.lock() {
+            Role::Follower(following) => following.core.leader(),
+            Role::Idle | Role::Leader(_) => None,
+        }
+    }
+
+    /// Tells `mark` when this follower has flushed.
+    pub(crate) fn report_flushes_to(&self, mark: Option<Arc<Mark>>) {
+        self.flush_reporter.store(mark);
+    }
+
+    /// What to ask `leader` for now; `None` where this replica follows somebody else or may ask no more.
+    pub(crate) fn ask(&self, leader: BrokerId) -> Option<FetchPosition> {
+        let mut role = self.role.lock();
+        let Role::Follower(following) = &mut *role else { return None };
+        let position =
+            following.core.position(&self.log_ends()).filter(|_| following.core.leader() == Some(leader));
+        following.asked = position;
+        position
+    }
+
+    /// What to tell `leader` of this replica's flushes, if it does not know.
+    pub(crate) fn flush_report(&self, leader: BrokerId) -> Option<FlushReport> {
+        let mut role = self.role.lock();
+        let Role::Follower(following) = &mut *role else { return None };
+        if following.core.leader() != Some(leader) {
+            return None;
+        }
+        following.core.flush_report(self.durable_end_offset())
+    }
+
+    /// Whether following `answer` may have to wait for the disk, beyond an append.
+    pub(crate) fn answer_waits_for_disk(&self, answer: &FetchAnswer) -> bool {
+        match answer {
+            FetchAnswer::Records { log_start_offset, .. } => *log_start_offset > self.log.log_start_offset(),
+            FetchAnswer::Refused(_) => true,
+        }
+    }
+
+    /// Follows the leader's answer to the position that was asked in `leader_epoch` at `fetch_offset`.
+    ///
+    /// # Errors
+    /// [`FollowError`] where the log does not take it; asking again later may succeed.
+    pub(crate) fn take_answer(
+        &self,
+        (leader_epoch, fetch_offset): (LeaderEpoch, Offset),
+        answer: &FetchAnswer,
+        records: &Bytes,
+        now: TimestampMs,
+    ) -> Result<AfterAnswer, FollowError> {
+        let _changing = self.changing.write();
+        let Some(step) = self.step(leader_epoch, fetch_offset, answer) else {
+            return Ok(AfterAnswer::Ignored);
+        };
+        match step {
+            FollowerStep::Ignore => {}
+            FollowerStep::Append { high_watermark, log_start_offset } => {
+                if !records.is_empty() {
+                    self.log.append_as_follower(records, now)?;
+                }
+                self.appended(high_watermark, log_start_offset, now)?;
+            }
+            FollowerStep::Truncate(offset) => {
+                tracing::info!(
+                    "{}: cutting the log to offset {offset}, where it leaves its leader's",
+                    self.log.topic_partition()
+                );
+                self.log.truncate_to(offset)?;
+            }
+            FollowerStep::StartOver(offset) => {
+                tracing::info!(
+                    "{}: starting over at offset {offset}, before which its leader has nothing",
+                    self.log.topic_partition()
+                );
+                self.log.start_over_at(offset)?;
+                self.with_follower(|core| {
+                    core.started_over(offset);
+                    self.set_high_watermark(core.high_watermark());
+                });
+            }
+            FollowerStep::Wait(refusal) => return Ok(AfterAnswer::Refused(refusal)),
+            FollowerStep::Halt(gone) => return Ok(AfterAnswer::Halted(gone)),
+        }
+        Ok(AfterAnswer::AskAgain)
+    }
+
+    /// What the core wants done. The caller holds `changing` alone, so this stays true until it is done.
+    fn step(
+        &self,
+        leader_epoch: LeaderEpoch,
+        fetch_offset: Offset,
+        answer: &FetchAnswer,
+    ) -> Option<FollowerStep> {
+        let mut role = self.role.lock();
+        let Role::Follower(following) = &mut *role else { return None };
+        let is_answered = |asked: &mut FetchPosition| {
+            asked.leader_epoch == leader_epoch && asked.fetch_offset == fetch_offset
+        };
+        let asked = following.asked.take_if(is_answered)?;
+        let epoch_end = |epoch: LeaderEpoch| self.log.end_offset_for_epoch(epoch);
+        Some(following.core.on_answer(&asked, answer, &self.log_ends(), epoch_end))
+    }
+
+    fn appended(
+        &self,
+        high_watermark: Offset,
+        log_start_offset: Offset,
+        now: TimestampMs,
+    ) -> Result<(), FollowError> {
+        let mut start_at = None;
+        self.with_follower(|core| {
+            let followed = core.appended(&self.log_ends(), high_watermark, log_start_offset);
+            self.set_high_watermark(followed.high_watermark);
+            start_at = followed.log_start_offset;
+        });
+        if let Some(start_at) = start_at {
+            self.log.follow_log_start(start_at, now)?;
+        }
+        Ok(())
+    }
+
+    fn with_follower(&self, act: impl FnOnce(&mut Follower)) {
+        if let Role::Follower(following) = &mut *self.role.lock() {
+            act(&mut following.core);
+        }
+    }
+}
