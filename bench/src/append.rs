@@ -1,5 +1,5 @@
-//! `bench append`: what an append costs through the product's log, and what bare loops that write the same bytes and
-//! flush at the same places pay, by how the page that they store into came to be.
+//! `bench append`: what an append costs through the product's log, as a leader and as a follower, and what bare loops
+//! that write the same bytes and flush at the same places pay, by how the page that they store into came to be.
 //!
 //! The log is measured first, and where its flusher flushed is written down; the bare loops repeat that. So all have
 //! the same bytes, the same flushes and the same steps of allocation; only the log checks what it appends, indexes it
@@ -11,9 +11,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use storage::disk::Disk as _;
 use storage::disk::os::OsDisk;
+use storage::ids::Offset;
 
 use crate::clock::Stopwatch;
 use crate::machine::{Machine, Mount};
@@ -80,6 +81,7 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
         "bytes per flush",
         "log: CPU-s/GB",
         "of which checking the batch",
+        "the same as a follower",
         "bare, zeroed ahead",
         "bare, populated ahead",
         "bare, `pwrite`",
@@ -103,6 +105,7 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
             let median = |way: fn(&Costs) -> Cost| middle(runs.iter().map(way).collect());
             let log = median(|costs| costs.log)?;
             let checking = median(|costs| costs.checking)?;
+            let follower = median(|costs| costs.follower)?;
             let [zeroed, populated, pwrite] = [
                 median(|costs| costs.zeroed)?,
                 median(|costs| costs.populated)?,
@@ -111,7 +114,8 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
             let flushes = runs.iter().map(|costs| costs.flushes).sum::<u64>() / u64::from(options.runs);
             let name = size(batch_bytes as u64);
             let per_flush = format!("{} KiB", significant(log.bytes as f64 / 1024.0 / flushes.max(1) as f64));
-            let cells = [log, checking, zeroed, populated, pwrite].map(|cost| significant(cost.cpu_per_gb()));
+            let cells = [log, checking, follower, zeroed, populated, pwrite]
+                .map(|cost| significant(cost.cpu_per_gb()));
             let without_checking = log.cpu_per_gb() - checking.cpu_per_gb();
             let ratios =
                 [log.cpu_per_gb(), without_checking].map(|of| ratio(Some(of), Some(zeroed.cpu_per_gb())));
@@ -132,6 +136,7 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
 struct Costs {
     log: Cost,
     checking: Cost,
+    follower: Cost,
     zeroed: Cost,
     populated: Cost,
     pwrite: Cost,
@@ -141,13 +146,18 @@ struct Costs {
 fn one_run(load: &Load, directory: &Path) -> Result<Costs> {
     let home = workspace::scratch(directory)?;
     let logs = Logs::create(home.path(), 1)?;
-    let log = measure(load, directory, || append_all(load, &logs))?;
+    let log = measure(load, directory, || append_all(load, &logs, || logs.append(0, &load.batch)))?;
     let checking =
         measure(load, directory, || (0..load.count).try_for_each(|_| logs.only_check(&load.batch)))?;
     let batch_bytes = load.batch.len() as u64;
     let to_bytes = |offset: i64| -> Result<u64> { Ok(u64::try_from(offset / load.records)? * batch_bytes) };
     let flush_ends: Vec<u64> =
         logs.flushed_ends().into_iter().map(|end| to_bytes(end.0)).collect::<Result<_>>()?;
+    drop((logs, home));
+    let home = workspace::scratch(directory)?;
+    let logs = Logs::create(home.path(), 1)?;
+    let mut batch = BytesMut::from(load.batch.as_ref());
+    let follower = measure(load, directory, || append_all(load, &logs, || logs.follow(0, &mut batch)))?;
     drop((logs, home));
     let bare = |way| -> Result<Cost> {
         let home = workspace::scratch(directory)?;
@@ -157,6 +167,7 @@ fn one_run(load: &Load, directory: &Path) -> Result<Costs> {
     Ok(Costs {
         log,
         checking,
+        follower,
         zeroed: bare(Way::ZeroedAhead)?,
         populated: bare(Way::PopulatedAhead)?,
         pwrite: bare(Way::Pwrite)?,
@@ -178,11 +189,11 @@ fn measure(load: &Load, directory: &Path, work: impl FnOnce() -> Result<()>) -> 
     Ok(Cost { cpu, bytes, device_bytes: device.map(|totals| totals.written_bytes) })
 }
 
-fn append_all(load: &Load, logs: &Logs) -> Result<()> {
+fn append_all(load: &Load, logs: &Logs, mut append: impl FnMut() -> Result<Offset>) -> Result<()> {
     let mut waiting_bytes = 0;
     let mut end = None;
     for _ in 0..load.count {
-        let appended = logs.append(0, &load.batch)?;
+        let appended = append()?;
         waiting_bytes += load.batch.len() as u64;
         end = Some(appended);
         if waiting_bytes >= load.window_bytes {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
-use bytes::Bytes;
+use anyhow::{Context as _, Result, anyhow, bail};
+use bytes::{Bytes, BytesMut};
 use config::topic::TopicConfig;
 use parking_lot::{Condvar, Mutex};
-use storage::batch::{AppendOrigin, AppendRules, validate};
+use storage::batch::{AppendOrigin, AppendRules, BatchHeader, validate};
 use storage::batch_builder::{BatchBuilder, BatchSpec};
 use storage::disk::os::OsDisk;
 use storage::error::LogDirFailure;
@@ -78,6 +78,18 @@ impl Logs {
     pub(crate) fn append(&self, partition: usize, batch: &Bytes) -> Result<Offset> {
         let batch = validate(batch.clone(), &self.rules, self.now)?;
         Ok(self.log(partition)?.append_as_leader(batch, EPOCH, self.now)?.end_offset)
+    }
+
+    /// Appends `batch` as if it came from a leader, behind what was appended before; answers the end to wait for. `batch`
+    /// is the same afterwards but for its place.
+    pub(crate) fn follow(&self, partition: usize, batch: &mut BytesMut) -> Result<Offset> {
+        let log = self.log(partition)?;
+        let place = BatchHeader::parse(batch)?.position_bytes(log.log_end_offset(), EPOCH);
+        batch.get_mut(..place.len()).context("a batch has a header")?.copy_from_slice(&place);
+        let bytes = std::mem::take(batch).freeze();
+        let end = log.append_as_follower(&bytes, self.now)?;
+        *batch = bytes.try_into_mut().map_err(|_shared| anyhow!("the log keeps what it has copied"))?;
+        Ok(end)
     }
 
     /// The part of [`Self::append`] before the log is touched.
