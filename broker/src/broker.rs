@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use storage::disk::os::OsDisk;
-use storage::ids::{BrokerId, TopicId};
+use storage::ids::{BrokerId, PartitionIndex, TopicId};
 use storage::log_dir::LogDir;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -214,6 +214,11 @@ impl Broker {
             false => image.topic_by_id(TopicId(topic_id)),
         };
         topic.map(|topic| TopicLookup { topic_id: topic.id, is_internal: topics::is_internal(&topic.name) })
+    }
+
+    /// Whether there is such a partition, be it on this node or on others.
+    pub(crate) fn has_partition(&self, topic_id: TopicId, index: PartitionIndex) -> bool {
+        self.image.load().topic_by_id(topic_id).is_some_and(|topic| topic.partition(index).is_some())
     }
 
     pub(crate) fn topic_id_of(&self, name: &str) -> Option<TopicId> {

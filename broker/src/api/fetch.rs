@@ -4,13 +4,15 @@
 //! Records are views of the mapped segments and go to the socket without a copy. Whole batches only, from the one
 //! that holds the fetch offset; the first partition with records gets at least one batch, however large (KIP-74).
 //!
-//! Version notes: 7 brings sessions (KIP-227), 12 the client's last fetched epoch (KIP-595), 13 topic ids (KIP-516).
+//! Version notes: 7 brings sessions (KIP-227), 12 the client's last fetched epoch (KIP-595), 13 topic ids (KIP-516), 16 the
+//! leader where a client asked another node (KIP-951).
 //! With version 11 a consumer may read from a follower, to which the leader sends it (KIP-392). Not done: followers' own
 //! fields (a request with a replica id is refused; replicas have a protocol of their own).
 //! Source: `KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages`, `DelayedFetch`.
 
 mod closest;
 
+use super::nodes::{CurrentLeaders, Node};
 use super::{Outcome, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::clock;
@@ -26,7 +28,7 @@ use crate::wire::response::{EncodeError, FrameBuilder};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_response::{
-    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId, TopicName};
 use kafka_protocol::protocol::{HeaderVersion, StrBytes};
@@ -42,6 +44,9 @@ use tokio::time::{Instant, sleep_until};
 
 /// The first version whose clients know that they may read from a follower.
 const FOLLOWER_FETCH_SINCE: i16 = 11;
+
+/// The first version whose response names the leader to a client that asked another node. Source: KIP-951.
+const CURRENT_LEADER_SINCE: i16 = 16;
 
 /// The first version that names topics by their ids.
 const TOPIC_IDS_SINCE: i16 = 13;
@@ -293,7 +298,8 @@ fn find(broker: &Broker, (topic, index): &PartitionKey) -> Result<Arc<Partition>
         TopicKey::Name(name) => broker.topic_id_of(name).ok_or(FetchError::UnknownTopic)?,
         TopicKey::Id(topic_id) => *topic_id,
     };
-    broker.partitions.find(topic_id, *index).ok_or(match topic {
+    broker.partitions.find(topic_id, *index).ok_or_else(|| match topic {
+        _ if broker.has_partition(topic_id, *index) => FetchError::NotLeader,
         TopicKey::Id(id) if broker.image().topic_by_id(*id).is_none() => FetchError::UnknownTopicId,
         TopicKey::Id(_) | TopicKey::Name(_) => FetchError::UnknownTopic,
     })
@@ -385,20 +391,47 @@ fn answer(context: &RequestContext, resolved: &Resolved, pass: Pass) -> FetchRep
     }
     let mut topics: Vec<FetchableTopicResponse> = Vec::new();
     let mut last_topic = None;
+    let mut leaders = CurrentLeaders::new(context);
     for (((topic, index), found), _) in pass.found.into_iter().zip(is_named).filter(|(_, is_named)| *is_named) {
         if last_topic.as_ref() != Some(&topic) {
             topics.push(topic_response(&topic));
-            last_topic = Some(topic);
+            last_topic = Some(topic.clone());
         }
+        let leader = leader_elsewhere(context, &found, (&topic, index), &mut leaders);
+        let data = partition_data(index, found, context).with_current_leader(leader.unwrap_or_default());
         if let Some(topic) = topics.last_mut() {
-            topic.partitions.push(partition_data(index, found, context));
+            topic.partitions.push(data);
         }
     }
-    let mut response = FetchResponse::default().with_responses(topics);
+    let endpoint = |node: Node| {
+        let endpoint = NodeEndpoint::default().with_node_id(node.id.0.into()).with_rack(node.rack);
+        endpoint.with_host(node.host).with_port(node.port)
+    };
+    let node_endpoints = leaders.into_nodes().map(endpoint).collect();
+    let mut response = FetchResponse::default().with_responses(topics).with_node_endpoints(node_endpoints);
     if context.version >= 7 {
         response.session_id = resolved.session_id;
     }
     FetchReply(response)
+}
+
+/// The leader, for a client that asked another node for it.
+fn leader_elsewhere(
+    context: &RequestContext,
+    found: &Result<Found, FetchError>,
+    (topic, index): (&TopicKey, PartitionIndex),
+    leaders: &mut CurrentLeaders<'_>,
+) -> Option<LeaderIdAndEpoch> {
+    let is_wrong = matches!(found, Err(FetchError::NotLeader | FetchError::FencedLeaderEpoch { .. }));
+    if !is_wrong || context.version < CURRENT_LEADER_SINCE {
+        return None;
+    }
+    let topic_id = match topic {
+        TopicKey::Name(name) => leaders.topic_id_of(name)?,
+        TopicKey::Id(topic_id) => *topic_id,
+    };
+    let (leader, epoch) = leaders.of(topic_id, index)?;
+    Some(LeaderIdAndEpoch::default().with_leader_id(leader.0.into()).with_leader_epoch(epoch.0))
 }
 
 fn told(found: &Result<Found, FetchError>) -> Told {

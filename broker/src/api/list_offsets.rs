@@ -141,7 +141,10 @@ fn look_up(
     let partition = broker
         .partitions
         .find(topic_id, PartitionIndex(wanted.partition_index))
-        .ok_or(ListOffsetsError::UnknownTopic)?;
+        .ok_or_else(|| match broker.has_partition(topic_id, PartitionIndex(wanted.partition_index)) {
+            true => ListOffsetsError::LeaderEpoch(FetchError::NotLeader),
+            false => ListOffsetsError::UnknownTopic,
+        })?;
     check_leadership(broker, &partition, LeaderEpoch(wanted.current_leader_epoch))?;
     let end = if is_read_committed { partition.last_stable_offset() } else { partition.high_watermark() };
     let log = &partition.log;

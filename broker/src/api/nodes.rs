@@ -6,7 +6,9 @@ use super::RequestContext;
 use config::broker::Endpoint;
 use kafka_protocol::protocol::StrBytes;
 use replication::metadata::image::MetadataImage;
-use storage::ids::BrokerId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use storage::ids::{BrokerId, LeaderEpoch, PartitionIndex, TopicId};
 
 /// A node, as a client is told of it.
 pub(super) struct Node {
@@ -47,11 +49,54 @@ pub(super) fn controller(image: &MetadataImage) -> kafka_protocol::messages::Bro
     image.controller_id().map_or(-1, |id| id.0).into()
 }
 
+/// Who leads the partitions that a client asked the wrong node for, so that it need not ask for metadata first.
+/// Source: KIP-951.
+pub(super) struct CurrentLeaders<'a> {
+    context: &'a RequestContext,
+    /// One image for the whole answer, from when it is needed on, which is rarely.
+    image: Option<Arc<MetadataImage>>,
+    told: BTreeMap<BrokerId, Node>,
+}
+
+impl<'a> CurrentLeaders<'a> {
+    pub(super) fn new(context: &'a RequestContext) -> Self {
+        Self { context, image: None, told: BTreeMap::new() }
+    }
+
+    /// The id of the topic of this name.
+    pub(super) fn topic_id_of(&mut self, name: &str) -> Option<TopicId> {
+        self.image().topic_by_name(name).map(|topic| topic.id)
+    }
+
+    /// The leader of the partition and its epoch. `None` where there is none, or it is this node, which does not know
+    /// enough then.
+    pub(super) fn of(&mut self, topic_id: TopicId, index: PartitionIndex) -> Option<(BrokerId, LeaderEpoch)> {
+        let image = self.image();
+        let partition = image.topic_by_id(topic_id)?.partition(index)?;
+        let leader = partition.leader.filter(|leader| *leader != self.context.broker.node_id())?;
+        let node = find(self.context, &image, leader)?;
+        self.told.insert(leader, node);
+        Some((leader, partition.leader_epoch))
+    }
+
+    fn image(&mut self) -> Arc<MetadataImage> {
+        Arc::clone(self.image.get_or_insert_with(|| self.context.broker.image()))
+    }
+
+    /// Where the leaders that were told are reached, by id.
+    pub(super) fn into_nodes(self) -> impl Iterator<Item = Node> {
+        self.told.into_values()
+    }
+}
+
 /// The address at which this client reached us.
 fn reached(context: &RequestContext) -> Endpoint {
     let address = context.local_address;
     Endpoint { host: address.ip().to_canonical().to_string(), port: address.port() }
 }
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 pub(super) mod testing {

@@ -55,7 +55,12 @@ fn look_up(
     let broker = &context.broker;
     let topic_id = broker.topic_id_of(&topic.topic).ok_or(FetchError::UnknownTopic)?;
     let index = PartitionIndex(wanted.partition);
-    let partition = broker.partitions.find(topic_id, index).ok_or(FetchError::UnknownTopic)?;
+    let partition = broker.partitions.find(topic_id, index).ok_or_else(|| {
+        match broker.has_partition(topic_id, index) {
+            true => FetchError::NotLeader,
+            false => FetchError::UnknownTopic,
+        }
+    })?;
     check_leadership(broker, &partition, LeaderEpoch(wanted.current_leader_epoch))?;
     Ok(partition.log.end_offset_for_epoch(LeaderEpoch(wanted.leader_epoch)))
 }

@@ -8,10 +8,11 @@
 //! in-sync replicas than `min.insync.replicas`, `acks=all` is refused; where that comes to pass after the append, it is
 //! said when the request's timeout has passed, since the replicas may come back before.
 //!
-//! Version notes: 3 is the first with record batches v2; 7 allows zstd; 8 names the records that failed; 13 names
-//! topics by id (KIP-516). Not done: transactions (`INVALID_TXN_STATE`).
+//! Version notes: 3 is the first with record batches v2; 7 allows zstd; 8 names the records that failed; 10 names
+//! the leader to who asks another node (KIP-951); 13 names topics by id (KIP-516). Not done: transactions (`INVALID_TXN_STATE`).
 //! Source: `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords`, `ProduceRequest.validateRecords`.
 
+use super::nodes::{CurrentLeaders, Node};
 use super::{Outcome, Reply, RequestContext};
 use crate::broker::{Broker, TopicLookup};
 use crate::clock;
@@ -23,7 +24,7 @@ use crate::wire::response::EncodeError;
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::{
-    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -41,6 +42,8 @@ use tokio::time::{Instant, timeout_at};
 const LOG_START_OFFSET_SINCE: i16 = 5;
 /// The first version whose response can explain errors.
 const ERROR_MESSAGES_SINCE: i16 = 8;
+/// The first version whose response names the leader to a client that asked another node. Source: KIP-951.
+const CURRENT_LEADER_SINCE: i16 = 10;
 
 /// The first version that names topics by their ids.
 const TOPIC_IDS_SINCE: i16 = 13;
@@ -122,16 +125,13 @@ pub(crate) fn handle(
         topics.push(TopicOutcome { topic, partitions });
     }
     let deadline = Instant::now() + timeout;
-    let version = context.version;
     async move {
         if acks == 0 {
             let has_failed = topics.iter().flat_map(|topic| &topic.partitions).any(|(_, result)| result.is_err());
             return if has_failed { ProduceReply::Close } else { ProduceReply::Silence };
         }
         wait_until_durable(&context.broker, &topics, deadline).await;
-        let has_failed = context.broker.has_failed();
-        let responses = topics.into_iter().map(|topic| answer_topic(topic, has_failed, version)).collect();
-        ProduceReply::Answer(ProduceResponse::default().with_responses(responses))
+        ProduceReply::Answer(answer(&context, topics))
     }
 }
 
@@ -172,8 +172,13 @@ fn append(
         });
     };
     let broker = &context.broker;
-    let partition =
-        broker.partitions.find(lookup.topic_id, PartitionIndex(index)).ok_or(ProduceError::UnknownTopic)?;
+    let index = PartitionIndex(index);
+    let partition = broker.partitions.find(lookup.topic_id, index).ok_or_else(|| {
+        match broker.has_partition(lookup.topic_id, index) {
+            true => ProduceError::NotLeader,
+            false => ProduceError::UnknownTopic,
+        }
+    })?;
     let leadership = broker.leadership(&partition).ok_or(ProduceError::NotLeader)?;
     if acks == -1 && !partition.has_enough_replicas() {
         return Err(ProduceError::NotEnoughReplicas);
@@ -252,26 +257,52 @@ impl Pending {
     }
 }
 
-fn answer_topic(outcome: TopicOutcome, has_failed: bool, version: i16) -> TopicProduceResponse {
+fn answer(context: &RequestContext, topics: Vec<TopicOutcome>) -> ProduceResponse {
+    let has_failed = context.broker.has_failed();
+    let mut leaders = CurrentLeaders::new(context);
+    let responses = topics.into_iter().map(|topic| answer_topic(context, topic, has_failed, &mut leaders)).collect();
+    let node_endpoint = |node: Node| {
+        NodeEndpoint::default()
+            .with_node_id(node.id.0.into())
+            .with_host(node.host)
+            .with_port(node.port)
+            .with_rack(node.rack)
+    };
+    let node_endpoints = leaders.into_nodes().map(node_endpoint).collect();
+    ProduceResponse::default().with_responses(responses).with_node_endpoints(node_endpoints)
+}
+
+fn answer_topic(
+    context: &RequestContext,
+    outcome: TopicOutcome,
+    has_failed: bool,
+    leaders: &mut CurrentLeaders<'_>,
+) -> TopicProduceResponse {
     let TopicOutcome { topic, partitions } = outcome;
-    TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id).with_partition_responses(
-        partitions
-            .into_iter()
-            .map(|(index, result)| {
-                let result = result.and_then(|pending| match pending.state() {
-                    PendingState::Done => Ok(pending.appended),
-                    PendingState::Closed => Err(ProduceError::Deleted),
-                    PendingState::LeadershipLost => Err(ProduceError::NotLeader),
-                    PendingState::Waiting if has_failed => Err(ProduceError::LogDirectoryFailed),
-                    PendingState::Waiting if pending.lacks_replicas() => {
-                        Err(ProduceError::NotEnoughReplicasAfterAppend)
-                    }
-                    PendingState::Waiting => Err(ProduceError::TimedOut),
-                });
-                answer_partition(index, result, version)
-            })
-            .collect(),
-    )
+    let mut answers = Vec::with_capacity(partitions.len());
+    for (index, result) in partitions {
+        let result = result.and_then(|pending| match pending.state() {
+            PendingState::Done => Ok(pending.appended),
+            PendingState::Closed => Err(ProduceError::Deleted),
+            PendingState::LeadershipLost => Err(ProduceError::NotLeader),
+            PendingState::Waiting if has_failed => Err(ProduceError::LogDirectoryFailed),
+            PendingState::Waiting if pending.lacks_replicas() => {
+                Err(ProduceError::NotEnoughReplicasAfterAppend)
+            }
+            PendingState::Waiting => Err(ProduceError::TimedOut),
+        });
+        let is_wrong_node = context.version >= CURRENT_LEADER_SINCE && matches!(result, Err(ProduceError::NotLeader));
+        let mut answer = answer_partition(index, result, context.version);
+        if is_wrong_node
+            && let Some(topic) = context.broker.topic(&topic.name, topic.topic_id)
+            && let Some((leader, epoch)) = leaders.of(topic.topic_id, PartitionIndex(index))
+        {
+            answer.current_leader =
+                LeaderIdAndEpoch::default().with_leader_id(leader.0.into()).with_leader_epoch(epoch.0);
+        }
+        answers.push(answer);
+    }
+    TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id).with_partition_responses(answers)
 }
 
 fn answer_partition(
