@@ -10,7 +10,7 @@ use config::broker::{BrokerConfig, Durability, Endpoint, Listener, PeerSecurity,
 use replication::controller::brokers::RegisterBroker;
 use replication::controller::growth::GrowReplicas;
 use replication::metadata::image::MetadataImage;
-use replication::metadata::record::BrokerEndpoint;
+use replication::metadata::record::{BrokerEndpoint, PEER_ENDPOINT};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +27,6 @@ const PLAINTEXT: i16 = 0;
 
 /// The number of the security protocol SSL. Source: `SecurityProtocol.java`.
 const SSL: i16 = 1;
-
-/// The endpoint at which nodes reach each other; no listener of clients has this name.
-const PEER: &str = "PEER";
 
 /// What a node has of the world outside before its quorum starts.
 #[derive(Debug)]
@@ -164,7 +161,7 @@ fn endpoints(config: &BrokerConfig, kafka_port: u16) -> Vec<BrokerEndpoint> {
         }));
     }
     endpoints.push(BrokerEndpoint {
-        name: PEER.to_owned(),
+        name: PEER_ENDPOINT.to_owned(),
         host: own.host.clone(),
         port: own.port,
         security_protocol: match set.security {
