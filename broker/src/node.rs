@@ -17,7 +17,6 @@ use crate::isr;
 use crate::metadata_follower;
 use crate::metrics::{self, Metrics};
 use crate::node::introduction::Outside;
-pub use crate::node::introduction::PeersError;
 use crate::partition::NodeLog;
 use crate::partitions::Partitions;
 use crate::peer::PeerTlsError;
@@ -81,9 +80,6 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
-    /// The other nodes of the set cannot reach this one.
-    #[error(transparent)]
-    Peers(#[from] PeersError),
     /// Metrics cannot be collected.
     #[error("metrics cannot be collected: {0}")]
     Metrics(#[from] BuildError),

@@ -1,9 +1,9 @@
 //! What the metadata quorum is told about this node: which directory it has, where it is reached, and of which set it is.
 
 use crate::coordinators::OFFSETS_TOPIC;
-use crate::peer::{PeerSockets, PeerTls, PeerTlsError};
+use crate::node::StartError;
+use crate::peer::{PeerSockets, PeerTls};
 use crate::quorum::{QuorumSettings, SetSettings, Upkeep};
-use crate::server::BindError;
 use crate::stopping::Stopping;
 use crate::topics;
 use config::broker::{BrokerConfig, Durability, Endpoint, Listener, PeerSecurity, ReplicaSet};
@@ -46,25 +46,8 @@ pub(super) struct Peers {
     tls: Option<PeerTls>,
 }
 
-/// Why other nodes cannot reach this one.
-#[derive(Debug, thiserror::Error)]
-pub enum PeersError {
-    /// Its address cannot be listened on.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// Its certificate cannot be used.
-    #[error("{0}")]
-    Tls(String),
-}
-
-impl From<PeerTlsError> for PeersError {
-    fn from(error: PeerTlsError) -> Self {
-        Self::Tls(error.to_string())
-    }
-}
-
 /// Takes the address at which the other nodes of a set reach this one, and reads its certificate.
-pub(super) async fn bind(config: &BrokerConfig) -> Result<Option<Peers>, PeersError> {
+pub(super) async fn bind(config: &BrokerConfig) -> Result<Option<Peers>, StartError> {
     let Some(set) = &config.replica_set else { return Ok(None) };
     let tls = match &set.security {
         PeerSecurity::Plaintext => None,
