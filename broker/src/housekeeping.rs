@@ -5,6 +5,7 @@
 
 use crate::broker::Broker;
 use crate::clock;
+use crate::high_watermarks;
 use crate::stopping::Stopping;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +61,7 @@ fn write_checkpoint(broker: &Broker) {
 }
 
 pub(crate) fn write_high_watermarks(broker: &Broker) {
-    if let Err(error) = broker.high_watermarks.write(broker) {
+    if let Err(error) = high_watermarks::write(broker) {
         tracing::warn!("the high watermarks were not written, so the next start knows older ones: {error}");
     }
 }

@@ -50,10 +50,6 @@ pub(crate) fn follow(broker: &Arc<Broker>, image: Arc<MetadataImage>) {
         }
     }
     broker.partitions.remove(&removed);
-    let names = delta.removed.iter().map(|local| &local.topic_partition);
-    if let Err(error) = broker.high_watermarks.forget(&broker.log_dir, names) {
-        tracing::error!("the checkpoint of high watermarks was not written: {error}");
-    }
     for partition in &delta.removed {
         if let Err(error) = broker.log_dir.delete_log(&partition.topic_partition) {
             tracing::error!("the files of {} were not moved away: {error}", partition.topic_partition);

@@ -291,12 +291,11 @@ fn open(
     let quorum = Quorum::open(introduction::quorum_settings(config, &log_dir, outside))?;
     let image = quorum.image();
     let broker = Broker::new(Parts { settings, quorum, log_dir, partitions, failure, metrics });
-    broker.high_watermarks.read(&broker.log_dir).map_err(OpenError::from)?;
     load_logs(&broker, &image)?;
+    broker.high_watermarks.read(&broker.log_dir).map_err(OpenError::from)?;
     let broker = Arc::new(broker);
     metadata_follower::follow(&broker, image);
-    // What a crash took of the logs is no more said to be committed, before others come in its place.
-    broker.high_watermarks.write(&broker).map_err(OpenError::from)?;
+    broker.high_watermarks.end_start(&broker).map_err(OpenError::from)?;
     Ok(broker)
 }
 
