@@ -12,7 +12,6 @@ use crate::log_budget::LogBudget;
 use crate::metrics::Metrics;
 use crate::partition::{Leadership, Partition};
 use crate::partitions::Partitions;
-use crate::peer::{DialError, PeerStream};
 use crate::producer_ids::ProducerIds;
 use crate::quorum::{ProposeError, Quorum};
 use crate::replica_fetcher::ReplicaFetchers;
@@ -76,15 +75,6 @@ pub struct Broker {
     pub(crate) failure: Arc<AtomicBool>,
     image: Arc<ArcSwap<MetadataImage>>,
     image_offset: watch::Sender<i64>,
-}
-
-/// Why a leader is not reached.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DialLeaderError {
-    #[error("nobody knows where node {leader} is")]
-    Unknown { leader: BrokerId },
-    #[error(transparent)]
-    Dial(#[from] DialError),
 }
 
 /// What a node is made of.
@@ -188,14 +178,6 @@ impl Broker {
     /// Whether this node holds `partition` as a follower that consumers may read from.
     pub(crate) fn follows(&self, partition: &Partition) -> bool {
         partition.followed_leader().is_some() && !self.quorum.is_isolated()
-    }
-
-    /// A connection to the node that leads what this one is to follow.
-    ///
-    /// # Errors
-    /// When it is not known where that node is, or it is not reached.
-    pub(crate) async fn dial_leader(&self, leader: BrokerId) -> Result<PeerStream, DialLeaderError> {
-        Err(DialLeaderError::Unknown { leader })
     }
 
     pub(crate) fn node_id(&self) -> BrokerId {

@@ -40,7 +40,7 @@ use storage::error::{LogDirFailure, OpenError};
 use storage::flusher::FlushWindow;
 use storage::log_dir::{LogDir, LogDirEvents, LogDirSettings};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long a start waits until the controller uses the node. Longer: a person waits for the banner of a node that nobody
@@ -177,10 +177,8 @@ impl Node {
         .await??;
         let (serving_switch, stopped) = StopSwitch::new();
         let (background_switch, background_stopped) = StopSwitch::new();
-        // A second node in one process would take them from the first.
-        let streams = broker.quorum.fetch_streams().unwrap_or_else(|| mpsc::channel(1).1);
         let background = vec![
-            tokio::spawn(replica_server::run(Arc::clone(&broker), streams, background_stopped.clone())),
+            tokio::spawn(replica_server::run(Arc::clone(&broker), background_stopped.clone())),
             tokio::spawn(metadata_follower::run(
                 Arc::clone(&broker),
                 broker.quorum.subscribe(),

@@ -205,7 +205,6 @@ impl Quorum {
     }
 
     /// The connections of followers, to be served elsewhere; `None` where they were taken before.
-    #[allow(dead_code, reason = "replicas will be served from it")]
     pub(crate) fn fetch_streams(&self) -> Option<mpsc::Receiver<PeerStream>> {
         self.fetch_streams.lock().take()
     }
@@ -214,7 +213,6 @@ impl Quorum {
     ///
     /// # Errors
     /// [`PeerUnreached`]
-    #[allow(dead_code, reason = "replicas will be fetched through it")]
     pub(crate) async fn connect_to_fetch(&self, broker_id: BrokerId) -> Result<PeerStream, PeerUnreached> {
         let links = self.opened.council.links.as_ref();
         let links = links.ok_or(PeerUnreached::NoAddress { broker_id })?;

@@ -10,7 +10,6 @@ use crate::broker::Broker;
 use crate::peer::PeerStream;
 use crate::stopping::Stopping;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// Sessions at the same time. Larger: peers that connect again and again hold more. Smaller than there are nodes: some
@@ -18,11 +17,8 @@ use tokio::task::JoinSet;
 const SESSIONS_MAX: usize = 512;
 
 /// Serves every connection that comes, until `stopping` is set.
-pub(crate) async fn run(
-    broker: Arc<Broker>,
-    mut streams: mpsc::Receiver<PeerStream>,
-    mut stopping: Stopping,
-) {
+pub(crate) async fn run(broker: Arc<Broker>, mut stopping: Stopping) {
+    let Some(mut streams) = broker.quorum.fetch_streams() else { return };
     let mut sessions = JoinSet::new();
     loop {
         tokio::select! {

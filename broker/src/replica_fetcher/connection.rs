@@ -65,7 +65,7 @@ async fn until_not_needed(fetcher: &Fetcher) {
 /// One connection, from its beginning to its end. Answers whether there was one.
 async fn follow(broker: &Arc<Broker>, fetcher: &Arc<Fetcher>) -> bool {
     let leader = fetcher.leader;
-    let stream = match broker.dial_leader(leader).await {
+    let stream = match broker.quorum.connect_to_fetch(leader).await {
         Ok(stream) => stream,
         Err(error) => {
             tracing::debug!("node {leader} is not reached, to follow it: {error}");
