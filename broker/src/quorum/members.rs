@@ -39,9 +39,18 @@ pub(super) fn to_admit(membership: &Membership, newcomer: &Newcomer) -> Option<C
     }
 }
 
-/// The next change that the membership itself asks for; `None` where it is as it should be. `caught_up` are the members
-/// that have what the leader has.
-pub(super) fn next_change(membership: &Membership, caught_up: &BTreeSet<RaftNodeId>) -> Option<Change> {
+/// What the leader knows of the members.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Those that have what the leader has.
+    pub(super) caught_up: BTreeSet<RaftNodeId>,
+    /// Those that do not answer and whose broker was unregistered.
+    pub(super) forgotten: BTreeSet<RaftNodeId>,
+}
+
+/// The next change that the membership itself asks for; `None` where it is as it should be.
+pub(super) fn next_change(membership: &Membership, known: &Known) -> Option<Change> {
+    let Known { caught_up, forgotten } = known;
     let voters = membership.get_joint_config().last()?;
     if membership.get_joint_config().len() > 1 {
         // A leader was lost between the two steps of a change.
@@ -62,12 +71,21 @@ pub(super) fn next_change(membership: &Membership, caught_up: &BTreeSet<RaftNode
             other != *id && of_other.broker_id == node.broker_id && ready(other) && !ready(id)
         })
     });
-    let doubles: BTreeSet<RaftNodeId> = doubles.map(|(id, _)| *id).collect();
-    if !doubles.is_empty() {
-        return Some(Change::RemoveNodes(doubles));
+    let forgotten_learners = learners().filter(|(id, _)| forgotten.contains(id));
+    let gone: BTreeSet<RaftNodeId> = doubles.chain(forgotten_learners).map(|(id, _)| *id).collect();
+    if !gone.is_empty() {
+        return Some(Change::RemoveNodes(gone));
     }
     let next = learners().map(|(id, _)| *id).filter(ready).min_by_key(|id| broker(id))?;
-    (voters.len() < VOTERS_MAX).then(|| Change::AddVoterIds(BTreeSet::from([next])))
+    let place = voters.iter().find(|voter| forgotten.contains(voter));
+    match place {
+        Some(place) => {
+            let others = voters.iter().copied().filter(|voter| voter != place);
+            Some(Change::ReplaceAllVoters(others.chain([next]).collect()))
+        }
+        None if voters.len() < VOTERS_MAX => Some(Change::AddVoterIds(BTreeSet::from([next]))),
+        None => None,
+    }
 }
 
 fn is_voter(
@@ -80,7 +98,7 @@ fn is_voter(
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, Newcomer, next_change, to_admit};
+    use super::{Change, Known, Newcomer, next_change, to_admit};
     use crate::quorum::types::{Membership, QuorumNode};
     use config::broker::Endpoint;
     use std::collections::{BTreeMap, BTreeSet};
@@ -101,6 +119,22 @@ mod tests {
         ids.iter().copied().collect()
     }
 
+    fn caught_up(members: &[u64]) -> Known {
+        Known { caught_up: ids(members), ..Known::default() }
+    }
+
+    #[test]
+    fn a_broker_that_was_unregistered_is_forgotten_and_its_vote_goes_to_another() {
+        let known =
+            |members: &[u64], forgotten: &[u64]| Known { forgotten: ids(forgotten), ..caught_up(members) };
+        let four = membership(&[&[10, 20, 30]], &[(10, 1), (20, 2), (30, 3), (40, 4)]);
+        assert_eq!(next_change(&four, &known(&[10, 20, 30], &[40])), Some(Change::RemoveNodes(ids(&[40]))));
+        let replaced = Some(Change::ReplaceAllVoters(ids(&[10, 20, 40])));
+        assert_eq!(next_change(&four, &known(&[10, 20, 40], &[30])), replaced);
+        let three = membership(&[&[10, 20, 30]], &[(10, 1), (20, 2), (30, 3)]);
+        assert_eq!(next_change(&three, &known(&[10, 20], &[30])), None, "nobody takes its place");
+    }
+
     #[test]
     fn a_newcomer_is_a_learner_first_and_a_voter_once_it_has_caught_up() {
         let before = membership(&[&[10]], &[(10, 1)]);
@@ -109,8 +143,8 @@ mod tests {
         assert_eq!(admitted, Some(Change::AddNodes(BTreeMap::from([(20, node(2, "host"))]))));
         let after = membership(&[&[10]], &[(10, 1), (20, 2)]);
         assert_eq!(to_admit(&after, &newcomer), None);
-        assert_eq!(next_change(&after, &ids(&[10])), None);
-        assert_eq!(next_change(&after, &ids(&[10, 20])), Some(Change::AddVoterIds(ids(&[20]))));
+        assert_eq!(next_change(&after, &caught_up(&[10])), None);
+        assert_eq!(next_change(&after, &caught_up(&[10, 20])), Some(Change::AddVoterIds(ids(&[20]))));
     }
 
     #[test]
@@ -126,22 +160,22 @@ mod tests {
     #[test]
     fn the_fourth_and_the_fifth_node_stay_learners() {
         let five = membership(&[&[10, 20, 30]], &[(10, 1), (20, 2), (30, 3), (40, 4), (50, 5)]);
-        assert_eq!(next_change(&five, &ids(&[10, 20, 30, 40, 50])), None);
+        assert_eq!(next_change(&five, &caught_up(&[10, 20, 30, 40, 50])), None);
     }
 
     #[test]
     fn a_wiped_node_takes_the_place_of_its_former_self_in_one_step() {
         let wiped = membership(&[&[10, 20, 30]], &[(10, 1), (20, 2), (30, 3), (31, 3)]);
-        assert_eq!(next_change(&wiped, &ids(&[10, 20])), None, "it has not caught up");
+        assert_eq!(next_change(&wiped, &caught_up(&[10, 20])), None, "it has not caught up");
         let replaced = Some(Change::ReplaceAllVoters(ids(&[10, 20, 31])));
-        assert_eq!(next_change(&wiped, &ids(&[10, 20, 31])), replaced);
+        assert_eq!(next_change(&wiped, &caught_up(&[10, 20, 31])), replaced);
     }
 
     #[test]
     fn a_learner_that_was_wiped_leaves_one_entry_behind_it() {
         let members = [(10, 1), (20, 2), (30, 3), (40, 4), (41, 4)];
         let wiped = membership(&[&[10, 20, 30]], &members);
-        assert_eq!(next_change(&wiped, &ids(&[10, 20, 30, 41])), Some(Change::RemoveNodes(ids(&[40]))));
+        assert_eq!(next_change(&wiped, &caught_up(&[10, 20, 30, 41])), Some(Change::RemoveNodes(ids(&[40]))));
     }
 
     #[test]
@@ -149,14 +183,14 @@ mod tests {
         let members = [(10, 1), (20, 2), (30, 3), (31, 3), (32, 3)];
         let before = membership(&[&[10, 20, 30]], &members);
         let replaced = Some(Change::ReplaceAllVoters(ids(&[10, 20, 32])));
-        assert_eq!(next_change(&before, &ids(&[10, 20, 32])), replaced);
+        assert_eq!(next_change(&before, &caught_up(&[10, 20, 32])), replaced);
         let after = membership(&[&[10, 20, 32]], &[(10, 1), (20, 2), (31, 3), (32, 3)]);
-        assert_eq!(next_change(&after, &ids(&[10, 20, 32])), Some(Change::RemoveNodes(ids(&[31]))));
+        assert_eq!(next_change(&after, &caught_up(&[10, 20, 32])), Some(Change::RemoveNodes(ids(&[31]))));
     }
 
     #[test]
     fn a_change_that_a_lost_leader_left_half_done_is_finished() {
         let joint = membership(&[&[10, 20], &[10, 20, 30]], &[(10, 1), (20, 2), (30, 3)]);
-        assert_eq!(next_change(&joint, &ids(&[])), Some(Change::ReplaceAllVoters(ids(&[10, 20, 30]))));
+        assert_eq!(next_change(&joint, &caught_up(&[])), Some(Change::ReplaceAllVoters(ids(&[10, 20, 30]))));
     }
 }

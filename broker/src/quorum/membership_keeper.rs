@@ -4,7 +4,7 @@ use crate::clock;
 use crate::peer::Purpose;
 use crate::quorum::council::Council;
 use crate::quorum::forming::named;
-use crate::quorum::members::{self, Change, Newcomer};
+use crate::quorum::members::{self, Change, Known, Newcomer};
 use crate::quorum::types::{Membership, RaftNodeId};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,10 @@ const LAG_MAX: u64 = 100;
 /// A member that answered within this time is there. Longer: a dead member may become a voter. Shorter: a pause hides one.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
+/// A member whose broker is not registered and that does not answer for this long is forgotten. Longer: an unregistered node
+/// is counted on for longer. Shorter: a node that starts slowly is forgotten before it has registered.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
+
 /// What the leader remembers of the members.
 #[derive(Default)]
 pub(super) struct MembershipKeeper {
@@ -32,6 +36,8 @@ struct State {
     /// When each member had everything that the leader had the last time it looked.
     caught_up_at: BTreeMap<RaftNodeId, Duration>,
     last_log_index: Option<u64>,
+    /// When each member was first seen.
+    seen_at: BTreeMap<RaftNodeId, Duration>,
 }
 
 impl MembershipKeeper {
@@ -46,8 +52,8 @@ impl MembershipKeeper {
 
     /// Looks whether the membership is to be changed, and does so in the background.
     pub(super) fn look(&self, council: &Arc<Council>) {
-        let caught_up = self.caught_up(council);
-        let Some(change) = members::next_change(&council.membership(), &caught_up) else { return };
+        let known = self.known(council);
+        let Some(change) = members::next_change(&council.membership(), &known) else { return };
         // Whoever has the turn changes the membership that this change was meant for.
         let Ok(turn) = Arc::clone(&self.changes).try_lock_owned() else { return };
         let council = Arc::clone(council);
@@ -59,29 +65,38 @@ impl MembershipKeeper {
         });
     }
 
-    /// The members that have what this node had the last time it looked, and answer.
-    fn caught_up(&self, council: &Council) -> BTreeSet<RaftNodeId> {
+    /// Which members have what this node had the last time it looked, and which are to be forgotten.
+    fn known(&self, council: &Council) -> Known {
         let now = clock::monotonic();
         let metrics = council.raft.metrics().borrow().clone();
+        let image = council.images.borrow().clone();
+        let own_id = council.identity.raft_node_id;
         let mut state = self.state.lock();
         let before = state.last_log_index.unwrap_or(0);
         state.last_log_index = metrics.last_log_index;
-        let mut caught_up = BTreeSet::from([council.identity.raft_node_id]);
         let membership = metrics.membership_config.membership();
-        for (id, matching) in metrics.replication.iter().flatten() {
-            let Some(index) = matching.map(|id| id.index) else { continue };
-            let answers = membership.get_node(id).is_some_and(|node| {
-                let link = council.links.as_ref().and_then(|links| links.to(Purpose::Raft, *id, node));
-                link.and_then(|link| link.silent_for()).is_some_and(|silence| silence < ANSWERED_WITHIN)
-            });
-            if index >= before && answers {
-                state.caught_up_at.insert(*id, now);
+        state.seen_at.retain(|id, _| membership.get_node(id).is_some());
+        let mut known = Known { caught_up: BTreeSet::from([own_id]), ..Known::default() };
+        for (id, node) in membership.nodes().filter(|(id, _)| **id != own_id) {
+            let link = council.links.as_ref().and_then(|links| links.to(Purpose::Raft, *id, node));
+            let silence = link.and_then(|link| link.silent_for());
+            let answers = silence.is_some_and(|silence| silence < ANSWERED_WITHIN);
+            let matching = metrics.replication.as_ref().and_then(|members| *members.get(id)?);
+            if let Some(index) = matching.map(|id| id.index).filter(|_| answers) {
+                if index >= before {
+                    state.caught_up_at.insert(*id, now);
+                }
+                if index + LAG_MAX >= before {
+                    known.caught_up.insert(*id);
+                }
             }
-            if index + LAG_MAX >= before && answers {
-                caught_up.insert(*id);
+            let seen_at = *state.seen_at.entry(*id).or_insert(now);
+            let is_silent = silence.is_none_or(|silence| silence > FORGOTTEN_AFTER);
+            if is_silent && now > seen_at + FORGOTTEN_AFTER && image.broker(node.broker_id).is_none() {
+                known.forgotten.insert(*id);
             }
         }
-        caught_up
+        known
     }
 
     /// When a member had everything that the leader had.
