@@ -256,10 +256,19 @@ impl Quorum {
         reporting::status(&self.opened.council, &self.opened.controllership).await
     }
 
-    /// The node that leads the quorum, as far as this one knows.
-    #[must_use]
-    pub fn controller_id(&self) -> Option<BrokerId> {
-        self.opened.council.leader().map(|(_, node)| node.broker_id)
+    /// The same, once somebody leads it; for `patience` at most.
+    pub async fn wait_for_status(&self, patience: Duration) -> Option<QuorumStatus> {
+        let mut metrics = self.opened.council.raft.metrics();
+        let known = async {
+            loop {
+                metrics.mark_unchanged();
+                if let Some(status) = self.status().await {
+                    return Some(status);
+                }
+                metrics.changed().await.ok()?;
+            }
+        };
+        timeout(patience, known).await.ok().flatten()
     }
 
     /// Returns when the quorum has stopped for good, with the reason. The node must not go on without it.
