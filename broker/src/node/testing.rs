@@ -1,16 +1,19 @@
 //! A node for tests: the real parts on a directory of its own, without ports.
 
 pub(crate) mod replica_set;
+pub(crate) mod running_set;
 
-use super::introduction::Outside;
+use super::introduction::{self, Outside};
 use super::{Events, log_dir_settings, open};
 use crate::api::{self, Outcome, PendingOutcome, RequestContext};
 use crate::broker::Broker;
 use crate::clock;
+use crate::isr;
 use crate::metadata_follower;
 use crate::metrics::Metrics;
 use crate::partition::Partition;
 use crate::partitions::Partitions;
+use crate::replica_server;
 use crate::settings::Settings;
 use crate::stopping::{StopSwitch, Stopping};
 use crate::wire::request_header::RequestPrefix;
@@ -38,8 +41,13 @@ pub(crate) struct TestNode {
     pub(crate) connection_ends: StopSwitch,
     ending: Stopping,
     background_switch: StopSwitch,
-    /// `None` once it was stopped.
-    follower: Option<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+    set: Vec<String>,
+    directory: TempDir,
+}
+
+/// What a node leaves behind that was killed.
+pub(crate) struct Remains {
     set: Vec<String>,
     directory: TempDir,
 }
@@ -89,7 +97,9 @@ impl TestNode {
             metrics: Arc::new(Metrics::register()),
         };
         let (_not_told_to_stop, stopping) = StopSwitch::new();
-        let outside = Outside { peers: None, kafka_port: 9092, stopping };
+        let peers = introduction::bind(&settings.broker).await.expect("the port is free");
+        let is_in_set = peers.is_some();
+        let outside = Outside { peers, kafka_port: 9092, stopping };
         let opened = tokio::task::spawn_blocking(move || {
             let log_dir = LogDirSettings { flush_driver, ..log_dir_settings(&settings.broker) };
             open(settings, log_dir, partitions, has_failed, events, outside)
@@ -98,16 +108,41 @@ impl TestNode {
         let broker = opened.expect("no panic").expect("an empty directory can be used");
         let (background_switch, stopping) = StopSwitch::new();
         let images = broker.quorum.subscribe();
-        let follower = Some(tokio::spawn(metadata_follower::run(Arc::clone(&broker), images, stopping)));
+        let follower = metadata_follower::run(Arc::clone(&broker), images, stopping.clone());
+        let mut background = vec![tokio::spawn(follower)];
+        if is_in_set {
+            background.push(tokio::spawn(replica_server::run(Arc::clone(&broker), stopping.clone())));
+            background.push(tokio::spawn(isr::run(Arc::clone(&broker), stopping)));
+            broker.quorum.say_ready();
+        }
         let (connection_ends, ending) = StopSwitch::new();
-        Self { broker, connection_ends, ending, background_switch, follower, set: wanted, directory }
+        Self { broker, connection_ends, ending, background_switch, background, set: wanted, directory }
     }
 
-    /// Ends the task that follows the metadata.
+    /// Ends it as a crash does, as far as that can be in a process that goes on: nothing is flushed, marked or told.
+    pub(crate) async fn crash(mut self) -> Remains {
+        self.stop_following().await;
+        self.broker.coordinators.stop().await;
+        self.broker.replica_fetchers.stop().await;
+        let gone = Arc::downgrade(&self.broker);
+        let broker = self.broker;
+        tokio::task::spawn_blocking(move || broker.quorum.shutdown()).await.expect("no panic");
+        // The lock on the directory goes with the last that knows the node.
+        replica_set::until(async || gone.strong_count() == 0).await;
+        Remains { set: self.set, directory: self.directory }
+    }
+
+    /// Starts a node that was killed.
+    pub(crate) async fn start_again(remains: Remains) -> Self {
+        let flush_driver = LogDirSettings::new(clock::monotonic).flush_driver;
+        Self::start_in(remains.directory, remains.set, flush_driver).await
+    }
+
+    /// Ends the tasks in the background, of which one follows the metadata.
     pub(crate) async fn stop_following(&mut self) {
         self.background_switch.stop();
-        if let Some(follower) = self.follower.take() {
-            follower.await.expect("no panic");
+        for task in std::mem::take(&mut self.background) {
+            task.await.expect("no panic");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::{TestNode, batch, topic_name};
 use crate::metadata_follower;
-use crate::partition::Partition;
+use crate::partition::{NodeLog, Partition};
 use crate::{replica_fetcher, replica_server};
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -184,18 +184,7 @@ impl TestSet {
         records: Bytes,
         timeout_ms: i32,
     ) -> JoinHandle<i16> {
-        let data = PartitionProduceData::default().with_index(0).with_records(Some(records));
-        let topic = TopicProduceData::default().with_name(topic_name(TOPIC)).with_partition_data(vec![data]);
-        let request = ProduceRequest::default()
-            .with_acks(acks)
-            .with_timeout_ms(timeout_ms)
-            .with_topic_data(vec![topic]);
-        let pending = self.node_of(id).begin(0, 9, &request);
-        tokio::spawn(async move {
-            let outcome = pending.await.expect("it can be answered");
-            let answer: ProduceResponse = super::response(outcome, 9);
-            answer.responses[0].partition_responses[0].error_code
-        })
+        produce_to(self.node_of(id), acks, records, timeout_ms)
     }
 
     /// Waits until the log of node `id` ends at `end`.
@@ -212,18 +201,7 @@ impl TestSet {
 
     /// Every byte of the log of node `id`.
     pub(crate) fn bytes(&self, id: usize) -> Vec<u8> {
-        let log = &self.partition(id).log;
-        let (mut from, mut bytes) = (log.log_start_offset(), Vec::new());
-        while from < log.log_end_offset() {
-            let read = log.read(from, log.log_end_offset(), usize::MAX, true).expect("it can be read");
-            let mut rest = read.records;
-            while !rest.is_empty() {
-                let header = storage::batch::check(&rest).expect("a valid batch");
-                bytes.extend_from_slice(&rest.split_to(header.size_in_bytes()));
-                from = header.next_offset();
-            }
-        }
-        bytes
+        bytes_of(&self.partition(id).log)
     }
 
     pub(crate) async fn stop(self) {
@@ -231,6 +209,35 @@ impl TestSet {
             node.stop().await;
         }
     }
+}
+
+/// Begins to produce to the first partition of the topic. Gives the error code of the answer.
+pub(crate) fn produce_to(node: &TestNode, acks: i16, records: Bytes, timeout_ms: i32) -> JoinHandle<i16> {
+    let data = PartitionProduceData::default().with_index(0).with_records(Some(records));
+    let topic = TopicProduceData::default().with_name(topic_name(TOPIC)).with_partition_data(vec![data]);
+    let request =
+        ProduceRequest::default().with_acks(acks).with_timeout_ms(timeout_ms).with_topic_data(vec![topic]);
+    let pending = node.begin(0, 9, &request);
+    tokio::spawn(async move {
+        let outcome = pending.await.expect("it can be answered");
+        let answer: ProduceResponse = super::response(outcome, 9);
+        answer.responses[0].partition_responses[0].error_code
+    })
+}
+
+/// Every byte of a log.
+pub(crate) fn bytes_of(log: &NodeLog) -> Vec<u8> {
+    let (mut from, mut bytes) = (log.log_start_offset(), Vec::new());
+    while from < log.log_end_offset() {
+        let read = log.read(from, log.log_end_offset(), usize::MAX, true).expect("it can be read");
+        let mut rest = read.records;
+        while !rest.is_empty() {
+            let header = storage::batch::check(&rest).expect("a valid batch");
+            bytes.extend_from_slice(&rest.split_to(header.size_in_bytes()));
+            from = header.next_offset();
+        }
+    }
+    bytes
 }
 
 /// How a node is registered.
