@@ -31,7 +31,7 @@ pub(crate) async fn run(broker: Arc<Broker>, mut stopping: Stopping) {
         let round: fn(&Broker) = tokio::select! {
             biased;
             () = stopping.requested() => return,
-            _ = free_space.tick() => |broker| broker.log_dir.refresh_free_space(),
+            _ = free_space.tick() => look_at_free_space,
             _ = checkpoint.tick() => write_checkpoint,
             _ = retention.tick() => delete_old_segments,
             _ = remove_files.tick() => remove_deleted_files,
@@ -51,6 +51,12 @@ fn every(period: Duration) -> tokio::time::Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
+}
+
+/// With too little space left, others lead what they can.
+fn look_at_free_space(broker: &Broker) {
+    broker.log_dir.refresh_free_space();
+    broker.quorum.stand_aside(broker.log_dir.is_below_free_space_floor());
 }
 
 fn write_checkpoint(broker: &Broker) {

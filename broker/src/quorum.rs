@@ -226,6 +226,14 @@ impl Quorum {
         }
     }
 
+    /// Has others lead what they can, since this node cannot write; or takes part again. What nobody else can lead stays
+    /// here, to be read.
+    pub fn stand_aside(&self, stands_aside: bool) {
+        if let Some(set) = &self.opened.set {
+            set.pulse.stand_aside(stands_aside);
+        }
+    }
+
     /// Returns once the image says that this node is used, or after `patience`.
     pub async fn wait_until_used(&self, patience: Duration) -> bool {
         let Some(broker_id) = self.opened.set.as_ref().map(|_| self.opened.council.identity.broker_id) else {

@@ -139,12 +139,15 @@ impl Controllership {
             *heard = Heard { broker_epoch: beat.broker_epoch, metadata_offset: 0, stops_at: None };
         }
         heard.metadata_offset = beat.metadata_offset;
+        if !beat.wants_to_stop {
+            heard.stops_at = None;
+        }
         let stops_at = heard.stops_at;
         let may_stop = stops_at.is_some_and(|offset| state.others_know(beat.broker_id, offset, &image));
         drop(state);
         if beat.wants_to_stop && stops_at.is_none() {
             self.change_in_background(council, &known, BrokerState::ShuttingDown);
-        } else if !beat.wants_to_stop && beat.is_ready && known.is_fenced {
+        } else if !beat.wants_to_stop && beat.is_ready && !known.is_active() {
             self.change_in_background(council, &known, BrokerState::Unfenced);
         }
         Some(ControlAnswer::Alive { may_stop })

@@ -28,6 +28,7 @@ pub(super) struct Pulse {
     session_timeout: Duration,
     is_ready: AtomicBool,
     wants_to_stop: AtomicBool,
+    stands_aside: AtomicBool,
     /// Says that there is something new to tell.
     news: Notify,
     /// When the newest answered heartbeat was sent, in milliseconds of the monotonic clock.
@@ -45,6 +46,7 @@ impl Pulse {
             session_timeout,
             is_ready: AtomicBool::new(false),
             wants_to_stop: AtomicBool::new(false),
+            stands_aside: AtomicBool::new(false),
             news: Notify::new(),
             answered_at: AtomicU64::new(milliseconds(clock::monotonic())),
             may_stop: watch::Sender::new(false),
@@ -66,6 +68,13 @@ impl Pulse {
         let _answered = self.may_stop.subscribe().wait_for(|may_stop| *may_stop).await.is_ok();
     }
 
+    /// Has others lead what they can, or takes part again.
+    pub(super) fn stand_aside(&self, stands_aside: bool) {
+        if self.stands_aside.swap(stands_aside, Ordering::AcqRel) != stands_aside {
+            self.news.notify_one();
+        }
+    }
+
     /// Whether no heartbeat was answered for a whole session.
     pub(super) fn is_isolated(&self) -> bool {
         let answered_at = Duration::from_millis(self.answered_at.load(Ordering::Acquire));
@@ -84,7 +93,8 @@ impl Pulse {
             broker_epoch: self.broker_epoch,
             metadata_offset: council.images.borrow().offset(),
             is_ready: self.is_ready.load(Ordering::Acquire),
-            wants_to_stop: self.wants_to_stop.load(Ordering::Acquire),
+            wants_to_stop: self.wants_to_stop.load(Ordering::Acquire)
+                || self.stands_aside.load(Ordering::Acquire),
         }
     }
 

@@ -9,7 +9,8 @@ use kafka_protocol::messages::offset_commit_request::{
 };
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::{
-    GroupId, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, TopicName,
+    DeleteTopicsRequest, DeleteTopicsResponse, GroupId, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetFetchRequest, OffsetFetchResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use storage::ids::Offset;
@@ -53,6 +54,49 @@ async fn committed_offsets_survive_the_loss_of_their_coordinator() {
     })
     .await;
     assert_eq!(answers, [42], "nothing older is answered before");
+    set.stop().await;
+}
+
+/// 1. The leader cannot write, as with a full disk: another one leads, and the set goes on without it. 2. It can again, and is
+/// in sync again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_stands_aside_is_replaced_and_comes_back() {
+    let set = RunningSet::start().await;
+    set.nodes[&1].create_topic(TOPIC, 1).await;
+    set.produce(1).await;
+    let first = set.leader(TOPIC).await;
+    set.nodes[&first].broker.quorum.stand_aside(true);
+    until(async || set.leader(TOPIC).await != first).await;
+    set.produce(2).await;
+    set.nodes[&first].broker.quorum.stand_aside(false);
+    set.until_all_in_sync().await;
+    set.produce(3).await;
+    set.until_all_are_equal().await;
+    set.stop().await;
+}
+
+/// 1. A node is killed. 2. Its topic is deleted and made again. 3. The node returns with logs of the topic's earlier life:
+/// it holds what the new life holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_returns_takes_nothing_of_a_topics_earlier_life_for_its_new_one() {
+    let mut set = RunningSet::start().await;
+    set.nodes[&1].create_topic(TOPIC, 1).await;
+    for timestamp in 1..=3 {
+        set.produce(timestamp).await;
+    }
+    set.crash(3).await;
+    let deleted = DeleteTopicsRequest::default()
+        .with_timeout_ms(30_000)
+        .with_topic_names(vec![TopicName(StrBytes::from_static_str(TOPIC))]);
+    let answer: DeleteTopicsResponse = set.nodes[&1].ask(20, 5, &deleted).await;
+    assert_eq!(answer.responses[0].error_code, 0);
+    set.nodes[&1].create_topic(TOPIC, 1).await;
+    set.produce(4).await;
+    set.start_again(3).await;
+    set.until_all_in_sync().await;
+    set.produce(5).await;
+    set.until_all_are_equal().await;
+    assert_eq!(set.partition(3).log.log_end_offset(), Offset(2));
     set.stop().await;
 }
 
