@@ -21,10 +21,9 @@ const PACED: &str = "bench-paced";
 const BATCH_BYTES: usize = 16 * 1024;
 /// Of one producer's batches: 6 producers send about 5 MB/s together.
 const INTERVAL: Duration = Duration::from_millis(20);
-const WARM_UP: Duration = Duration::from_secs(5);
+const WARM_UP: Duration = Duration::from_secs(10);
 /// How long the producers are watched before, for comparison.
 const WINDOW: Duration = Duration::from_secs(10);
-const LIMIT: Duration = Duration::from_secs(120);
 
 pub(super) fn measure(setting: &Setting<'_>, figures: &mut Figures) -> Result<()> {
     let mut set = NodeSet::start(setting)?;
@@ -48,7 +47,6 @@ pub(super) fn measure(setting: &Setting<'_>, figures: &mut Figures) -> Result<()
         batch_bytes: 64 * 1024,
         pace: Pace::Full,
     })?;
-    probes.wait_for_all_due(LIMIT)?;
     pause(WARM_UP);
     let without_it = watch(&probes)?;
 
@@ -63,7 +61,7 @@ pub(super) fn measure(setting: &Setting<'_>, figures: &mut Figures) -> Result<()
     set.wait_until_whole()?;
     let (returned, caught_up) = (stopwatch.elapsed(), probes.now());
     let cpu = set.cpu()?.saturating_sub(cpu);
-    probes.wait_for_all_due(LIMIT)?;
+    probes.wait_for_all_due()?;
     let meanwhile = probes.latencies(started, caught_up)?;
     let paced_batches = probes.latencies(killed, caught_up)?.len();
     let missed = (records * RECORD_BYTES) as f64 + paced_batches as f64 * batch_bytes;
@@ -88,12 +86,13 @@ pub(super) fn measure(setting: &Setting<'_>, figures: &mut Figures) -> Result<()
     set.end()
 }
 
-/// The latencies of some time from now on.
+/// The latencies of some time, once no producer is behind.
 fn watch(probes: &Probes) -> Result<Vec<Duration>> {
+    probes.wait_until_punctual()?;
     let start = probes.now();
     pause(WINDOW);
     let end = probes.now();
-    probes.wait_for_all_due(LIMIT)?;
+    probes.wait_for_all_due()?;
     probes.latencies(start, end)
 }
 

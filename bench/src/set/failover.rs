@@ -24,8 +24,6 @@ const BATCH_BYTES: usize = 1200;
 const INTERVAL: Duration = Duration::from_millis(50);
 /// How long the set works between its being whole and the next kill.
 const CALM: Duration = Duration::from_secs(2);
-/// How long a partition may be without an acknowledgement.
-const LIMIT: Duration = Duration::from_secs(120);
 
 /// Who is killed.
 #[derive(Clone, Copy)]
@@ -99,8 +97,8 @@ fn outages_of_one_kill(
     round: u32,
 ) -> Result<Vec<Duration>> {
     set.balance()?;
-    probes.wait_for_all_due(LIMIT)?;
     pause(CALM);
+    probes.wait_until_punctual()?;
     let victim = role.victim(set, round)?;
     let killed = probes.now();
     set.kill(victim)?;

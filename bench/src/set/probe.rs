@@ -22,6 +22,11 @@ use crate::connection::Connection;
 /// up, smaller takes CPU from the nodes that are to end it.
 const RETRY: Duration = Duration::from_millis(20);
 
+/// What no producer that keeps its pace is ever behind on a machine that is not overloaded.
+const PUNCTUAL: Duration = Duration::from_millis(250);
+/// How long producers may be behind.
+const LIMIT: Duration = Duration::from_secs(120);
+
 /// What every producer sends.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
@@ -110,17 +115,28 @@ impl Probes {
     }
 
     /// Waits until every partition has acknowledged what was due until now.
-    pub(super) fn wait_for_all_due(&self, limit: Duration) -> Result<()> {
+    pub(super) fn wait_for_all_due(&self) -> Result<()> {
         let now = self.now();
-        while self.now() < now + limit {
+        self.wait_for_last(|batch| batch.due >= now)
+    }
+
+    /// Waits until no producer is behind any more: a JVM that is not warm, or an outage, leaves it with much to send.
+    pub(super) fn wait_until_punctual(&self) -> Result<()> {
+        self.wait_for_last(|batch| batch.at.saturating_sub(batch.due) < PUNCTUAL)
+    }
+
+    fn wait_for_last(&self, is_done: impl Fn(&Acknowledged) -> bool) -> Result<()> {
+        let started = Stopwatch::start();
+        while started.elapsed() < LIMIT {
             self.must_go_on()?;
-            let is_done = |batches: &Vec<Acknowledged>| batches.last().is_some_and(|batch| batch.due >= now);
-            if self.shared.acknowledged.lock().iter().all(is_done) {
+            let acknowledged = self.shared.acknowledged.lock();
+            if acknowledged.iter().all(|batches| batches.last().is_some_and(&is_done)) {
                 return Ok(());
             }
+            drop(acknowledged);
             pause(RETRY);
         }
-        Err(anyhow!("a producer is still behind after {limit:?}"))
+        Err(anyhow!("a producer is still behind after {LIMIT:?}"))
     }
 
     fn must_go_on(&self) -> Result<()> {
