@@ -252,10 +252,16 @@ impl Quorum {
             set.pulse.say_stopping().await;
             candidate::step_down(&self.opened.council).await;
         };
-        if timeout(patience, handed_over).await.is_err() {
-            tracing::warn!(
-                "not everything that this node leads was handed over in time; others take it once it is gone"
-            );
+        tokio::select! {
+            outcome = timeout(patience, handed_over) => if outcome.is_err() {
+                tracing::warn!(
+                    "not everything that this node leads was handed over in time; others take it once it is gone"
+                );
+            },
+            // As the last one of a set that is stopped: nobody is left who could take anything.
+            () = set.pulse.isolated() => {
+                tracing::info!("no other node takes over from this one: too few of them run");
+            }
         }
     }
 

@@ -127,5 +127,6 @@ pub(super) async fn step_down(council: &Council) {
                 return;
             }
         }
+        sleep(HEIR_DEADLINE / 5).await;
     }
 }

@@ -105,6 +105,7 @@ impl Controllership {
         if is_registered || is_given || is_own {
             return false;
         }
+        state.given.retain(|_, (_, given_at)| now < *given_at + self.session_timeout);
         state.given.insert(broker_id, (incarnation, now));
         true
     }
@@ -235,6 +236,7 @@ impl Controllership {
         let mut metrics = council.raft.metrics();
         // A lead that is not confirmed at once is looked at again with the next tick.
         let mut woken_in = None;
+        let mut looked_at = clock::monotonic();
         loop {
             let begins_to_lead = metrics.wait_for(|metrics| {
                 metrics.state == ServerState::Leader && woken_in != Some(metrics.current_term)
@@ -248,8 +250,13 @@ impl Controllership {
             }
             // Every member keeps its own journal short.
             ask_for_snapshot(&council.raft, &journal_bytes).await;
-            if !council.is_leading() {
+            let stalled = clock::monotonic().saturating_sub(looked_at);
+            looked_at = clock::monotonic();
+            if !council.is_leading() || stalled > self.session_timeout / 2 {
+                // What the brokers said while this process stood still has not been read yet: sessions begin anew.
                 self.state.lock().term = None;
+            }
+            if !council.is_leading() {
                 continue;
             }
             self.confirm(&council).await;

@@ -81,6 +81,13 @@ impl Pulse {
         clock::monotonic() > answered_at + self.session_timeout
     }
 
+    /// Returns once [`Self::is_isolated`].
+    pub(super) async fn isolated(&self) {
+        while !self.is_isolated() {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Returns once another run of a node with this `node.id` has registered.
     pub(super) async fn superseded(&self) {
         // The sender lives in `self`.

@@ -17,6 +17,7 @@ use openraft::error::{InstallSnapshotError, RaftError};
 use openraft::raft::AppendEntriesResponse;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -118,15 +119,22 @@ impl Service {
         let (broker_id, raft_node_id) = (stream.hello.broker_id, stream.hello.raft_node_id);
         let incarnation = stream.hello.incarnation;
         let asking = Asking { broker_id, raft_node_id, incarnation, connection: number };
+        // A connection that only looked whether this node is there tells nothing about the other one.
+        let is_of_broker = AtomicBool::new(false);
         answer_calls(stream, |body: Bytes| {
-            let this = Arc::clone(&self);
+            let (this, is_of_broker) = (Arc::clone(&self), &is_of_broker);
             async move {
                 let request = control::decode(&body)?;
+                if matches!(request, ControlRequest::Heartbeat(_) | ControlRequest::Join { .. }) {
+                    is_of_broker.store(true, Ordering::Relaxed);
+                }
                 Some(control::encode(&this.answer(asking, request).await))
             }
         })
         .await;
-        self.controllership.hung_up(&self.council, broker_id, incarnation);
+        if is_of_broker.load(Ordering::Relaxed) {
+            self.controllership.hung_up(&self.council, broker_id, incarnation);
+        }
         self.look_after_agreement(asking).await;
     }
 

@@ -20,6 +20,7 @@ use config::broker::Endpoint;
 use futures_util::future::join_all;
 use openraft::ServerState;
 use openraft::error::RaftError;
+use replication::controller::brokers::RegisterBrokerError;
 use replication::controller::{ControllerReply, ControllerRequest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -78,9 +79,14 @@ impl Start {
         let image = Arc::clone(&*named.map_err(|_| QuorumError::Ended)?);
         let registration = (self.introduce)(&image)?;
         council.identity.set_directory_id(registration.directory_id);
-        match settle(&council, ControllerRequest::RegisterBroker(registration)).await? {
-            ControllerReply::RegisterBroker(result) => Ok(result?),
-            reply => unreachable!("a registration is answered by {reply:?}"),
+        loop {
+            let register = ControllerRequest::RegisterBroker(registration.clone());
+            match settle(&council, register).await? {
+                // A former run that led very much is fenced in several steps.
+                ControllerReply::RegisterBroker(Err(RegisterBrokerError::FencingUnfinished { .. })) => {}
+                ControllerReply::RegisterBroker(result) => return Ok(result?),
+                reply => unreachable!("a registration is answered by {reply:?}"),
+            }
         }
     }
 }

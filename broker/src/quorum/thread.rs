@@ -39,9 +39,12 @@ const SNAPSHOT_CHUNK_BYTES: u64 = 1024 * 1024;
 /// How long another member may take for one of them; the last one is answered once the snapshot is on its disk.
 const SNAPSHOT_CHUNK_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long requests that were taken may go on when the quorum stops. Longer: a node that is cut off stops late. Shorter:
-/// their callers do not learn what came of them.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
+/// How long requests that were taken may go on when the quorum of a set stops. Longer: a node that is cut off stops late.
+/// Shorter: their callers do not learn what came of them.
+const DRAIN_DEADLINE: Duration = Duration::from_millis(500);
+
+/// How long openraft may take to stop. Longer: a disk that hangs delays the end. Shorter: an append is cut off.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What the rest of the node has of a running quorum.
 pub(super) struct Opened {
@@ -125,7 +128,8 @@ async fn prepare(
         Arc::new(Links::new(Dialer::new(set.tls.clone()), Arc::clone(&identity), set.nodes.clone()))
     });
     let network = Network::new(links.clone());
-    let raft = Raft::new(node_id, Arc::new(consensus_config()), network, store, state_machine).await?;
+    let config = consensus_config(settings.set.is_some());
+    let raft = Raft::new(node_id, Arc::new(config), network, store, state_machine).await?;
     identity.set_initialised(raft.is_initialized().await?);
     let (proposal_sender, proposals) = mpsc::channel(PROPOSALS_MAX);
     let election = Election::new(clock::monotonic(), random());
@@ -208,6 +212,7 @@ impl Prepared {
         };
         match outcome {
             Ok(broker_epoch) => {
+                let is_of_set = heartbeat.is_some();
                 let set = heartbeat.map(|heartbeat| {
                     let broker_id = council.identity.broker_id;
                     let pulse = Arc::new(Pulse::new(broker_id, broker_epoch, heartbeat.session_timeout));
@@ -222,15 +227,15 @@ impl Prepared {
                 });
                 let closed = council.closed();
                 tell(started, Ok(Opened { broker_epoch, council, controllership, set }));
-                // A leader that is cut off writes for ever; nobody waits for it any more.
                 tokio::select! {
                     () = &mut deciding => {}
-                    () = async { closed.await; sleep(DRAIN_DEADLINE).await } => {}
+                    // A leader that is cut off writes for ever; nobody waits for it any more.
+                    () = async { closed.await; sleep(DRAIN_DEADLINE).await }, if is_of_set => {}
                 }
             }
             Err(error) => tell(started, Err(of_files(error))),
         }
-        match timeout(DRAIN_DEADLINE, raft.shutdown()).await {
+        match timeout(STOP_DEADLINE, raft.shutdown()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!("the metadata quorum did not stop cleanly: {error}"),
             Err(_elapsed) => tracing::error!("the metadata quorum did not stop in time"),
@@ -251,10 +256,12 @@ pub(super) fn open_files(
     Ok((store, StateMachine::new(snapshot, images.clone(), failures.clone())))
 }
 
-fn consensus_config() -> Config {
+fn consensus_config(is_of_set: bool) -> Config {
     Config {
         cluster_name: "ottla".to_owned(),
         heartbeat_interval: HEARTBEAT_MS,
+        // A node alone has nothing to do at regular times.
+        enable_tick: is_of_set,
         // `election` decides when to stand. Of these openraft takes the lease of a leader, and how long a vote may take.
         enable_elect: false,
         election_timeout_min: milliseconds(LEASE) - HEARTBEAT_MS,

@@ -167,11 +167,14 @@ async fn a_node_that_was_away_for_long_gets_a_snapshot() {
     set.start(&[1, 2, 3]).await;
     set.wait_for_voters(&[1, 2, 3], &[]).await;
     set.kill(3).await;
-    let snapshot = set.node(1).directory.path().join("snapshot");
-    let mut proposals = 0;
-    while !snapshot.exists() {
+    // A journal grows shorter again also while a member is away.
+    let journal = set.node(1).directory.path().join("journal");
+    let journal_bytes = || std::fs::metadata(&journal).expect("it exists").len();
+    let (mut longest, mut proposals) = (0, 0);
+    while journal_bytes() >= longest {
+        longest = journal_bytes();
         proposals += 1;
-        assert!(proposals < 2000, "no snapshot was made");
+        assert!(proposals < 2000, "the journal was not cut at {longest} bytes");
         let value = format!("{proposals}{}", "x".repeat(60_000));
         let proposed = set.quorum(1).propose(set_on_all_brokers("key", value));
         timeout(PATIENCE, proposed).await.expect("in time").expect("the controller answers");
@@ -275,6 +278,19 @@ async fn a_leader_that_is_told_to_stop_has_another_one_lead_at_once() {
     set.image(status.leader.0, |image| !is_used(image, leader)).await;
     let after = set.status("waited for the status", |_| true).await;
     assert_eq!(after.term, term, "nobody stood for election when the former leader went");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_node_of_a_set_that_is_stopped_waits_for_nobody() {
+    let mut set = Set::of(3);
+    set.start(&[1, 2, 3]).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+    let leader = set.leader().await;
+    for other in (1..=3).filter(|id| *id != leader) {
+        set.kill(other).await;
+    }
+    let handed_over = set.quorum(leader).hand_over(2 * PATIENCE);
+    timeout(PATIENCE, handed_over).await.expect("it does not wait for its whole patience");
 }
 
 #[tokio::test(flavor = "multi_thread")]
