@@ -56,7 +56,14 @@ pub(crate) fn follow(broker: &Arc<Broker>, image: Arc<MetadataImage>) {
         }
     }
     let takes_part = delta.leads.iter().chain(&delta.follows);
-    broker.partitions.add(takes_part.filter_map(|local| take_part(broker, &image, local)).collect());
+    let parts: Vec<_> = takes_part.map(|local| (key(local), take_part(broker, &image, local))).collect();
+    broker.partitions.add(parts.iter().map(|(key, partition)| (*key, Arc::clone(partition))).collect());
+    // Only now: the flush of what a follower appends is told to a partition that can be found.
+    for (_, partition) in &parts {
+        if let Some(leader) = partition.followed_leader() {
+            broker.replica_fetchers.follow(broker, leader, partition);
+        }
+    }
     for topic in &delta.topic_configs {
         follow_topic_configs(broker, &image, topic);
     }
@@ -99,15 +106,9 @@ fn key(local: &LocalPartition) -> PartitionKey {
     (local.topic_id, local.topic_partition.partition)
 }
 
-/// Plays the part that this node has in a partition's new epoch. Returns the partition where this node did not hold it
-/// before.
-fn take_part(
-    broker: &Arc<Broker>,
-    image: &MetadataImage,
-    local: &LocalPartition,
-) -> Option<(PartitionKey, Arc<Partition>)> {
+/// Plays the part that this node has in a partition's new epoch, but for asking its leader for records.
+fn take_part(broker: &Arc<Broker>, image: &MetadataImage, local: &LocalPartition) -> Arc<Partition> {
     let held = broker.partitions.find(local.topic_id, local.topic_partition.partition);
-    let is_new = held.is_none();
     let partition = held.unwrap_or_else(|| make_partition(broker, image, local));
     let state = &local.state;
     if state.leader == Some(broker.node_id()) {
@@ -116,11 +117,8 @@ fn take_part(
     } else {
         partition.follow(state.leader, state.leader_epoch);
         broker.replica_fetchers.forget_all_but(state.leader, &partition);
-        if let Some(leader) = state.leader {
-            broker.replica_fetchers.follow(broker, leader, &partition);
-        }
     }
-    is_new.then(|| (key(local), partition))
+    partition
 }
 
 fn make_partition(broker: &Broker, image: &MetadataImage, local: &LocalPartition) -> Arc<Partition> {

@@ -1,7 +1,7 @@
 //! What the APIs of groups have in common: the way to a group's shard and back, and how texts and states are written.
 
 use super::RequestContext;
-use crate::coordinators::{CoordinatorError, Submitted};
+use crate::coordinators::{CoordinatorError, Shard, Submitted};
 use crate::error_code;
 use bytes::Bytes;
 use coordinator::description::GroupState;
@@ -102,7 +102,7 @@ fn parked_bytes(request: &Request) -> usize {
 }
 
 fn submit(context: &RequestContext, group_id: &str, request: Request) -> Result<Submitted, CoordinatorError> {
-    context.broker.coordinators.shard_of(group_id)?.submit(request)
+    shard_of(context, group_id)?.submit(request)
 }
 
 /// Looks at the shard of `group_id`, at once.
@@ -111,7 +111,15 @@ pub(super) fn look<T>(
     group_id: &str,
     look: impl FnOnce(&GroupShard) -> Result<T, GroupError>,
 ) -> Result<T, CoordinatorError> {
-    context.broker.coordinators.shard_of(group_id)?.read(look)
+    shard_of(context, group_id)?.read(look)
+}
+
+/// The shard of `group_id`, unless another node may coordinate it by now.
+fn shard_of(context: &RequestContext, group_id: &str) -> Result<Arc<Shard>, CoordinatorError> {
+    if context.broker.quorum.is_isolated() {
+        return Err(CoordinatorError::NotCoordinator);
+    }
+    context.broker.coordinators.shard_of(group_id)
 }
 
 /// A reply of another kind than the request is our own mistake.

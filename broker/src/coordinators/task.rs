@@ -120,15 +120,19 @@ impl Task {
     async fn load(&mut self) -> bool {
         let surroundings = Arc::clone(&self.surroundings);
         // The semaphore lives as long as the node, so this cannot fail.
-        let _permit = surroundings.loads.acquire().await.ok();
+        let permit = surroundings.loads.acquire().await.ok();
         let settings = surroundings.settings.load();
         let piece = usize::try_from(settings.broker.offsets_topic.offsets_load_buffer_size).unwrap_or(1);
         let partition = Arc::clone(&self.partition);
         let began = clock::monotonic();
         let loaded = tokio::task::spawn_blocking(move || load(&partition, piece)).await;
+        // Others may read meanwhile: the replicas of this one may take long.
+        drop(permit);
         match loaded {
             Ok(Ok((core, end))) => {
-                self.until_committed(end).await;
+                if !self.until_committed(end).await {
+                    return false;
+                }
                 tracing::debug!(
                     "the groups of {} are loaded, in {:?}",
                     self.partition.log.topic_partition(),
@@ -151,12 +155,13 @@ impl Task {
     }
 
     /// Waits until everything that was loaded is known to be committed. Before, this leader may know less of it than the one
-    /// before had told, and would answer with what that one had left behind.
-    async fn until_committed(&self, end: Offset) {
+    /// before had told, and would answer with what that one had left behind. Returns whether this node still leads then.
+    async fn until_committed(&self, end: Offset) -> bool {
         let _registration = self.partition.register(Milestone::HighWatermark, end, &self.shard.wake);
         while self.partition.high_watermark() < end && self.partition.still_leads(&self.leadership) {
             self.shard.wake.notified().await;
         }
+        self.partition.still_leads(&self.leadership)
     }
 
     fn refuse_to_serve(&self, error: &LoadError) {

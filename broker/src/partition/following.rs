@@ -83,14 +83,18 @@ impl Partition {
         self.flush_reporter.store(mark);
     }
 
-    /// What to ask `leader` for now; `None` where this replica follows somebody else or may ask no more.
+    /// What to ask `leader` for now; `None` where this replica follows somebody else or may ask no more. Waits while the
+    /// log is being cut: ends from before with an epoch from after would vouch for records that are about to go.
     pub(crate) fn ask(&self, leader: BrokerId) -> Option<FetchPosition> {
+        let _unchanged = self.changing.read();
         let mut role = self.role.lock();
         let Role::Follower(following) = &mut *role else { return None };
-        let position =
-            following.core.position(&self.log_ends()).filter(|_| following.core.leader() == Some(leader));
-        following.asked = position;
-        position
+        if following.core.leader() != Some(leader) {
+            // The question that is open is another leader's to answer.
+            return None;
+        }
+        following.asked = following.core.position(&self.log_ends());
+        following.asked
     }
 
     /// What to tell `leader` of this replica's flushes, if it does not know.
@@ -123,8 +127,9 @@ impl Partition {
         now: TimestampMs,
     ) -> Result<AfterAnswer, FollowError> {
         let _changing = self.changing.write();
-        let Some(step) = self.step(leader_epoch, fetch_offset, answer) else {
-            return Ok(AfterAnswer::Ignored);
+        let step = match self.step(leader_epoch, fetch_offset, answer) {
+            Ok(step) => step,
+            Err(after) => return Ok(after),
         };
         match step {
             FollowerStep::Ignore => {}
@@ -158,21 +163,24 @@ impl Partition {
         Ok(AfterAnswer::AskAgain)
     }
 
-    /// What the core wants done. The caller holds `changing` alone, so this stays true until it is done.
+    /// What the core wants done, which stays true until it is done since the caller holds `changing` alone; or what to do
+    /// where the answer is to no open question. Where none is open, an answer that came late over an earlier connection
+    /// took its place, and somebody has to ask again.
     fn step(
         &self,
         leader_epoch: LeaderEpoch,
         fetch_offset: Offset,
         answer: &FetchAnswer,
-    ) -> Option<FollowerStep> {
+    ) -> Result<FollowerStep, AfterAnswer> {
         let mut role = self.role.lock();
-        let Role::Follower(following) = &mut *role else { return None };
-        let is_answered = |asked: &mut FetchPosition| {
-            asked.leader_epoch == leader_epoch && asked.fetch_offset == fetch_offset
-        };
-        let asked = following.asked.take_if(is_answered)?;
+        let Role::Follower(following) = &mut *role else { return Err(AfterAnswer::Ignored) };
+        let Some(asked) = following.asked else { return Err(AfterAnswer::AskAgain) };
+        if asked.leader_epoch != leader_epoch || asked.fetch_offset != fetch_offset {
+            return Err(AfterAnswer::Ignored);
+        }
+        following.asked = None;
         let epoch_end = |epoch: LeaderEpoch| self.log.end_offset_for_epoch(epoch);
-        Some(following.core.on_answer(&asked, answer, &self.log_ends(), epoch_end))
+        Ok(following.core.on_answer(&asked, answer, &self.log_ends(), epoch_end))
     }
 
     fn appended(

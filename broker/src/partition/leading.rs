@@ -70,6 +70,8 @@ impl Partition {
             self.tenure.fetch_add(1, Ordering::AcqRel);
         }
         drop(role);
+        // A flush that ended since the core was made found nobody who leads.
+        self.lead_on(now);
         // Followers of the epoch before are told that it has ended.
         self.subscribers.load().iter().for_each(Mark::set);
     }

@@ -1,9 +1,9 @@
 //! Stands for election when the leader is gone: the shell around `election`.
 
 use crate::clock;
-use crate::peer::Purpose;
 use crate::quorum::council::{Council, random};
 use crate::quorum::link::Link;
+use crate::quorum::links::Lane;
 use crate::quorum::links::Probe;
 use crate::quorum::raft_rpc::{Answer, Call};
 use crate::quorum::types::{LogId, RaftNodeId};
@@ -71,7 +71,7 @@ async fn stand_if_wanted(council: &Council) {
     let others = membership.voter_ids().filter(|voter| *voter != own_id);
     let links = others.filter_map(|voter| {
         let node = membership.get_node(&voter)?;
-        Some((voter, council.links.as_ref()?.to(Purpose::Raft, voter, node)?))
+        Some((voter, council.links.as_ref()?.to(Lane::Raft, voter, node)?))
     });
     let call = Call::Canvass { last_log_id: council.log.last() }.encode();
     let answers = join_all(links.map(|(voter, link)| would_be_given(voter, link, call.clone()))).await;
@@ -118,7 +118,7 @@ pub(super) async fn step_down(council: &Council) {
         }
         for (id, _) in heirs {
             let link =
-                membership.get_node(id).and_then(|node| council.links.as_ref()?.to(Purpose::Raft, *id, node));
+                membership.get_node(id).and_then(|node| council.links.as_ref()?.to(Lane::Raft, *id, node));
             let Some(link) = link else { continue };
             let asked = timeout(CANVASS_DEADLINE, link.call(Call::Stand.encode())).await;
             let follows =

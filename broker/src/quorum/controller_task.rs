@@ -89,7 +89,8 @@ impl ControllerTask {
         let term = self.raft.metrics().borrow().current_term;
         if self.led_term != Some(term) {
             let read_to = self.raft.ensure_linearizable().await;
-            read_to.map_err(|error| self.refusal(&error, ProposeError::NotController))?;
+            read_to
+                .map_err(|error| self.refusal(&error, ProposeError::NotController, ProposeError::Stopped))?;
             if self.raft.metrics().borrow().current_term != term {
                 return Err(ProposeError::NotController);
             }
@@ -105,7 +106,8 @@ impl ControllerTask {
             .raft
             .client_write(batch)
             .await
-            .map_err(|error| self.refusal(&error, ProposeError::LeadLost))?;
+            // Also where openraft has stopped: others may hold the entry.
+            .map_err(|error| self.refusal(&error, ProposeError::LeadLost, ProposeError::LeadLost))?;
         ask_for_snapshot(&self.raft, &self.journal_bytes).await;
         match written.data {
             Applied::Accepted => Ok(offset(&written.log_id)),
@@ -113,11 +115,16 @@ impl ControllerTask {
         }
     }
 
-    fn refusal<E>(&mut self, error: &RaftError<RaftNodeId, E>, of_api: ProposeError) -> ProposeError {
+    fn refusal<E>(
+        &mut self,
+        error: &RaftError<RaftNodeId, E>,
+        of_api: ProposeError,
+        of_fatal: ProposeError,
+    ) -> ProposeError {
         match error {
             RaftError::Fatal(_) => {
                 self.has_stopped = true;
-                ProposeError::Stopped
+                of_fatal
             }
             RaftError::APIError(_) => of_api,
         }

@@ -3,13 +3,12 @@
 //! A request goes to the controller where it is known, here or on another node. What was refused before anything was
 //! written is asked again until the caller's patience ends; what may have been carried out is not.
 
-use crate::peer::Purpose;
 use crate::quorum::control::{self, ControlAnswer, ControlRequest};
 use crate::quorum::controller_task::Proposal;
 use crate::quorum::election::Election;
 use crate::quorum::identity::Identity;
 use crate::quorum::link::{CallError, Link};
-use crate::quorum::links::Links;
+use crate::quorum::links::{Lane, Links};
 use crate::quorum::store::LogReader;
 use crate::quorum::types::{Membership, QuorumNode, Raft, RaftNodeId};
 use crate::quorum::{Decided, ProposeError};
@@ -97,8 +96,8 @@ impl Council {
         Some((leader, metrics.membership_config.membership().get_node(&leader)?.clone()))
     }
 
-    /// Where the controller is, as far as this node knows.
-    pub(super) fn controller(&self) -> Controller {
+    /// Where the controller is, as far as this node knows, and the link to it in `lane`.
+    pub(super) fn controller(&self, lane: Lane) -> Controller {
         if self.is_leading() {
             return Controller::Here;
         }
@@ -106,7 +105,7 @@ impl Council {
         if leader == self.identity.raft_node_id {
             return Controller::Unknown;
         }
-        let link = self.links.as_ref().and_then(|links| links.to(Purpose::Control, leader, &node));
+        let link = self.links.as_ref().and_then(|links| links.to(lane, leader, &node));
         link.map_or(Controller::Unknown, Controller::There)
     }
 
@@ -119,7 +118,7 @@ impl Council {
         let mut encoded = None;
         loop {
             metrics.mark_unchanged();
-            let outcome = match self.controller() {
+            let outcome = match self.controller(Lane::Control) {
                 Controller::Here => self.decide_here(request.clone()).await,
                 Controller::There(link) => {
                     let encode = || control::encode(&ControlRequest::Propose(request.clone()));
@@ -145,7 +144,8 @@ impl Council {
             mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
         })?;
         drop(proposals);
-        answered.await.unwrap_or(Err(ProposeError::Stopped))
+        // Whoever took the request may have written it before it ended.
+        answered.await.unwrap_or(Err(ProposeError::LeadLost))
     }
 
     /// Takes no more requests, so that the controller of this node ends once it has answered those that it has.

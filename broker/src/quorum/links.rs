@@ -1,4 +1,4 @@
-//! The connections to the other members of the quorum, one for each member and purpose.
+//! The connections to the other members of the quorum, one for each member and lane.
 
 use crate::peer::{DialError, Dialer, PeerStream, Purpose};
 use crate::quorum::identity::Identity;
@@ -14,6 +14,26 @@ use tokio::runtime::Handle;
 /// The most members that links are kept to; as many as a cluster can have brokers, and as many former lives of them.
 const LINKS_MAX: usize = 400;
 
+/// What shares a connection to a member: what waits in one lane does not hold up the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lane {
+    /// The calls of the quorum.
+    Raft,
+    /// Requests to the controller, which last as long as a decision does.
+    Control,
+    /// Heartbeats, which must not wait behind decisions: a node that is not heard is fenced.
+    Heartbeats,
+}
+
+impl Lane {
+    fn purpose(self) -> Purpose {
+        match self {
+            Self::Raft => Purpose::Raft,
+            Self::Control | Self::Heartbeats => Purpose::Control,
+        }
+    }
+}
+
 /// Opens connections, and shares them.
 #[derive(Debug)]
 pub(super) struct Links {
@@ -23,7 +43,7 @@ pub(super) struct Links {
     /// Where the configuration says that nodes are, which counts more than what the membership remembers: all of them may
     /// have moved at once.
     configured: BTreeMap<BrokerId, Endpoint>,
-    open: Mutex<BTreeMap<(Purpose, RaftNodeId), (Endpoint, Link)>>,
+    open: Mutex<BTreeMap<(Lane, RaftNodeId), (Endpoint, Link)>>,
 }
 
 impl Links {
@@ -46,10 +66,10 @@ impl Links {
     }
 
     /// The connection to a member, which is opened when it is first used; `None` where its address is not known.
-    pub(super) fn to(&self, purpose: Purpose, raft_node_id: RaftNodeId, node: &QuorumNode) -> Option<Link> {
+    pub(super) fn to(&self, lane: Lane, raft_node_id: RaftNodeId, node: &QuorumNode) -> Option<Link> {
         let address = self.address(node)?;
         let mut open = self.open.lock();
-        if let Some((known, link)) = open.get(&(purpose, raft_node_id))
+        if let Some((known, link)) = open.get(&(lane, raft_node_id))
             && *known == address
         {
             return Some(link.clone());
@@ -57,9 +77,10 @@ impl Links {
         if open.len() >= LINKS_MAX {
             open.clear();
         }
-        let target = Target { whom: Whom::Member(raft_node_id), address: address.clone(), purpose };
+        let target =
+            Target { whom: Whom::Member(raft_node_id), address: address.clone(), purpose: lane.purpose() };
         let link = Link::new(&self.runtime, self.dialer.clone(), Arc::clone(&self.identity), target);
-        open.insert((purpose, raft_node_id), (address, link.clone()));
+        open.insert((lane, raft_node_id), (address, link.clone()));
         Some(link)
     }
 

@@ -1,9 +1,9 @@
 //! Keeps the membership as `members` says that it should be, while this node leads.
 
 use crate::clock;
-use crate::peer::Purpose;
 use crate::quorum::council::Council;
 use crate::quorum::forming::named;
+use crate::quorum::links::Lane;
 use crate::quorum::members::{self, Change, Known, Newcomer};
 use crate::quorum::types::{Membership, RaftNodeId};
 use parking_lot::Mutex;
@@ -78,7 +78,7 @@ impl MembershipKeeper {
         state.seen_at.retain(|id, _| membership.get_node(id).is_some());
         let mut known = Known { caught_up: BTreeSet::from([own_id]), ..Known::default() };
         for (id, node) in membership.nodes().filter(|(id, _)| **id != own_id) {
-            let link = council.links.as_ref().and_then(|links| links.to(Purpose::Raft, *id, node));
+            let link = council.links.as_ref().and_then(|links| links.to(Lane::Raft, *id, node));
             let silence = link.and_then(|link| link.silent_for());
             let answers = silence.is_some_and(|silence| silence < ANSWERED_WITHIN);
             let matching = metrics.replication.as_ref().and_then(|members| *members.get(id)?);

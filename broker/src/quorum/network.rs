@@ -4,9 +4,8 @@
 //!
 //! A node that runs alone has no links: every call answers that the member is unreachable.
 
-use crate::peer::Purpose;
 use crate::quorum::link::{CallError, Link};
-use crate::quorum::links::Links;
+use crate::quorum::links::{Lane, Links};
 use crate::quorum::raft_rpc::{Answer, Call};
 use crate::quorum::types::{QuorumNode, RaftNodeId, TypeConfig};
 use openraft::SnapshotSegmentId;
@@ -69,7 +68,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Member;
 
     async fn new_client(&mut self, target: RaftNodeId, node: &QuorumNode) -> Member {
-        let link = self.links.as_ref().and_then(|links| links.to(Purpose::Raft, target, node));
+        let link = self.links.as_ref().and_then(|links| links.to(Lane::Raft, target, node));
         Member { raft_node_id: target, link }
     }
 }

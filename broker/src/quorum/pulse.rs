@@ -9,6 +9,7 @@ use crate::quorum::control::{self, ControlAnswer, ControlRequest, Heartbeat};
 use crate::quorum::controllership::Controllership;
 use crate::quorum::council::{Controller, Council};
 use crate::quorum::link::milliseconds;
+use crate::quorum::links::Lane;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -153,7 +154,7 @@ async fn tell(
     controllership: &Arc<Controllership>,
     beat: &Heartbeat,
 ) -> Option<ControlAnswer> {
-    match council.controller() {
+    match council.controller(Lane::Heartbeats) {
         Controller::Here => controllership.heartbeat(council, beat),
         Controller::There(link) => {
             let answer = link.call(control::encode(&ControlRequest::Heartbeat(*beat))).await.ok()?;

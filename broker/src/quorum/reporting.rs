@@ -1,17 +1,17 @@
 //! How the quorum stands, asked of whoever leads it.
 
 use crate::clock;
-use crate::peer::Purpose;
 use crate::quorum::control::{self, ControlAnswer, ControlRequest};
 use crate::quorum::controllership::Controllership;
 use crate::quorum::council::{Controller, Council};
+use crate::quorum::links::Lane;
 use crate::quorum::status::{MemberStatus, QuorumStatus};
 use crate::quorum::types::{QuorumNode, RaftNodeId};
 use std::time::Duration;
 
 /// The status, from this node or from the one that leads; `None` where nobody is known to lead.
 pub(super) async fn status(council: &Council, controllership: &Controllership) -> Option<QuorumStatus> {
-    match council.controller() {
+    match council.controller(Lane::Control) {
         Controller::Here => status_here(council, controllership),
         Controller::There(link) => {
             let answer = link.call(control::encode(&ControlRequest::Status)).await.ok()?;
@@ -35,7 +35,7 @@ pub(super) fn status_here(council: &Council, controllership: &Controllership) ->
     let member = |id: &RaftNodeId, node: &QuorumNode| {
         let is_own = *id == own_id;
         let matching = replication.get(id).copied().flatten().map(|id| id.index);
-        let link = council.links.as_ref().and_then(|links| links.to(Purpose::Raft, *id, node));
+        let link = council.links.as_ref().and_then(|links| links.to(Lane::Raft, *id, node));
         let caught_up_at = controllership.membership.caught_up_at(*id);
         MemberStatus {
             broker_id: node.broker_id,

@@ -67,8 +67,12 @@ impl SnapshotFile {
         self.saved.as_ref()
     }
 
-    /// Replaces the snapshot. It is on disk when this returns.
+    /// Replaces the snapshot by a later one. It is on disk when this returns. One that is not later changes nothing: it was
+    /// begun before the one that is there was received, and the journal no longer holds what lies between.
     pub(super) fn save(&mut self, state: State) -> Result<(), StoreError> {
+        if self.is_there() && state.last_applied <= self.last_log_id() {
+            return Ok(());
+        }
         drop(files::replace(&self.path, &write(&state))?);
         self.saved = Some(state);
         Ok(())

@@ -11,7 +11,7 @@ use crate::quorum::controllership::Controllership;
 use crate::quorum::council::{Controller, Council, random};
 use crate::quorum::forming::{self, Answer, Own, Step, Waiting};
 use crate::quorum::link::{CallError, Link};
-use crate::quorum::links::Links;
+use crate::quorum::links::{Lane, Links};
 use crate::quorum::members::Newcomer;
 use crate::quorum::service::Agreement;
 use crate::quorum::types::{QuorumNode, Raft};
@@ -242,7 +242,7 @@ impl StartInSet {
     /// Asks the controller to let this node in, as far as one is known here or to the others.
     async fn join(&self, council: &Council, others: &[(BrokerId, Link)]) -> Entry {
         let request = control::encode(&ControlRequest::Join { address: self.own_address.clone().into() });
-        match council.controller() {
+        match council.controller(Lane::Control) {
             Controller::Here => {
                 let node = QuorumNode {
                     broker_id: council.identity.broker_id,
