@@ -30,14 +30,16 @@ pub enum Command {
     Config(ConfigArguments),
     /// Consumer groups: list, describe, reset, delete. Works on any Kafka broker.
     Groups(groups::GroupsArguments),
-    /// A replica set: the certificates of its nodes.
+    /// A cluster as a whole: how it stands, evening it out, taking a node out of use; and the certificates of a set.
     Cluster(cluster::ClusterCommandArguments),
 }
 
 /// The exit code for what a command failed with: 1, unless scripts can make something of another.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    error.downcast_ref::<groups::GroupRefusal>().map_or(1, groups::GroupRefusal::exit_code)
+    let of_groups = error.downcast_ref::<groups::GroupRefusal>().map(groups::GroupRefusal::exit_code);
+    let of_clusters = error.downcast_ref::<cluster::ClusterTrouble>().map(cluster::ClusterTrouble::exit_code);
+    of_groups.or(of_clusters).unwrap_or(1)
 }
 
 /// How a node is configured: the file first, then the environment (OTTLA_NUM_PARTITIONS=3), then --set.

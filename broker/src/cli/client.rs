@@ -110,6 +110,11 @@ calls! {
     OffsetCommit: OffsetCommitRequest 7..=9;
     OffsetDelete: OffsetDeleteRequest 0..=0;
     DeleteGroups: DeleteGroupsRequest 1..=2;
+    DescribeCluster: DescribeClusterRequest 0..=2;
+    DescribeTopicPartitions: DescribeTopicPartitionsRequest 0..=0;
+    ElectLeaders: ElectLeadersRequest 1..=2;
+    AlterPartitionReassignments: AlterPartitionReassignmentsRequest 0..=0;
+    ListPartitionReassignments: ListPartitionReassignmentsRequest 0..=0;
 }
 
 /// A client of one cluster.
@@ -172,6 +177,19 @@ impl Client {
         Ok(self.connections.get(address).is_some_and(|connection| connection.version::<R>().is_ok()))
     }
 
+    /// Whether the broker at `address` serves this request in `version` or a later one.
+    pub(crate) async fn serves_from<R: Call>(
+        &mut self,
+        address: &str,
+        version: i16,
+    ) -> Result<bool, ClientError> {
+        if !self.serves::<R>(address).await? {
+            return Ok(false);
+        }
+        let connection = self.connections.get(address);
+        Ok(connection.is_some_and(|it| it.version::<R>().is_ok_and(|highest| highest >= version)))
+    }
+
     async fn metadata_from(
         &mut self,
         address: &str,
@@ -205,12 +223,20 @@ impl Client {
         }))
     }
 
+    /// A broker for what any of them can answer or pass on.
+    pub(crate) fn any_address(&self) -> Result<String, ClientError> {
+        self.nodes.first().map(|node| node.address.clone()).ok_or_else(|| ClientError::Unreachable {
+            bootstrap: "any address".to_owned(),
+            reason: "the cluster names no broker".to_owned(),
+        })
+    }
+
     fn node(&self, id: BrokerId) -> Option<&Node> {
         self.nodes.iter().find(|node| node.node_id == id.0)
     }
 
     /// Waits a little before the next attempt, and notes why.
-    async fn pause(&mut self, trouble: String) {
+    pub(crate) async fn pause(&mut self, trouble: String) {
         self.trouble = Some(trouble);
         tokio::time::sleep(RETRY_PAUSE).await;
     }
@@ -227,6 +253,6 @@ fn nodes(metadata: &MetadataResponse) -> Vec<Node> {
 }
 
 /// `host:port`, an IPv6 address in brackets.
-fn address(host: &str, port: i32) -> String {
+pub(crate) fn address(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
