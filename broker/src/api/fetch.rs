@@ -11,8 +11,9 @@
 //! Source: `KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages`, `DelayedFetch`.
 
 mod closest;
+mod elsewhere;
 
-use super::nodes::{CurrentLeaders, Node};
+use super::nodes::CurrentLeaders;
 use super::{Outcome, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::clock;
@@ -28,7 +29,7 @@ use crate::wire::response::{EncodeError, FrameBuilder};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::fetch_response::{
-    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, PartitionData,
 };
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId, TopicName};
 use kafka_protocol::protocol::{HeaderVersion, StrBytes};
@@ -44,9 +45,6 @@ use tokio::time::{Instant, sleep_until};
 
 /// The first version whose clients know that they may read from a follower.
 const FOLLOWER_FETCH_SINCE: i16 = 11;
-
-/// The first version whose response names the leader to a client that asked another node. Source: KIP-951.
-const CURRENT_LEADER_SINCE: i16 = 16;
 
 /// The first version that names topics by their ids.
 const TOPIC_IDS_SINCE: i16 = 13;
@@ -397,41 +395,17 @@ fn answer(context: &RequestContext, resolved: &Resolved, pass: Pass) -> FetchRep
             topics.push(topic_response(&topic));
             last_topic = Some(topic.clone());
         }
-        let leader = leader_elsewhere(context, &found, (&topic, index), &mut leaders);
+        let leader = elsewhere::leader(context, &found, (&topic, index), &mut leaders);
         let data = partition_data(index, found, context).with_current_leader(leader.unwrap_or_default());
         if let Some(topic) = topics.last_mut() {
             topic.partitions.push(data);
         }
     }
-    let endpoint = |node: Node| {
-        let endpoint = NodeEndpoint::default().with_node_id(node.id.0.into()).with_rack(node.rack);
-        endpoint.with_host(node.host).with_port(node.port)
-    };
-    let node_endpoints = leaders.into_nodes().map(endpoint).collect();
-    let mut response = FetchResponse::default().with_responses(topics).with_node_endpoints(node_endpoints);
+    let mut response = FetchResponse::default().with_responses(topics).with_node_endpoints(elsewhere::endpoints(leaders));
     if context.version >= 7 {
         response.session_id = resolved.session_id;
     }
     FetchReply(response)
-}
-
-/// The leader, for a client that asked another node for it.
-fn leader_elsewhere(
-    context: &RequestContext,
-    found: &Result<Found, FetchError>,
-    (topic, index): (&TopicKey, PartitionIndex),
-    leaders: &mut CurrentLeaders<'_>,
-) -> Option<LeaderIdAndEpoch> {
-    let is_wrong = matches!(found, Err(FetchError::NotLeader | FetchError::FencedLeaderEpoch { .. }));
-    if !is_wrong || context.version < CURRENT_LEADER_SINCE {
-        return None;
-    }
-    let topic_id = match topic {
-        TopicKey::Name(name) => leaders.topic_id_of(name)?,
-        TopicKey::Id(topic_id) => *topic_id,
-    };
-    let (leader, epoch) = leaders.of(topic_id, index)?;
-    Some(LeaderIdAndEpoch::default().with_leader_id(leader.0.into()).with_leader_epoch(epoch.0))
 }
 
 fn told(found: &Result<Found, FetchError>) -> Told {
