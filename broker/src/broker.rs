@@ -292,6 +292,7 @@ impl Broker {
         self.update_replica_gauges(&image);
         self.metrics.connections.set(self.seats.taken() as f64);
         self.metrics.fetch_sessions.set(self.fetch_sessions.lock().len() as f64);
+        self.metrics.isolated.set(f64::from(u8::from(self.quorum.is_isolated())));
         self.metrics.log_directory_failed.set(f64::from(u8::from(self.has_failed())));
         self.metrics.disk_full.set(f64::from(u8::from(self.log_dir.is_below_free_space_floor())));
     }

@@ -47,15 +47,19 @@ async fn index() -> &'static str {
 }
 
 async fn health(State(shared): State<Shared>) -> impl IntoResponse {
-    let failed = shared.broker.has_failed();
+    let (code, status) = match () {
+        () if shared.broker.has_failed() => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
+        // It runs, and serves nobody until a majority of the set answers it.
+        () if shared.broker.quorum.is_isolated() => (StatusCode::SERVICE_UNAVAILABLE, "isolated"),
+        () => (StatusCode::OK, "ok"),
+    };
     let health = Health {
-        status: if failed { "failed" } else { "ok" },
+        status,
         node_id: shared.broker.node_id().0,
         cluster_id: shared.broker.cluster_id(),
         version: env!("CARGO_PKG_VERSION"),
     };
-    let status = if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (status, Json(health))
+    (code, Json(health))
 }
 
 async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, StatusCode> {

@@ -104,6 +104,8 @@ metrics_table! {
         fetch_sessions: gauge "ottla_fetch_sessions" [""] "Fetch sessions that are kept.";
         topics: gauge "ottla_topics" [""] "Topics of the cluster.";
         partitions: gauge "ottla_partitions" [""] "Partitions that this node serves.";
+        isolated: gauge "ottla_isolated" [""]
+            "1 while no controller answers this node: it serves nothing of what it leads.";
         log_directory_failed: gauge "ottla_log_directory_failed" [""] "1 once the log directory has failed.";
         disk_full: gauge "ottla_disk_full" [""]
             "1 while less than ottla.free.space.floor.bytes are free, and records are refused.";

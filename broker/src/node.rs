@@ -286,6 +286,8 @@ fn open(
     let metrics = Arc::clone(&events.metrics);
     let config = &settings.broker;
     let log_dir = Arc::new(LogDir::open(OsDisk, &config.log_dir, log_dir, Arc::new(events))?);
+    // First: the quorum would answer the others in the name of the node that this directory was copied from.
+    log_dir.check_node_id(storage::ids::BrokerId(config.node_id))?;
     let quorum = Quorum::open(introduction::quorum_settings(config, &log_dir, outside))?;
     let image = quorum.image();
     let broker = Broker::new(Parts { settings, quorum, log_dir, partitions, failure, metrics });

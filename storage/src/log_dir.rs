@@ -123,6 +123,16 @@ impl<D: Disk> LogDir<D> {
         self.clean_stop
     }
 
+    /// Checks that the directory is new or belongs to this node, whatever its cluster: nobody may speak in the name of
+    /// another node before that is known.
+    ///
+    /// # Errors
+    /// [`OpenError::Foreign`] where it belongs to another node.
+    pub fn check_node_id(&self, node_id: BrokerId) -> Result<(), OpenError> {
+        let meta = self.meta.lock();
+        meta.as_ref().map_or(Ok(()), |known| known.check(&self.shared.path, &known.cluster_id, node_id))
+    }
+
     /// Writes whose directory this is, where it is new, and otherwise checks that it still belongs to the same.
     ///
     /// # Errors

@@ -129,7 +129,7 @@ impl Task {
         // Others may read meanwhile: the replicas of this one may take long.
         drop(permit);
         match loaded {
-            Ok(Ok((core, end))) => {
+            Ok(Ok((mut core, end))) => {
                 if !self.until_committed(end).await {
                     return false;
                 }
@@ -139,6 +139,8 @@ impl Task {
                     clock::monotonic().saturating_sub(began)
                 );
                 self.applied_end = end;
+                // Before anybody looks: what was applied above the high watermark that the load began with counts.
+                core.committed(end);
                 self.shard.set_loaded(Some(core));
                 // Where that is refused, the groups stand as they were loaded.
                 drop(self.decide(Unity::Whole, GroupShard::loaded));

@@ -83,8 +83,8 @@ pub(super) enum CallError {
 pub(super) enum Whom {
     /// Whoever has this address.
     Anyone,
-    /// The member of the quorum with this journal.
-    Member(RaftNodeId),
+    /// The member of the quorum with this journal, as this broker.
+    Member(RaftNodeId, BrokerId),
 }
 
 /// Where a link leads.
@@ -177,7 +177,9 @@ async fn connect(dialer: &Dialer, identity: &Identity, target: &Target) -> Resul
     })?;
     let is_meant = match target.whom {
         Whom::Anyone => true,
-        Whom::Member(raft_node_id) => stream.hello.raft_node_id == raft_node_id,
+        Whom::Member(raft_node_id, broker_id) => {
+            (stream.hello.raft_node_id, stream.hello.broker_id) == (raft_node_id, broker_id)
+        }
     };
     match is_meant {
         true => Ok(stream),

@@ -77,8 +77,11 @@ impl Links {
         if open.len() >= LINKS_MAX {
             open.clear();
         }
-        let target =
-            Target { whom: Whom::Member(raft_node_id), address: address.clone(), purpose: lane.purpose() };
+        let target = Target {
+            whom: Whom::Member(raft_node_id, node.broker_id),
+            address: address.clone(),
+            purpose: lane.purpose(),
+        };
         let link = Link::new(&self.runtime, self.dialer.clone(), Arc::clone(&self.identity), target);
         open.insert((lane, raft_node_id), (address, link.clone()));
         Some(link)

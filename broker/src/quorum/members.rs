@@ -39,6 +39,13 @@ pub(super) fn to_admit(membership: &Membership, newcomer: &Newcomer) -> Option<C
     }
 }
 
+/// Whether the membership knows the newcomer's journal as that of another broker: a directory that was copied, which must
+/// not take the place of the one that it was copied from.
+pub(super) fn is_anothers(membership: &Membership, newcomer: &Newcomer) -> bool {
+    let known = membership.get_node(&newcomer.raft_node_id);
+    known.is_some_and(|known| known.broker_id != newcomer.node.broker_id)
+}
+
 /// What the leader knows of the members.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Known {
@@ -98,7 +105,7 @@ fn is_voter(
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, Known, Newcomer, next_change, to_admit};
+    use super::{Change, Known, Newcomer, is_anothers, next_change, to_admit};
     use crate::quorum::types::{Membership, QuorumNode};
     use config::broker::Endpoint;
     use std::collections::{BTreeMap, BTreeSet};
@@ -155,6 +162,14 @@ mod tests {
             to_admit(&before, &moved),
             Some(Change::SetNodes(BTreeMap::from([(10, node(1, "elsewhere"))])))
         );
+    }
+
+    #[test]
+    fn a_journal_is_that_of_one_broker() {
+        let known = membership(&[&[10]], &[(10, 1)]);
+        assert!(is_anothers(&known, &Newcomer { raft_node_id: 10, node: node(3, "copied") }));
+        assert!(!is_anothers(&known, &Newcomer { raft_node_id: 10, node: node(1, "moved") }));
+        assert!(!is_anothers(&known, &Newcomer { raft_node_id: 30, node: node(3, "new") }));
     }
 
     #[test]

@@ -82,6 +82,23 @@ impl Pulse {
         clock::monotonic() > answered_at + self.session_timeout
     }
 
+    /// Tells the operator when the node becomes isolated, and when it is no more.
+    fn say_where_it_changed(&self, is_known_isolated: &mut bool) {
+        let is_isolated = self.is_isolated();
+        if std::mem::replace(is_known_isolated, is_isolated) == is_isolated {
+            return;
+        }
+        if is_isolated {
+            tracing::warn!(
+                "no controller has answered this node for {:?}: it refuses what clients ask of the partitions that it leads \
+                 until one does; check that a majority of the nodes in ottla.replica.set runs and can be reached",
+                self.session_timeout
+            );
+        } else {
+            tracing::info!("the controller answers this node again");
+        }
+    }
+
     /// Returns once [`Self::is_isolated`].
     pub(super) async fn isolated(&self) {
         while !self.is_isolated() {
@@ -128,6 +145,7 @@ pub(super) async fn run(
     every: Duration,
 ) {
     let mut metrics = council.raft.metrics();
+    let mut is_known_isolated = false;
     loop {
         let leader = metrics.borrow_and_update().current_leader;
         let sent_at = clock::monotonic();
@@ -136,6 +154,7 @@ pub(super) async fn run(
         let answer = timeout(every, tell(&council, &controllership, &beat)).await.ok().flatten();
         let was_heard = answer.is_some();
         pulse.take(answer.as_ref(), sent_at);
+        pulse.say_where_it_changed(&mut is_known_isolated);
         let pause = if was_heard { every } else { LOOK_AGAIN };
         let wants_to_stop = pulse.wants_to_stop.load(Ordering::Acquire);
         let another_leads = metrics.wait_for(|metrics| metrics.current_leader != leader);

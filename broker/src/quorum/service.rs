@@ -8,7 +8,7 @@ use crate::quorum::controllership::Controllership;
 use crate::quorum::council::Council;
 use crate::quorum::link::answer_calls;
 use crate::quorum::links::Probe;
-use crate::quorum::members::Newcomer;
+use crate::quorum::members::{self, Newcomer};
 use crate::quorum::raft_rpc::{Answer, Call};
 use crate::quorum::reporting;
 use crate::quorum::types::{QuorumNode, RaftNodeId};
@@ -215,12 +215,14 @@ impl Service {
             return self.not_controller();
         }
         let Asking { broker_id, raft_node_id, incarnation, .. } = asking;
-        if !self.controllership.take_id(&self.council, broker_id, incarnation) {
+        let node = QuorumNode { broker_id, address: Some(address.into()) };
+        let newcomer = Newcomer { raft_node_id, node };
+        if members::is_anothers(&self.council.membership(), &newcomer)
+            || !self.controllership.take_id(&self.council, broker_id, incarnation)
+        {
             return ControlAnswer::Taken { broker_id };
         }
-        let node = QuorumNode { broker_id, address: Some(address.into()) };
-        let admitted =
-            self.controllership.membership.admit(&self.council, &Newcomer { raft_node_id, node }).await;
+        let admitted = self.controllership.membership.admit(&self.council, &newcomer).await;
         admitted.map_or_else(|| self.not_controller(), |()| ControlAnswer::Joined)
     }
 

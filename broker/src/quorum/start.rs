@@ -242,37 +242,40 @@ impl StartInSet {
     /// Asks the controller to let this node in, as far as one is known here or to the others.
     async fn join(&self, council: &Council, others: &[(BrokerId, Link)]) -> Entry {
         let request = control::encode(&ControlRequest::Join { address: self.own_address.clone().into() });
-        match council.controller(Lane::Control) {
+        let known = match council.controller(Lane::Control) {
             Controller::Here => {
                 let node = QuorumNode {
                     broker_id: council.identity.broker_id,
                     address: Some(self.own_address.clone()),
                 };
                 let newcomer = Newcomer { raft_node_id: council.identity.raft_node_id, node };
-                match self.controllership.membership.admit(council, &newcomer).await {
+                return match self.controllership.membership.admit(council, &newcomer).await {
                     Some(()) => Entry::Joined,
                     None => Entry::Closed,
-                }
+                };
             }
-            Controller::There(link) => entry(call(&link, request).await.as_ref()),
-            Controller::Unknown => {
-                for (_, link) in others {
-                    match call(link, request.clone()).await {
-                        Some(ControlAnswer::NotController { controller: Some(address) }) => {
-                            let link = self.links.to_address(address.into());
-                            let entered = entry(call(&link, request.clone()).await.as_ref());
-                            if !matches!(entered, Entry::Closed) {
-                                return entered;
-                            }
-                        }
-                        Some(answer @ (ControlAnswer::Joined | ControlAnswer::Taken { .. })) => {
-                            return entry(Some(&answer));
-                        }
-                        _ => {}
-                    }
-                }
-                Entry::Closed
+            Controller::There(link) => Some(link),
+            Controller::Unknown => None,
+        };
+        // Whom this node takes for the controller may have been one long ago.
+        for link in known.iter().chain(others.iter().map(|(_, link)| link)) {
+            let entered = self.join_through(link, &request).await;
+            if !matches!(entered, Entry::Closed) {
+                return entered;
             }
+        }
+        Entry::Closed
+    }
+
+    /// Asks whoever is at the other end, or the controller that is known there.
+    async fn join_through(&self, link: &Link, request: &[u8]) -> Entry {
+        let answer = call(link, request.to_vec()).await;
+        match answer {
+            Some(ControlAnswer::NotController { controller: Some(address) }) => {
+                let link = self.links.to_address(address.into());
+                entry(call(&link, request.to_vec()).await.as_ref())
+            }
+            answer => entry(answer.as_ref()),
         }
     }
 }
