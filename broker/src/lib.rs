@@ -28,7 +28,6 @@ pub mod node;
 pub mod panics;
 pub mod partition;
 pub mod partitions;
-#[allow(dead_code, unused_imports, reason = "the replicas will connect through it")]
 mod peer;
 mod producer_ids;
 pub mod quorum;

@@ -21,9 +21,9 @@ mod tls;
 mod transport;
 
 pub(crate) use dialer::{DialError, Dialer};
-pub(crate) use frame::{FrameError, FrameReader, read_frame, write_frame};
-pub(crate) use hello::{Hello, HelloError, Mismatch, PROTOCOL_VERSION, Purpose};
+pub(crate) use frame::{FrameError, FrameReader, write_frame};
+pub(crate) use hello::{Hello, Mismatch, PROTOCOL_VERSION, Purpose};
 pub(crate) use listener::{PeerListener, PeerSockets};
 pub(crate) use silence::NoSilence;
-pub(crate) use tls::{PeerTls, PeerTlsError, TlsProblem};
+pub(crate) use tls::{PeerTls, PeerTlsError};
 pub(crate) use transport::PeerStream;

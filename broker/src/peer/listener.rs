@@ -69,6 +69,7 @@ impl PeerSockets {
     }
 
     /// The addresses, with the ports that the system chose where 0 was configured.
+    #[cfg(test)]
     pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.iter().map(|socket| socket.address)
     }

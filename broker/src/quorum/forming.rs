@@ -8,7 +8,7 @@
 //! Invariants: a node that does not hear from everyone forms nothing; a node whose data belongs to a cluster joins no
 //! other one, and forms none. So a cluster whose majority lost its data is never replaced by an empty one silently.
 //!
-//! Absent: the asking (`start`), and who becomes a voter (`membership`).
+//! Absent: the asking (`start`), and who becomes a voter (`members`, `membership_keeper`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

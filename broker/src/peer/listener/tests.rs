@@ -2,8 +2,9 @@
 
 use crate::peer::handshakes::HANDSHAKES_MAX;
 use crate::peer::testing::{connect_through, hello, listener};
-use crate::peer::{DialError, Dialer, Hello, HelloError, Mismatch, PeerStream, Purpose};
-use crate::peer::{read_frame, write_frame};
+use crate::peer::frame::{read_frame, write_frame};
+use crate::peer::hello::HelloError;
+use crate::peer::{DialError, Dialer, Hello, Mismatch, PeerStream, Purpose};
 use storage::ids::BrokerId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
