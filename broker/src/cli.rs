@@ -34,6 +34,20 @@ pub enum Command {
     Cluster(cluster::ClusterCommandArguments),
 }
 
+/// An error with its causes, each of them once: many name theirs within their own sentence.
+#[must_use]
+pub fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if sentence.is_empty() {
+            sentence = cause;
+        } else if !sentence.contains(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    sentence
+}
+
 /// The exit code for what a command failed with: 1, unless scripts can make something of another.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ottla: {error:#}");
+            eprintln!("ottla: {}", cli::sentence(&error));
             ExitCode::from(cli::exit_code(&error))
         }
     }

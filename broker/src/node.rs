@@ -230,7 +230,7 @@ impl Node {
         tokio::select! {
             failure = self.log_directory_failed() => failure,
             failure = self.broker.quorum.failed() => {
-                Failure(format!("the metadata quorum failed: {failure}. Check the disk, then start again"))
+                Failure(format!("the metadata quorum failed: {failure}"))
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::node::{Node, StartError};
 use crate::quorum::QuorumError;
 use crate::stopping::StopSwitch;
 use anyhow::{Context, bail};
+use config::broker::{PeerSecurity, ReplicaSet};
 use config::parse::{self, Loaded, Sources};
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -129,25 +130,62 @@ fn banner(node: &Node) -> String {
     if let Some(address) = node.http_address {
         line("http", &format!("http://{address}"));
     }
-    line("clients", &told_to_clients(node));
-    if node.broker.waits_for_flush() {
-        line("promise", "a record is on the disk before it is acknowledged");
-    } else {
-        line("promise", "records are acknowledged from the page cache (ottla.durability=replicated)");
+    let settings = node.broker.settings.load();
+    let set = settings.broker.replica_set.as_ref();
+    if let Some(set) = set {
+        line("peers", &peers(set, node.broker.node_id().0));
     }
-    line("ready", &format!("{} topics in {:?}", node.broker.image().topic_count(), node.start_duration));
+    line("clients", &told_to_clients(node, set));
+    line("promise", promise(node.broker.waits_for_flush(), set.is_some()));
+    line("ready", &format!("{} topics in {:.1?}", node.broker.image().topic_count(), node.start_duration));
     banner
 }
 
-fn told_to_clients(node: &Node) -> String {
-    let advertised = node.broker.advertised();
-    if let Some(endpoint) = advertised {
+/// Where the other nodes reach this one, whether others can listen in, and who they are.
+fn peers(set: &ReplicaSet, own_id: i32) -> String {
+    let how = match set.security {
+        PeerSecurity::Plaintext => "plain text",
+        PeerSecurity::Tls(_) => "TLS",
+    };
+    let others: Vec<String> = set
+        .nodes
+        .iter()
+        .filter(|(id, _)| **id != own_id)
+        .map(|(id, address)| format!("{id}@{address}"))
+        .collect();
+    format!("{} ({how}) for {}", set.listener, others.join(", "))
+}
+
+fn promise(waits_for_flush: bool, is_in_set: bool) -> &'static str {
+    match (waits_for_flush, is_in_set) {
+        (true, false) => "a record is on the disk before it is acknowledged",
+        (true, true) => {
+            "with acks=all a record is on the disk of every in-sync replica before it is acknowledged; \
+             with acks=1 on the leader's only, and may be lost with it"
+        }
+        (false, false) => "records are acknowledged from the page cache (ottla.durability=replicated)",
+        (false, true) => {
+            "with acks=all a record is in the page cache of every in-sync replica before it is acknowledged \
+             (ottla.durability=replicated); with acks=1 in the leader's only, and may be lost with it"
+        }
+    }
+}
+
+fn told_to_clients(node: &Node, set: Option<&ReplicaSet>) -> String {
+    if let Some(endpoint) = node.broker.advertised() {
         return format!("connect to {}:{} (advertised.listeners)", endpoint.host, endpoint.port);
     }
-    let is_loopback = |address: &SocketAddr| address.ip().is_loopback();
-    let reach = match node.kafka_addresses.iter().all(is_loopback) {
-        true => "; only this machine can reach it, listeners=PLAINTEXT://:9092 opens it to the network",
-        false => "; behind NAT or a port map, set advertised.listeners",
+    let port = node.kafka_addresses.first().map_or(0, SocketAddr::port);
+    let is_local = node.kafka_addresses.iter().all(|address| address.ip().is_loopback());
+    if let Some(own) = set.and_then(|set| set.nodes.get(&node.broker.node_id().0)) {
+        let reach = if is_local { "; only this machine can reach it" } else { "" };
+        return format!("connect to {}:{port} (the host of ottla.replica.set){reach}", own.host);
+    }
+    let reach = match is_local {
+        true => {
+            format!("; only this machine can reach it, listeners=PLAINTEXT://:{port} opens it to the network")
+        }
+        false => "; behind NAT or a port map, set advertised.listeners".to_owned(),
     };
     format!("connect to the address that they reached this node at{reach}")
 }

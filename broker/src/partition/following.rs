@@ -140,10 +140,7 @@ impl Partition {
                 self.appended(high_watermark, log_start_offset, now)?;
             }
             FollowerStep::Truncate(offset) => {
-                tracing::info!(
-                    "{}: cutting the log to offset {offset}, where it leaves its leader's",
-                    self.log.topic_partition()
-                );
+                self.say_what_is_cut(offset);
                 self.log.truncate_to(offset)?;
             }
             FollowerStep::StartOver(offset) => {
@@ -161,6 +158,19 @@ impl Partition {
             FollowerStep::Halt(gone) => return Ok(AfterAnswer::Halted(gone)),
         }
         Ok(AfterAnswer::AskAgain)
+    }
+
+    /// Only where the end moves: otherwise epochs without a record go, which is nobody's concern.
+    fn say_what_is_cut(&self, offset: Offset) {
+        let end = self.log.log_end_offset();
+        if offset < end {
+            tracing::info!(
+                "{}: cutting offsets {offset} to {} off the log, which its leader does not have; unless a person made \
+                 an unclean election, no producer was told with acks=all that they are stored",
+                self.log.topic_partition(),
+                end.0 - 1
+            );
+        }
     }
 
     /// What the core wants done, which stays true until it is done since the caller holds `changing` alone; or what to do

@@ -8,7 +8,7 @@
 
 use super::hello::Mismatch;
 use crate::clock;
-use config::broker::{PeerSecurity, PeerTlsFiles};
+use config::broker::PeerTlsFiles;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
@@ -46,7 +46,7 @@ pub(crate) struct PeerTls {
 #[derive(Debug, thiserror::Error)]
 pub enum PeerTlsError {
     /// A file cannot be read, or is no PEM file.
-    #[error("{key}={path} cannot be read: {source}")]
+    #[error("{key}={path} cannot be read{within}: {cause}", within = relative_to(path), cause = plainly(source))]
     Unreadable {
         /// The configuration key.
         key: &'static str,
@@ -121,17 +121,6 @@ pub(crate) enum TlsProblem {
 }
 
 impl PeerTls {
-    /// What the node `node_id` of a set has of TLS; none where the set talks in plain text. Blocks on the disk.
-    ///
-    /// # Errors
-    /// See [`PeerTlsError`].
-    pub(crate) fn of(security: &PeerSecurity, node_id: BrokerId) -> Result<Option<Self>, PeerTlsError> {
-        match security {
-            PeerSecurity::Plaintext => Ok(None),
-            PeerSecurity::Tls(files) => Self::load(files, node_id).map(Some),
-        }
-    }
-
     /// Reads the files of the node `node_id`, and checks that they fit each other and the node. Blocks on the disk.
     ///
     /// # Errors
@@ -282,6 +271,21 @@ impl ServerCertVerifier for SetVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Where a path that is not absolute was looked for.
+fn relative_to(path: &Path) -> String {
+    match std::env::current_dir() {
+        Ok(directory) if path.is_relative() => format!(" in {}", directory.display()),
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+fn plainly(error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(cause) => cause.to_string(),
+        other => other.to_string(),
     }
 }
 

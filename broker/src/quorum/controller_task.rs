@@ -11,11 +11,12 @@ use crate::quorum::snapshot::offset;
 use crate::quorum::types::{Applied, MetadataBatch, Raft, RaftNodeId};
 use crate::quorum::{Decided, ProposeError};
 use openraft::error::RaftError;
-use replication::controller::{self, ControllerRequest, Env, RECORDS_PER_REQUEST_MAX};
+use replication::controller::{self, ControllerReply, ControllerRequest, Env, RECORDS_PER_REQUEST_MAX};
 use replication::metadata::image::MetadataImage;
 use replication::metadata::record::MetadataRecord;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use storage::ids::BrokerId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// The most requests that are decided together. Larger: the first of them waits longer. Smaller: more flushes.
@@ -61,11 +62,15 @@ impl ControllerTask {
         let term = self.term().await;
         let mut records = Vec::new();
         let mut answers = Vec::new();
+        let mut without_their_data = Vec::new();
         let mut image = self.images.borrow().as_ref().clone();
         let next_offset = image.offset() + 1;
         for Proposal { request, answer } in proposals {
             let mut env = Env { random: &mut *self.random, config_rules: &self.config_rules };
             let decision = controller::handle(&request, &mut env, &image);
+            if matches!(decision.reply, ControllerReply::RegisterBroker(Ok(_))) {
+                without_their_data.extend(comes_without_its_data(&request, &image));
+            }
             image = image.apply(next_offset, &decision.records);
             records.extend(decision.records);
             answers.push((answer, decision.reply));
@@ -78,6 +83,14 @@ impl ControllerTask {
             Ok(term) => self.write(term, records).await,
             Err(error) => Err(error),
         };
+        if written.is_ok() {
+            for broker_id in without_their_data {
+                tracing::warn!(
+                    "node {broker_id} came back with another data directory than before: what it had counts as lost, \
+                     and it copies all from the other nodes"
+                );
+            }
+        }
         for (answer, reply) in answers {
             // Whoever asked may have given up since; what was decided stands.
             drop(answer.send(written.map(|offset| Decided { reply, offset })));
@@ -129,6 +142,13 @@ impl ControllerTask {
             RaftError::APIError(_) => of_api,
         }
     }
+}
+
+/// The broker that `request` registers, if its data directory is another one than before.
+fn comes_without_its_data(request: &ControllerRequest, image: &MetadataImage) -> Option<BrokerId> {
+    let ControllerRequest::RegisterBroker(register) = request else { return None };
+    let before = image.broker(register.broker_id)?.directory_id;
+    (!before.is_nil() && before != register.directory_id).then_some(register.broker_id)
 }
 
 /// Asks for a snapshot where the journal has grown long.

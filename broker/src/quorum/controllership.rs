@@ -177,14 +177,13 @@ impl Controllership {
         tokio::spawn(async move {
             let Some(links) = &council.links else { return };
             let Some(address) = peer_address(links, &council.membership(), known.broker_id) else { return };
-            let is_gone = match links.probe(&address).await {
-                Probe::Gone => true,
-                Probe::Answers { incarnation } => incarnation != known.incarnation,
-                Probe::Silent => false,
+            let why = match links.probe(&address).await {
+                Probe::Gone if known.is_shutting_down => "it has stopped",
+                Probe::Gone => "its process is gone",
+                Probe::Answers { incarnation } if incarnation != known.incarnation => "it was started anew",
+                Probe::Answers { .. } | Probe::Silent => return,
             };
-            if is_gone {
-                this.change(&council, &known, BrokerState::Fenced).await;
-            }
+            this.change(&council, &known, BrokerState::Fenced, why).await;
         });
     }
 
@@ -195,11 +194,12 @@ impl Controllership {
         to: BrokerState,
     ) {
         let (this, council, known) = (Arc::clone(self), Arc::clone(council), known.clone());
-        tokio::spawn(async move { this.change(&council, &known, to).await });
+        // Only a session that ended fences without a look.
+        tokio::spawn(async move { this.change(&council, &known, to, "it is silent").await });
     }
 
-    /// Changes the state of a broker, step by step until all partitions follow.
-    async fn change(&self, council: &Council, known: &BrokerRegistration, to: BrokerState) {
+    /// Changes the state of a broker, step by step until all partitions follow. `why` is said where it is fenced.
+    async fn change(&self, council: &Council, known: &BrokerRegistration, to: BrokerState, why: &str) {
         let BrokerRegistration { broker_id, broker_epoch, .. } = *known;
         if !self.state.lock().changing.insert(broker_id) {
             return;
@@ -210,12 +210,12 @@ impl Controllership {
         let Some(offset) = outcome else { return };
         match to {
             BrokerState::Fenced => {
-                tracing::info!("node {broker_id} is fenced: it does not answer");
+                tracing::info!("node {broker_id} is fenced: {why}");
                 if let Some(sessions) = &mut state.sessions {
                     sessions.end(broker_id, broker_epoch);
                 }
             }
-            BrokerState::Unfenced => tracing::info!("node {broker_id} is used from now on"),
+            BrokerState::Unfenced => tracing::info!("node {broker_id} serves"),
             BrokerState::ShuttingDown => {
                 if let Some(heard) = state.brokers.get_mut(&broker_id) {
                     heard.stops_at = Some(offset);

@@ -108,10 +108,12 @@ pub enum ProposeError {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QuorumFailure {
     /// Its files failed.
-    #[error(transparent)]
+    #[error("{0}. Check the disk, then start again")]
     Store(Arc<StoreError>),
     /// Another process with this node's id has registered.
-    #[error("another process with node.id {broker_id} has registered; only one may run")]
+    #[error(
+        "another process with node.id {broker_id} has registered; only one may run. Stop one of them, or give it a node.id of its own"
+    )]
     Superseded {
         /// The id.
         broker_id: BrokerId,

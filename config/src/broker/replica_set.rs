@@ -49,6 +49,9 @@ pub enum ReplicaSetProblem {
     /// Not of the form of an entry.
     #[error("{0} is not of the form ID@HOST:PORT, such as 1@10.0.0.1:9192")]
     NotANode(String),
+    /// A comma with no entry before or after it.
+    #[error("there is a comma with no node beside it; leave it out")]
+    NothingBetweenCommas,
     /// Two entries have one id.
     #[error("node {0} is there twice; every node needs an id of its own")]
     SameId(i32),
@@ -130,6 +133,7 @@ fn read_nodes(text: &str) -> (BTreeMap<i32, Endpoint>, Vec<ReplicaSetProblem>) {
             Some((id, address)) => {
                 nodes.insert(id, address);
             }
+            None if entry.is_empty() => problems.push(ReplicaSetProblem::NothingBetweenCommas),
             None => problems.push(ReplicaSetProblem::NotANode(entry.to_owned())),
         }
     }

@@ -6,7 +6,7 @@ use crate::value::ValueType::{Boolean, Class, Int, List, Long, String};
 const THREADS: &str = "the broker has no such pool of threads to size";
 const IN_FLIGHT: &str = "requests that wait are bounded for each connection, not in one queue";
 const CREATION_RATE: &str = "connections are bounded in number, not yet in how fast they come";
-const REPLICATION: &str = "there is one node, and no broker for it to connect to";
+const REPLICATION: &str = "what the nodes of a set say to each other has deadlines of its own";
 const HOUSEKEEPING: &str = "housekeeping begins with the broker";
 const QUOTAS: &str = "there are no quotas yet";
 const PURGATORY: &str = "requests that wait have a deadline each, and no purgatory to clear";

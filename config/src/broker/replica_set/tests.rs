@@ -78,6 +78,7 @@ fn mistake_in_a_set_is_one_sentence() {
             "1@127.0.0.1:1,-2@localhost:2",
             "-2@localhost:2 is not of the form ID@HOST:PORT, such as 1@10.0.0.1:9192",
         ),
+        ("1@127.0.0.1:1,", "there is a comma with no node beside it; leave it out"),
         ("1@127.0.0.1:1,2@:2", "2@:2 is not of the form ID@HOST:PORT, such as 1@10.0.0.1:9192"),
         ("1@127.0.0.1:1,1@127.0.0.1:2", "node 1 is there twice; every node needs an id of its own"),
         ("1@127.0.0.1:1,2@127.0.0.1:1", "127.0.0.1:1 is there twice; every node needs an address of its own"),

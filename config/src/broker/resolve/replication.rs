@@ -85,9 +85,11 @@ pub(super) fn warning(set: Option<&ReplicaSet>, listeners: &[Listener]) -> Optio
     let spans_machines =
         set.is_some_and(|set| set.nodes.values().any(|node| !replica_set::is_loopback(&node.host)));
     let is_local = listeners.iter().all(|listener| replica_set::is_loopback(&listener.endpoint.host));
+    let port = listeners.first()?.endpoint.port;
     (spans_machines && is_local).then(|| {
-        "listeners lets in clients on this machine only, while ottla.replica.set spans several; \
-         listeners=PLAINTEXT://:9092 opens it to the network"
-            .to_owned()
+        format!(
+            "listeners lets in clients on this machine only, while ottla.replica.set spans several; \
+             listeners=PLAINTEXT://:{port} opens it to the network"
+        )
     })
 }
