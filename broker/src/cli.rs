@@ -119,3 +119,17 @@ fn print(text: &str) -> anyhow::Result<()> {
     output.flush()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+    use anyhow::anyhow;
+
+    #[test]
+    fn cause_that_the_error_names_is_not_said_again() {
+        let named = anyhow!("port taken").context("cannot listen: port taken; is another broker running?");
+        assert_eq!(sentence(&named), "cannot listen: port taken; is another broker running?");
+        let unnamed = anyhow!("no such file").context("the file cannot be read");
+        assert_eq!(sentence(&unnamed), "the file cannot be read: no such file");
+    }
+}

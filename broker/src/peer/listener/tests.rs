@@ -1,9 +1,9 @@
 //! Who comes to a peer listener: nodes, strangers, and floods of them.
 
-use crate::peer::handshakes::HANDSHAKES_MAX;
-use crate::peer::testing::{connect_through, hello, listener};
 use crate::peer::frame::{read_frame, write_frame};
+use crate::peer::handshakes::HANDSHAKES_MAX;
 use crate::peer::hello::HelloError;
+use crate::peer::testing::{connect_through, hello, listener};
 use crate::peer::{DialError, Dialer, Hello, Mismatch, PeerStream, Purpose};
 use storage::ids::BrokerId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,10 +2,10 @@
 
 use super::{PeerTls, SetVerifier, TlsProblem, certificates};
 use crate::cli::cluster::certificates as command;
-use crate::peer::hello::other_than_tls;
-use crate::peer::testing::{connect_through, hello};
 use crate::peer::frame::{read_frame, write_frame};
 use crate::peer::hello::HelloError;
+use crate::peer::hello::other_than_tls;
+use crate::peer::testing::{connect_through, hello};
 use crate::peer::{DialError, Mismatch, PeerStream};
 use config::broker::PeerTlsFiles;
 use rustls::crypto::aws_lc_rs;
