@@ -18,9 +18,10 @@ use crate::through_log::batch_of;
 
 const MISSED: &str = "bench-missed";
 const PACED: &str = "bench-paced";
-const BATCH_BYTES: usize = 16 * 1024;
-/// Of one producer's batches: 6 producers send about 5 MB/s together.
-const INTERVAL: Duration = Duration::from_millis(20);
+const BATCH_BYTES: usize = 64 * 1024;
+/// Of one producer's batches: 6 producers send about 4 MB/s together. They send one after the other, so a shorter interval
+/// counts a wait that is longer than it more than once.
+const INTERVAL: Duration = Duration::from_millis(100);
 const WARM_UP: Duration = Duration::from_secs(10);
 /// How long the producers are watched before, for comparison.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -78,7 +79,7 @@ pub(super) fn measure(setting: &Setting<'_>, figures: &mut Figures) -> Result<()
         [("before", &whole), ("while the node was away", &without_it), ("while it caught up", &meanwhile)]
     {
         for (name, share) in [("p50", 0.5), ("p99", 0.99), ("max", 1.0)] {
-            let what = format!("16 KiB batches at 5 MB/s, {when}: latency {name}, ms");
+            let what = format!("64 KiB batches at 4 MB/s, {when}: latency {name}, ms");
             figures.add(what, milliseconds(quantile(latencies, share)));
         }
     }
