@@ -67,10 +67,8 @@ pub(super) fn measure(setting: &Setting<'_>, figures: &mut Figures) -> Result<()
     let paced_batches = probes.latencies(killed, caught_up)?.len();
     let missed = (records * RECORD_BYTES) as f64 + paced_batches as f64 * batch_bytes;
 
-    figures.add(
-        format!("a node missed {:.0} MB: from its start until it answered, s", missed / 1e6),
-        answered.as_secs_f64(),
-    );
+    figures.add("a node was away: MB that it missed", missed / 1e6);
+    figures.add("the same: from its start until it answered, s", answered.as_secs_f64());
     figures.add("the same: from its start until it was in sync everywhere, s", returned.as_secs_f64());
     let catching_up = returned.saturating_sub(answered).as_secs_f64().max(0.001);
     figures.add("the same: MB/s since it answered", missed / 1e6 / catching_up);
