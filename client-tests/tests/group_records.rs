@@ -15,7 +15,7 @@ const DUMP: &str = "org.apache.kafka.tools.DumpLogSegments";
 const OFFSETS: &str = "org.apache.kafka.tools.consumer.OffsetsMessageFormatter";
 const GROUPS: &str = "org.apache.kafka.tools.consumer.GroupMetadataMessageFormatter";
 /// How long the console consumer waits for a further record, in milliseconds.
-const PATIENCE_MS: &str = "3000";
+const PATIENCE_MS: &str = "10000";
 
 /// A node with all groups in one shard: a commit of nobody (`readers`), a member of the classic protocol (`classic`)
 /// and one of the consumer protocol (`modern`).
