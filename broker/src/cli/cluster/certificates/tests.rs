@@ -73,7 +73,9 @@ fn files_that_do_not_fit_are_told_apart() {
     let refused = load(&own.certificate, &own.key, &other.ca, 1).unwrap_err();
     assert!(matches!(refused, PeerTlsError::NotTrusted { .. }), "{refused}");
     let refused = load(&own.certificate, Path::new("gone.pem"), &own.ca, 1).unwrap_err();
-    assert!(refused.to_string().starts_with("ottla.peer.tls.key=gone.pem cannot be read: "), "{refused}");
+    let directory = std::env::current_dir().unwrap();
+    let looked_for = format!("ottla.peer.tls.key=gone.pem cannot be read in {}: ", directory.display());
+    assert!(refused.to_string().starts_with(&looked_for), "{refused}");
     let refused = load(&own.key, &own.key, &own.ca, 1).unwrap_err();
     assert!(matches!(refused, PeerTlsError::NoCertificate { .. }), "{refused}");
 }
