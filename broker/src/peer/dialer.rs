@@ -1,5 +1,6 @@
 //! Connects to another node.
 
+use super::frame::FrameError;
 use super::hello::{self, Hello, HelloError, Mismatch, Purpose, Verdict};
 use super::tls::PeerTls;
 use super::transport::{self, PeerStream, Transport};
@@ -70,6 +71,26 @@ pub(crate) enum DialError {
         /// The address as configured.
         address: Endpoint,
     },
+}
+
+impl DialError {
+    /// Whether the other side took the connection and ended it before it had said anything: so does a process that is just
+    /// ending, whose listener still is there.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        match self {
+            Self::Connect { source, .. } => transport::is_end(source),
+            Self::Hello { source: HelloError::Frame(error), .. } => match error {
+                FrameError::Closed | FrameError::CutOff { .. } => true,
+                FrameError::Io(error) => transport::is_end(error),
+                FrameError::TooLarge { .. } => false,
+            },
+            Self::Refused { .. }
+            | Self::Resolve { .. }
+            | Self::Hello { .. }
+            | Self::Mismatch { .. }
+            | Self::Itself { .. } => false,
+        }
+    }
 }
 
 impl Dialer {

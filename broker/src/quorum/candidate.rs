@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::quorum::council::{Council, random};
+use crate::quorum::election::LEASE;
 use crate::quorum::link::Link;
 use crate::quorum::links::Lane;
 use crate::quorum::links::Probe;
@@ -44,13 +45,23 @@ pub(super) fn heard_leader(council: &Council) {
     council.election.lock().heard(clock::monotonic(), random());
 }
 
+/// Notes that this node voted for another one.
+pub(super) fn voted(council: &Council) {
+    council.election.lock().voted(clock::monotonic(), random());
+    council.election_changed.notify_one();
+}
+
 /// Looks whether the process of the leader is there, after a connection of it ended, and shortens the wait if not.
 pub(super) async fn leader_hung_up(council: &Council, raft_node_id: RaftNodeId) {
     let Some((leader, node)) = council.leader() else { return };
     let Some(links) = council.links.as_ref().filter(|_| leader == raft_node_id) else { return };
     let Some(address) = links.address(&node) else { return };
-    if links.probe(&address).await == Probe::Gone {
-        council.election.lock().lost(clock::monotonic(), random());
+    // Longer than that, and the election comes by itself.
+    if links.look_for(&address, LEASE).await == Probe::Gone {
+        let heirs = council.membership();
+        let before = heirs.voter_ids().filter(|id| *id != leader && *id < council.identity.raft_node_id);
+        let turn = u32::try_from(before.count()).unwrap_or(u32::MAX);
+        council.election.lock().lost(clock::monotonic(), turn);
         council.election_changed.notify_one();
     }
 }

@@ -177,11 +177,11 @@ impl Controllership {
         tokio::spawn(async move {
             let Some(links) = &council.links else { return };
             let Some(address) = peer_address(links, &council.membership(), known.broker_id) else { return };
-            let why = match links.probe(&address).await {
+            let why = match links.look_for(&address, this.session_timeout).await {
                 Probe::Gone if known.is_shutting_down => "it has stopped",
                 Probe::Gone => "its process is gone",
                 Probe::Answers { incarnation } if incarnation != known.incarnation => "it was started anew",
-                Probe::Answers { .. } | Probe::Silent => return,
+                Probe::Answers { .. } | Probe::HungUp | Probe::Silent => return,
             };
             this.change(&council, &known, BrokerState::Fenced, why).await;
         });

@@ -18,6 +18,11 @@ pub(super) const HEARTBEAT_MS: u64 = 100;
 /// later. Smaller: a few lost packets put a healthy leader in question.
 pub(super) const LEASE: Duration = Duration::from_millis(400);
 
+/// For how long openraft, for its own part, refuses its vote after it heard from a leader, and how long it waits for the
+/// votes of others. Larger: a leader whose process is known to be gone is succeeded later. Smaller: a voter whose disk is
+/// slow answers too late.
+pub(super) const VOTE_LEASE: Duration = Duration::from_millis(200);
+
 /// The shortest silence of a leader that a member takes for its loss. Larger: later elections. Smaller: a pause of the
 /// disk looks like a loss.
 const SILENCE_MIN: Duration = Duration::from_millis(600);
@@ -25,32 +30,44 @@ const SILENCE_MIN: Duration = Duration::from_millis(600);
 /// How much longer it may wait at most, drawn each time. Larger: later elections. Smaller: more of them collide.
 const SPREAD: Duration = Duration::from_millis(400);
 
-/// How long it waits at most once the leader's process is known to be gone and the lease is over, drawn each time.
-const SPREAD_AFTER_LOSS: Duration = Duration::from_millis(100);
+/// How much later than the voter before it each voter stands once the leader's process is known to be gone: all of them
+/// know it in the same moment. Larger: later elections where the first one cannot win. Smaller: they collide.
+const TURN: Duration = Duration::from_millis(60);
 
 /// What a voter remembers about the leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Election {
     heard: Option<Duration>,
+    /// From when on this voter would vote for another one.
+    free_at: Duration,
     stands_at: Duration,
 }
 
 impl Election {
     /// A voter that has heard nobody yet: it asks soon, since a whole set may have been started. `random` is any number.
     pub(super) fn new(now: Duration, random: u64) -> Self {
-        Self { heard: None, stands_at: now + LEASE / 2 + drawn(SPREAD, random) }
+        Self { heard: None, free_at: now, stands_at: now + LEASE / 2 + drawn(SPREAD, random) }
     }
 
     /// The leader said something.
     pub(super) fn heard(&mut self, now: Duration, random: u64) {
         self.heard = Some(now);
+        self.free_at = now + LEASE;
         self.stands_at = now + SILENCE_MIN + drawn(SPREAD, random);
     }
 
-    /// The process of the leader is gone.
-    pub(super) fn lost(&mut self, now: Duration, random: u64) {
-        let free = self.heard.map_or(now, |heard| now.max(heard + LEASE));
-        self.stands_at = self.stands_at.min(free + drawn(SPREAD_AFTER_LOSS, random));
+    /// The process of the leader is gone: nobody is disturbed by an election. `turn` counts from 0, and every voter that is
+    /// left has another one.
+    pub(super) fn lost(&mut self, now: Duration, turn: u32) {
+        let free_at = self.heard.map_or(now, |heard| now.max(heard + VOTE_LEASE));
+        self.free_at = self.free_at.min(free_at);
+        self.stands_at = self.stands_at.min(free_at + TURN / 6 + turn * TURN);
+    }
+
+    /// This voter has just voted for another one, which is given the time to win.
+    pub(super) fn voted(&mut self, now: Duration, random: u64) {
+        self.free_at = now + VOTE_LEASE;
+        self.tried(now, random);
     }
 
     /// An attempt was made just now, or nobody would have voted.
@@ -65,7 +82,7 @@ impl Election {
 
     /// Whether this voter would vote for another one now.
     pub(super) fn is_free_to_vote(&self, now: Duration) -> bool {
-        self.heard.is_none_or(|heard| now > heard + LEASE)
+        now >= self.free_at
     }
 }
 
@@ -75,7 +92,7 @@ fn drawn(most: Duration, random: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{Election, LEASE, SILENCE_MIN, SPREAD, SPREAD_AFTER_LOSS};
+    use super::{Election, LEASE, SILENCE_MIN, SPREAD, TURN, VOTE_LEASE};
     use std::time::Duration;
 
     const T: Duration = Duration::from_secs(100);
@@ -88,19 +105,50 @@ mod tests {
             election.heard(now, beat * 7919);
             assert!(election.stands_at() >= now + SILENCE_MIN);
             assert!(election.stands_at() < now + SILENCE_MIN + SPREAD);
-            assert!(!election.is_free_to_vote(now + LEASE));
+            assert!(!election.is_free_to_vote(now + LEASE - Duration::from_millis(1)));
         }
     }
 
     #[test]
-    fn a_leader_whose_process_is_gone_is_succeeded_once_the_lease_is_over() {
+    fn a_leader_whose_process_is_gone_is_succeeded_long_before_a_silent_one() {
+        let [mut first, mut second] = [0, 399].map(|random| {
+            let mut election = Election::new(T, 0);
+            election.heard(T, random);
+            election
+        });
+        let known_at = T + Duration::from_millis(20);
+        first.lost(known_at, 0);
+        second.lost(known_at, 1);
+        assert!(
+            !second.is_free_to_vote(T + VOTE_LEASE - Duration::from_millis(1)),
+            "its openraft would refuse"
+        );
+        assert!(second.is_free_to_vote(first.stands_at()), "it votes for the first");
+        assert!(first.stands_at() + TURN <= second.stands_at(), "unless that one cannot win");
+        assert!(second.stands_at() < T + LEASE);
+        first.lost(T + LEASE + Duration::from_millis(500), 0);
+        assert!(first.stands_at() < T + LEASE, "a later report does not put it off");
+    }
+
+    #[test]
+    fn a_leader_that_speaks_after_it_was_taken_for_gone_is_the_leader() {
         let mut election = Election::new(T, 0);
-        election.heard(T, 399);
-        election.lost(T + Duration::from_millis(20), 99);
-        assert_eq!(election.stands_at(), T + LEASE + Duration::from_millis(99));
-        assert!(election.is_free_to_vote(election.stands_at()));
-        election.lost(T + LEASE + Duration::from_millis(500), 0);
-        assert!(election.stands_at() < T + LEASE + SPREAD_AFTER_LOSS, "a later report does not put it off");
+        election.heard(T, 0);
+        election.lost(T, 0);
+        election.heard(T + Duration::from_millis(10), 0);
+        assert!(!election.is_free_to_vote(T + LEASE));
+        assert!(election.stands_at() >= T + SILENCE_MIN);
+    }
+
+    #[test]
+    fn a_voter_that_gave_its_vote_does_not_stand_before_the_other_one_could_win() {
+        let mut election = Election::new(T, 0);
+        election.heard(T, 0);
+        election.lost(T, 0);
+        let voted_at = election.stands_at() - Duration::from_millis(1);
+        election.voted(voted_at, 0);
+        assert!(!election.is_free_to_vote(voted_at + VOTE_LEASE - Duration::from_millis(1)));
+        assert!(election.stands_at() >= voted_at + VOTE_LEASE);
     }
 
     #[test]

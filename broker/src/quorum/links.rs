@@ -1,5 +1,6 @@
 //! The connections to the other members of the quorum, one for each member and lane.
 
+use crate::clock;
 use crate::peer::{DialError, Dialer, PeerStream, Purpose};
 use crate::quorum::identity::Identity;
 use crate::quorum::link::{Link, Target, Whom};
@@ -8,11 +9,22 @@ use config::broker::Endpoint;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::ids::BrokerId;
 use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 /// The most members that links are kept to; as many as a cluster can have brokers, and as many former lives of them.
+/// Larger: more idle connections of members that are gone. Smaller: all links of the largest clusters are made anew again
+/// and again.
 const LINKS_MAX: usize = 400;
+
+/// How long after a look that was hung up on the next one comes, at first; it doubles each time. Longer: a process that is
+/// just ending is known to be gone later. Shorter: more connections to one that takes long.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// The most that this pause grows to. Longer: the same, for a process that holds much memory. Shorter: the same.
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(40);
 
 /// What shares a connection to a member: what waits in one lane does not hold up the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,8 +129,23 @@ impl Links {
             Err(DialError::Refused { .. }) => Probe::Gone,
             Err(error) => {
                 tracing::debug!("a node was looked for: {error}");
-                Probe::Silent
+                if error.is_hung_up() { Probe::HungUp } else { Probe::Silent }
             }
+        }
+    }
+
+    /// The same for a node whose connection has just ended. A process that ends closes its descriptors one after the other:
+    /// its listener may take a connection once more and reset it, so this looks again for as long as `patience`.
+    pub(super) async fn look_for(&self, address: &Endpoint, patience: Duration) -> Probe {
+        let until = clock::monotonic() + patience;
+        let mut pause = LOOK_AGAIN;
+        loop {
+            let probe = self.probe(address).await;
+            if probe != Probe::HungUp || clock::monotonic() + pause > until {
+                return probe;
+            }
+            sleep(pause).await;
+            pause = LOOK_AGAIN_MAX.min(2 * pause);
         }
     }
 }
@@ -157,6 +184,106 @@ pub(super) enum Probe {
     },
     /// The machine answers, and the process is gone.
     Gone,
+    /// The connection was taken and ended at once: the process is ending, or turns connections away.
+    HungUp,
     /// Nothing can be said.
     Silent,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Links, Probe};
+    use crate::peer::{Dialer, PeerListener, PeerSockets};
+    use crate::quorum::identity::Identity;
+    use config::broker::Endpoint;
+    use socket2::SockRef;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use storage::ids::BrokerId;
+    use tokio::io::copy_bidirectional;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::watch;
+
+    /// No look of these tests lasts that long.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn identity(broker_id: i32) -> Arc<Identity> {
+        let (_, images) = watch::channel(Arc::default());
+        Arc::new(Identity::new(BrokerId(broker_id), 10, uuid::Uuid::new_v4(), None, images))
+    }
+
+    fn links() -> Links {
+        Links::new(Dialer::new(None), identity(1), BTreeMap::new())
+    }
+
+    async fn listener() -> (TcpListener, Endpoint) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+        let port = listener.local_addr().expect("it is bound").port();
+        (listener, Endpoint { host: "127.0.0.1".to_owned(), port })
+    }
+
+    async fn reset_one(listener: &TcpListener) {
+        let (taken, _) = listener.accept().await.expect("somebody looks");
+        SockRef::from(&taken).set_linger(Some(Duration::ZERO)).expect("an option of a socket");
+    }
+
+    async fn keep_all(listener: &mut PeerListener, node: &Identity) {
+        let mut kept = Vec::new();
+        loop {
+            kept.push(listener.accept(|| node.hello()).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_just_ending_is_looked_for_until_it_is_gone() {
+        let (listener, address) = listener().await;
+        let ending = async move {
+            for _ in 0..3 {
+                reset_one(&listener).await;
+            }
+        };
+        let links = links();
+        let (seen, ()) = tokio::join!(links.look_for(&address, PATIENCE), ending);
+        assert_eq!(seen, Probe::Gone);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_resets_a_connection_and_lives_is_there() {
+        let (listener, address) = listener().await;
+        let node = identity(2);
+        let sockets =
+            PeerSockets::bind(&Endpoint { port: 0, ..address.clone() }).await.expect("a port is free");
+        let behind = sockets.addresses().next().expect("it is bound");
+        let mut served = PeerListener::listen(sockets, None).expect("nobody else listens there");
+        let resets_once = async {
+            reset_one(&listener).await;
+            let (mut taken, _) = listener.accept().await.expect("somebody looks again");
+            let mut to_node = TcpStream::connect(behind).await.expect("it listens");
+            copy_bidirectional(&mut taken, &mut to_node).await
+        };
+        let links = links();
+        tokio::select! {
+            seen = links.look_for(&address, PATIENCE) => {
+                assert_eq!(seen, Probe::Answers { incarnation: node.incarnation });
+            }
+            ended = resets_once => panic!("the second connection ended: {ended:?}"),
+            () = keep_all(&mut served, &node) => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_turns_every_connection_away_is_not_taken_for_gone() {
+        let (listener, address) = listener().await;
+        let links = links();
+        let turns_away = async {
+            loop {
+                reset_one(&listener).await;
+            }
+        };
+        tokio::select! {
+            seen = links.look_for(&address, Duration::from_millis(50)) => assert_eq!(seen, Probe::HungUp),
+            () = turns_away => {}
+        }
+    }
 }

@@ -156,7 +156,7 @@ impl Service {
         match links.probe(address).await {
             Probe::Gone => Some(false),
             Probe::Answers { incarnation } => Some(incarnation == asking.incarnation),
-            Probe::Silent => None,
+            Probe::HungUp | Probe::Silent => None,
         }
     }
 
@@ -256,7 +256,12 @@ async fn answer_member(council: &Council, call: Call) -> Answer {
             Err(error) => stopped(&error),
         },
         Call::Vote(request) => match council.raft.vote(request).await {
-            Ok(answer) => Answer::Vote(answer),
+            Ok(answer) => {
+                if answer.vote_granted {
+                    candidate::voted(council);
+                }
+                Answer::Vote(answer)
+            }
             Err(error) => stopped(&error),
         },
         Call::Snapshot(request) => {

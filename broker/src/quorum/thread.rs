@@ -5,7 +5,7 @@ use crate::peer::{Dialer, PeerListener, PeerStream};
 use crate::quorum::controller_task::{ControllerTask, Proposal};
 use crate::quorum::controllership::Controllership;
 use crate::quorum::council::{Council, random};
-use crate::quorum::election::{Election, HEARTBEAT_MS, LEASE};
+use crate::quorum::election::{Election, HEARTBEAT_MS, VOTE_LEASE};
 use crate::quorum::identity::Identity;
 use crate::quorum::link::milliseconds;
 use crate::quorum::links::Links;
@@ -262,10 +262,10 @@ fn consensus_config(is_of_set: bool) -> Config {
         heartbeat_interval: HEARTBEAT_MS,
         // A node alone has nothing to do at regular times.
         enable_tick: is_of_set,
-        // `election` decides when to stand. Of these openraft takes the lease of a leader, and how long a vote may take.
+        // `election` decides when to stand. Of these openraft takes how long a vote may take, and the lease of a leader.
         enable_elect: false,
-        election_timeout_min: milliseconds(LEASE) - HEARTBEAT_MS,
-        election_timeout_max: milliseconds(LEASE),
+        election_timeout_min: milliseconds(VOTE_LEASE) - 1,
+        election_timeout_max: milliseconds(VOTE_LEASE),
         install_snapshot_timeout: milliseconds(SNAPSHOT_CHUNK_DEADLINE),
         snapshot_max_chunk_size: SNAPSHOT_CHUNK_BYTES,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(ENTRIES_PER_SNAPSHOT),
