@@ -33,6 +33,9 @@ use crate::wait::wait_until;
 /// The longest that a set may take to be whole again after a fault: a returned node reads what it missed.
 const WHOLE_LIMIT: Duration = Duration::from_secs(120);
 
+/// How many nodes decide on the metadata; others follow.
+const VOTERS: usize = 3;
+
 /// Nodes that know of each other.
 #[derive(Debug)]
 pub struct ReplicaSet {
@@ -213,7 +216,8 @@ impl ReplicaSet {
         outcome
     }
 
-    /// Waits until every running node agrees that all replicas of all partitions are in sync and that each is led.
+    /// Waits until every running node agrees that all replicas of all partitions are in sync and that each is led, and as
+    /// many nodes decide on the metadata as can.
     ///
     /// # Errors
     /// When that does not come in time; the error says what is missing.
@@ -227,10 +231,22 @@ impl ReplicaSet {
                 view.map_or_else(|error| Some(format!("{error:#}")), |view| view.is_missing())
             }) {
                 missing = reason;
+            } else if let Some(reason) = self.lacks_voters() {
+                missing = reason;
             }
             Ok(missing.is_empty())
         });
         outcome.with_context(|| missing)
+    }
+
+    /// Whether fewer nodes decide on the metadata than run, of three at most.
+    fn lacks_voters(&self) -> Option<String> {
+        let running = self.nodes.iter().filter(|node| node.can_answer()).count().min(VOTERS);
+        match self.ask(roles::quorum) {
+            Ok(quorum) if quorum.voters.len() >= running => None,
+            Ok(quorum) => Some(format!("the quorum is {quorum:?}")),
+            Err(error) => Some(format!("{error:#}")),
+        }
     }
 
     /// Creates a topic and waits until each partition is led and whole.

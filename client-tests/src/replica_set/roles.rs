@@ -100,11 +100,20 @@ pub fn view(connection: &mut Connection, topic: Option<&str>) -> Result<Cluster>
     Ok(cluster)
 }
 
-/// The node that controls the cluster: the leader of the metadata quorum.
+/// The metadata quorum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quorum {
+    /// The node that controls the cluster: the quorum's leader.
+    pub leader: i32,
+    /// Who decides.
+    pub voters: BTreeSet<i32>,
+}
+
+/// What DescribeQuorum answers.
 ///
 /// # Errors
-/// When no answer comes, or there is none.
-pub fn controller(address: &str) -> Result<i32> {
+/// When no answer comes, or there is no leader.
+pub fn quorum(address: &str) -> Result<Quorum> {
     let mut connection = Connection::open_within(address, LIMIT)?;
     let partition = PartitionData::default().with_partition_index(0);
     let topic = TopicData::default()
@@ -113,9 +122,11 @@ pub fn controller(address: &str) -> Result<i32> {
     let response = connection.call(1, &DescribeQuorumRequest::default().with_topics(vec![topic]))?;
     ensure!(response.error_code == 0, "DescribeQuorum answered {}", response.error_code);
     let partition = response.topics.first().and_then(|topic| topic.partitions.first());
-    let leader = partition.context("the answer names no partition")?.leader_id.0;
+    let partition = partition.context("the answer names no partition")?;
+    let leader = partition.leader_id.0;
     ensure!(leader >= 0, "the quorum has no leader");
-    Ok(leader)
+    let voters = partition.current_voters.iter().map(|voter| voter.replica_id.0).collect();
+    Ok(Quorum { leader, voters })
 }
 
 /// The node that coordinates a group.
@@ -167,7 +178,7 @@ impl ReplicaSet {
                 let partition = cluster.partitions.get(place).context("no such partition")?;
                 partition.leader.with_context(|| format!("nobody leads {place}"))
             }
-            Role::Controller => self.ask(controller),
+            Role::Controller => Ok(self.ask(quorum)?.leader),
             Role::Coordinator(group) => self.ask(|address| coordinator(address, group)),
             Role::Node(id) => Ok(*id),
         }
