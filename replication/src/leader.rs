@@ -17,7 +17,8 @@
 //! Absent: records, the controller's side of a proposal, throttling, and who waits for the high watermark.
 //!
 //! Source: `Partition.scala`, KIP-101, KIP-497, KIP-841, KIP-903, KIP-966. What differs: durable ends count, not log ends;
-//! and a replica outside the ISR holds back the high watermark for [`JOIN_PATIENCE`], not for the full lag time.
+//! and a replica outside the ISR holds back the high watermark for [`JOIN_PATIENCE`] at first, and for longer only where
+//! it stays close without ever joining, not for the full lag time.
 
 mod proposal;
 mod replica;
@@ -35,9 +36,13 @@ use storage::leader_epochs::EpochEnd;
 
 pub use crate::leader::proposal::{IsrProposal, ProposalOutcome};
 
-/// How far behind a replica outside the ISR may be for the high watermark to wait for it. Larger: producers wait longer
-/// when a replica returns. Smaller: a replica that needs longer to flush never joins while writes go on.
+/// How far behind a replica outside the ISR may be for the high watermark to wait for it, at first. Larger: producers wait
+/// longer when a replica returns. Smaller: one that needs longer to flush joins later.
 pub const JOIN_PATIENCE: Duration = Duration::from_millis(200);
+
+/// The same for a replica whose slow disk keeps it close without letting it join. Larger: producers wait longer for it,
+/// once. Smaller: a replica that needs a fourth of this for a flush never joins while writes go on.
+pub const JOIN_PATIENCE_MAX: Duration = Duration::from_secs(5);
 
 /// What is asked of the in-sync replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,6 +310,11 @@ impl Leader {
         self.rules = rules;
         self.enough = effective_min_insync_replicas(partition, rules.min_insync_replicas);
         self.has_eligible_replicas = !partition.eligible_leader_replicas.is_empty();
+        for (broker_id, replica) in &mut self.followers {
+            if self.isr.contains(broker_id) != partition.isr.contains(broker_id) {
+                replica.close_since = None;
+            }
+        }
         self.isr.clone_from(&partition.isr);
         self.local_epoch = brokers(self.local).map(|standing| standing.broker_epoch);
         self.followers.retain(|broker_id, _| partition.replicas.contains(broker_id));
@@ -362,11 +372,15 @@ impl Leader {
     /// Whether the replica is so close that it joins in a moment if the high watermark waits for it; under steady writes
     /// it would run after it forever.
     fn is_waited_for(&self, replica: &Replica, now: Duration) -> bool {
-        replica.may_join_isr(now) && replica.is_caught_up(self.durable_end_offset, self.join_patience(), now)
+        let patience = self.join_patience(replica);
+        replica.may_join_isr(now) && replica.is_caught_up(self.durable_end_offset, patience, now)
     }
 
-    fn join_patience(&self) -> Duration {
-        JOIN_PATIENCE.min(self.rules.replica_lag_time_max)
+    /// Grows with the time for which the replica has been close in vain, so that a slow one joins in the end, and one that
+    /// returns and is fast makes nobody wait for long.
+    fn join_patience(&self, replica: &Replica) -> Duration {
+        let patience = replica.close_for() / 4;
+        patience.clamp(JOIN_PATIENCE, JOIN_PATIENCE_MAX).min(self.rules.replica_lag_time_max)
     }
 }
 

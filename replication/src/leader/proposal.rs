@@ -116,7 +116,7 @@ impl Leader {
             let patience = if self.isr.contains(&broker_id) {
                 self.rules.replica_lag_time_max
             } else {
-                self.join_patience()
+                self.join_patience(replica)
             };
             let is_behind = !replica.has_reached(self.durable_end_offset);
             [replica.lags_from(patience).filter(|_| is_behind), replica.refused_until]

@@ -17,6 +17,8 @@ pub(super) struct Replica {
     pub(super) progress: Option<Progress>,
     /// The latest moment at which it was caught up, as far as is known.
     pub(super) last_caught_up: Option<Duration>,
+    /// The first moment at which it was known to be caught up since it joined or left the ISR, or began this run.
+    pub(super) close_since: Option<Duration>,
     /// The leader's durable end at a moment: reaching it proves that the follower was caught up then.
     sample: Option<(Offset, Duration)>,
     /// The controller did not let it into the ISR; it is not proposed again before this time.
@@ -39,7 +41,14 @@ pub(super) struct Progress {
 impl Replica {
     /// A follower of which nothing was heard in this epoch.
     pub(super) fn new(standing: Option<Standing>) -> Self {
-        Self { standing, progress: None, last_caught_up: None, sample: None, refused_until: None }
+        Self {
+            standing,
+            progress: None,
+            last_caught_up: None,
+            close_since: None,
+            sample: None,
+            refused_until: None,
+        }
     }
 
     /// It is a member of the ISR that the leader begins with, and gets the full lag time to show itself.
@@ -53,6 +62,7 @@ impl Replica {
         if self.progress.is_some_and(|progress| registered > Some(progress.broker_epoch)) {
             self.progress = None;
             self.sample = None;
+            self.close_since = None;
         }
         if self.standing != standing {
             self.refused_until = None;
@@ -98,6 +108,13 @@ impl Replica {
 
     fn caught_up_at(&mut self, at: Duration) {
         self.last_caught_up = self.last_caught_up.max(Some(at));
+        self.close_since.get_or_insert(at);
+    }
+
+    /// For how long it has been caught up again and again, as far as is known.
+    pub(super) fn close_for(&self) -> Duration {
+        let times = self.last_caught_up.zip(self.close_since);
+        times.map_or(Duration::ZERO, |(last, first)| last.saturating_sub(first))
     }
 
     /// The leader's durable end moves from `before` to `after`: a follower that had reached the former was caught up

@@ -228,3 +228,22 @@ fn a_refused_proposal_is_made_again_after_a_while_and_members_to_be_count_until_
     leader.metadata(metadata(&settled, &standing), later + JOIN_PATIENCE);
     assert_eq!(leader.high_watermark(), Offset(20));
 }
+
+#[test]
+fn a_replica_that_needs_long_to_flush_joins_in_the_end_although_writes_go_on() {
+    let mut leader = leader(&[1, 2, 3], &[1, 2]);
+    [2, 3].into_iter().for_each(|broker| fetch(&mut leader, run(broker), 8, 8));
+    let step = Duration::from_millis(100);
+    // Brokers 1 and 2 flush each record at once; broker 3, every half second, what there was half a second before.
+    let joined = (11..400).find(|&end: &i64| {
+        let now = NOW + step * u32::try_from(end).expect("it is small");
+        leader.local(Offset(end), Offset(end), now);
+        leader.flushed(run(2), &flush(end), now).expect("it counts");
+        if end % 5 == 0 {
+            leader.flushed(run(3), &flush(end - 5), now).expect("it counts");
+        }
+        leader.proposal(now).is_some()
+    });
+    assert!(joined.is_some(), "it runs after the high watermark for ever");
+    assert!(leader.followers().any(|view| view.durable_end_offset == Some(leader.high_watermark())));
+}
