@@ -14,6 +14,7 @@ pub mod content;
 #[cfg(test)]
 mod tests;
 
+use std::ops::RangeBounds;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -137,16 +138,17 @@ impl History {
         self.add(Tick(0), operation);
     }
 
-    /// How many sends came to their end, by outcome: acknowledged, failed, unknown.
+    /// How many sends of these producers came to their end, by outcome: acknowledged, failed, unknown.
     #[must_use]
-    pub fn outcomes(&self) -> (usize, usize, usize) {
+    pub fn outcomes(&self, of: impl RangeBounds<u32>) -> (usize, usize, usize) {
         let mut counts = (0, 0, 0);
         for entry in self.lock().iter() {
-            match &entry.operation {
-                Operation::Send { outcome: Outcome::Acknowledged(_), .. } => counts.0 += 1,
-                Operation::Send { outcome: Outcome::Failed, .. } => counts.1 += 1,
-                Operation::Send { outcome: Outcome::Unknown, .. } => counts.2 += 1,
-                _ => {}
+            let Operation::Send { record, outcome, .. } = &entry.operation else { continue };
+            match outcome {
+                _ if !of.contains(&record.producer) => {}
+                Outcome::Acknowledged(_) => counts.0 += 1,
+                Outcome::Failed => counts.1 += 1,
+                Outcome::Unknown => counts.2 += 1,
             }
         }
         counts

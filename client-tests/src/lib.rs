@@ -22,6 +22,9 @@
 //! - `CI`: a missing runtime fails a test instead of skipping it.
 //! - `OTTLA_TEST_KILLS`, `OTTLA_TEST_POWER_CUTS`: how many cycles the fault tests run (200 and 20 unless set).
 //! - `OTTLA_TEST_PRODUCT`: `kafka` runs the faults of replica sets against Apache Kafka, which shows whether they are right.
+//! - `OTTLA_TEST_SET_KILLS`, `OTTLA_TEST_SET_PAUSES`, `OTTLA_TEST_SET_PARTITIONS`, `OTTLA_TEST_SET_ROLLS`: how many faults of
+//!   a kind a set goes through (6, 4, 6 and 2 unless set).
+//! - `OTTLA_TEST_KEEP`: a directory where the data and the logs of sets stay after a test.
 //! - `OTTLA_TEST_REBALANCES`: how many rebalances a group under random kills goes through (100 unless set).
 //! - `OTTLA_TEST_RENEW_GOLDEN`: writes what Kafka's tools print into the golden file instead of comparing with it.
 //!

@@ -83,7 +83,7 @@ impl ReplicaSet {
         if !product.is_there()? {
             return Ok(None);
         }
-        let home = TempDir::with_prefix("ottla-replica-set-")?;
+        let home = make_home()?;
         let mut set = ReplicaSet { nodes: Vec::new(), product, network, home };
         let settings: Vec<String> = settings.iter().map(|&setting| setting.to_owned()).collect();
         for id in 1..=i32::try_from(size)? {
@@ -271,14 +271,29 @@ impl ReplicaSet {
         self.wait_until_whole()
     }
 
-    /// Checks that no node ended by itself.
+    /// Checks that no node ended by itself, nor said that a person must look.
     ///
     /// # Errors
     /// When one did.
     pub fn check(&mut self) -> Result<()> {
         for node in &mut self.nodes {
             ensure!(!node.has_ended()?, "node {} ended by itself", node.id());
+            let log = node.log();
+            let error = log.lines().find(|line| self.product == Product::Ottla && line.contains(" ERROR "));
+            ensure!(error.is_none(), "node {} said {error:?}", node.id());
         }
         Ok(())
     }
+}
+
+/// A directory that is removed with the set, or stays where `OTTLA_TEST_KEEP` says.
+fn make_home() -> Result<TempDir> {
+    const PREFIX: &str = "ottla-replica-set-";
+    let Some(kept) = std::env::var_os("OTTLA_TEST_KEEP") else {
+        return Ok(TempDir::with_prefix(PREFIX)?);
+    };
+    let mut home = TempDir::with_prefix_in(PREFIX, &kept).with_context(|| kept.display().to_string())?;
+    home.disable_cleanup(true);
+    eprintln!("the set stays in {}", home.path().display());
+    Ok(home)
 }

@@ -1,14 +1,15 @@
 //! A fresh client at each try: how long it takes until a record is acknowledged after a fault that leaves connections open.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use kafka_protocol::error::ResponseError;
 
-use super::Observations;
 use super::librdkafka::Target;
+use super::{Observations, Worker};
 use crate::clock::Moment;
 use crate::history::content::{Identity, Place, encode};
 use crate::history::{Operation, Outcome};
@@ -23,7 +24,10 @@ const STEP: Duration = Duration::from_millis(20);
 /// When the set is held to be stuck.
 const STUCK_LIMIT: Duration = Duration::from_secs(60);
 
-/// Producers without ids, each of which makes one try with one record.
+/// The time that fresh clients which come all the time let pass before all of them come again.
+const VISITS_STEP: Duration = Duration::from_millis(200);
+
+/// Producers without ids on this harness's own wire, each of which makes one try with one record.
 #[derive(Debug)]
 pub struct Probe {
     next_producer: AtomicU32,
@@ -109,5 +113,38 @@ impl Probe {
         answer?;
         ensure!(error.is_none(), "Produce answered {error:?}");
         Ok(())
+    }
+}
+
+/// Fresh clients that come to every partition for as long as a load runs.
+#[derive(Debug)]
+pub struct Visits(Worker);
+
+impl Visits {
+    /// The first ones come now.
+    #[must_use]
+    pub fn start(probe: &Arc<Probe>, target: &Target, into: &Arc<Observations>) -> Visits {
+        let (probe, target, into) = (Arc::clone(probe), target.clone(), Arc::clone(into));
+        Visits(Worker::start(move |stop| {
+            let mut addresses = target.bootstrap.split(',').cycle();
+            while !stop.load(Ordering::Relaxed) {
+                for partition in 0..target.partitions {
+                    let address = addresses.next().context("no node is known")?;
+                    let place = Place::new(&target.topic, partition);
+                    // What became of the record is in the history; during a fault many fail.
+                    drop(probe.attempt(address, &place, &into));
+                }
+                let_pass(VISITS_STEP);
+            }
+            Ok(())
+        }))
+    }
+
+    /// Lets no more of them come.
+    ///
+    /// # Errors
+    /// When the thread failed.
+    pub fn finish(&mut self) -> Result<()> {
+        self.0.finish()
     }
 }

@@ -1,5 +1,5 @@
-//! Everything at once on one topic: three producers, a consumer that reads along, a watcher of end offsets, a committer;
-//! and in the end the judgement on all that they saw.
+//! Everything at once on one topic: three producers, fresh clients that come and go, a consumer that reads along, a watcher
+//! of end offsets, a committer; and in the end the judgement on all that they saw.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::Observations;
 use super::committer::Committer;
 use super::librdkafka::{LibrdkafkaLoad, Target};
-use super::probe::Probe;
+use super::probe::{Probe, Visits};
 use super::program::{LoadClient, ProgramLoad};
 use super::reader::{Reader, read_all};
 use super::retries::take_duplicates_of_several_epochs;
@@ -19,6 +19,7 @@ use crate::clock::Moment;
 use crate::history::anomaly::Anomaly;
 use crate::history::check::{anomalies, expect_none};
 use crate::history::content::Place;
+use crate::records::KEPT;
 use crate::replica_set::ReplicaSet;
 use crate::replica_set::product::Product;
 use crate::replica_set::replicas::Sameness;
@@ -36,9 +37,13 @@ const ON_ITS_WAY: Duration = Duration::from_millis(200);
 /// The longest that a node may take to say where a partition ends, once the set is whole.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
+/// Where the coordinators keep what groups commit. It is compacted, by each replica for itself.
+const GROUPS_TOPIC: &str = "__consumer_offsets";
+
 const LIBRDKAFKA: u32 = 1;
 const JAVA: u32 = 2;
 const KAFKA_PYTHON: u32 = 3;
+/// The first of the producers that send one record each, and never again.
 const PROBE: u32 = 4;
 const READER: u32 = 1;
 const LAST_READER: u32 = 2;
@@ -53,7 +58,8 @@ pub struct Traffic {
     reader: Reader,
     watcher: Watcher,
     committer: Committer,
-    probe: Probe,
+    probe: Arc<Probe>,
+    visits: Visits,
 }
 
 impl Traffic {
@@ -63,7 +69,8 @@ impl Traffic {
     /// # Errors
     /// When that does not come in time.
     pub fn start(set: &ReplicaSet, topic: &str) -> Result<Traffic> {
-        set.create_topic(topic, PARTITIONS, &[])?;
+        // Records of fresh clients carry old timestamps.
+        set.create_topic(topic, PARTITIONS, &KEPT)?;
         let into = Arc::new(Observations::default());
         let target =
             Target { bootstrap: set.bootstrap(), topic: topic.into(), partitions: PARTITIONS, step: STEP };
@@ -72,13 +79,15 @@ impl Traffic {
         for (client, producer) in [(LoadClient::Java, JAVA), (LoadClient::KafkaPython, KAFKA_PYTHON)] {
             programs.extend(ProgramLoad::start(client, &target, producer, &into)?);
         }
+        let probe = Arc::new(Probe::new(PROBE));
         let traffic = Traffic {
             librdkafka,
             programs,
             reader: Reader::start(&target, READER, &into),
             watcher: Watcher::start(&target, &into),
             committer: Committer::start(&target, &group_of(topic), &into),
-            probe: Probe::new(PROBE),
+            visits: Visits::start(&probe, &target, &into),
+            probe,
             target,
             into,
         };
@@ -146,10 +155,10 @@ impl Traffic {
         Ok(written)
     }
 
-    /// How many sends the clients have given up.
+    /// How many sends the clients that try again by themselves have given up.
     #[must_use]
     pub fn given_up(&self) -> usize {
-        let (_, failed, unknown) = self.into.history.outcomes();
+        let (_, failed, unknown) = self.into.history.outcomes(..PROBE);
         failed + unknown
     }
 
@@ -167,13 +176,18 @@ impl Traffic {
         set.wait_until_whole()?;
         self.librdkafka.finish().context("librdkafka")?;
         self.programs.iter_mut().try_for_each(ProgramLoad::finish)?;
+        self.visits.finish()?;
         self.committer.finish()?;
         self.watcher.finish()?;
         self.reader.finish()?;
-        let ends = self.ends(set)?;
+        let ends = ends_of(set, &self.target.topic)?;
+        let groups = ends_of(set, GROUPS_TOPIC)?;
         read_all(&self.target, LAST_READER, &self.into, &ends)?;
-        let (acknowledged, failed, unknown) = self.into.history.outcomes();
-        eprintln!("{acknowledged} records acknowledged, {failed} refused, {unknown} given up");
+        for (who, producers) in [("", 0..PROBE), (" of clients that try once", PROBE..u32::MAX)] {
+            let (acknowledged, failed, unknown) = self.into.history.outcomes(producers);
+            eprintln!("{acknowledged} records{who} acknowledged, {failed} refused, {unknown} given up");
+        }
+        set.check()?;
         let cluster = set.cluster()?;
         let holders = cluster.partitions.into_iter().map(|(place, view)| (place, view.replicas)).collect();
         set.stop_all()?;
@@ -186,19 +200,34 @@ impl Traffic {
             found.retain(|anomaly| !matches!(anomaly, Anomaly::CommittedOffsetRegression { .. }));
         }
         found.extend(set.divergences(&ends, &holders, Sameness::Batches)?);
-        expect_none(&found)
+        found.extend(set.divergences(&groups, &holders, Sameness::LatestValues)?);
+        expect_none(&found).with_context(|| self.tell(set))
     }
 
-    fn ends(&self, set: &ReplicaSet) -> Result<BTreeMap<Place, i64>> {
-        let cluster = set.cluster()?;
-        let mut ends = BTreeMap::new();
-        for (place, partition) in cluster.partitions(&self.target.topic) {
-            let leader = partition.leader.context("nobody leads it")?;
-            let mut connection = Connection::open_within(set.node(leader)?.address(), END_LIMIT)?;
-            ends.insert(place.clone(), watcher::end_offset(&mut connection, place)?.1);
+    /// Writes down everything that was seen, beside the nodes' data, and says where.
+    fn tell(&self, set: &ReplicaSet) -> String {
+        let path = set.home().join("history");
+        let lines = self.into.history.entries().into_iter().map(|entry| format!("{entry:?}\n"));
+        match std::fs::write(&path, lines.collect::<String>()) {
+            Ok(()) => format!("the history is in {} if OTTLA_TEST_KEEP keeps it", path.display()),
+            Err(error) => format!("{}: {error}", path.display()),
         }
-        Ok(ends)
     }
+}
+
+/// Where the partitions of a topic that hold something end (exclusive).
+fn ends_of(set: &ReplicaSet, topic: &str) -> Result<BTreeMap<Place, i64>> {
+    let cluster = set.cluster()?;
+    let mut ends = BTreeMap::new();
+    for (place, partition) in cluster.partitions(topic) {
+        let leader = partition.leader.context("nobody leads it")?;
+        let mut connection = Connection::open_within(set.node(leader)?.address(), END_LIMIT)?;
+        let end = watcher::end_offset(&mut connection, place)?.1;
+        if end > 0 {
+            ends.insert(place.clone(), end);
+        }
+    }
+    Ok(ends)
 }
 
 fn group_of(topic: &str) -> String {

@@ -210,8 +210,9 @@ impl SetNode {
     /// Kills the process as `kill -9` does, and waits until it is gone.
     ///
     /// # Errors
-    /// When it is not running.
+    /// When it is not running, or has ended by itself.
     pub fn kill(&mut self) -> Result<()> {
+        self.expect_running()?;
         let mut process = self.process.take().context("the node is not running")?;
         process.kill()?;
         process.wait()?;
@@ -222,8 +223,9 @@ impl SetNode {
     /// Stops the process where it is (SIGSTOP), as a machine that hangs does.
     ///
     /// # Errors
-    /// When it is not running.
+    /// When it is not running, or has ended by itself.
     pub fn pause(&mut self) -> Result<()> {
+        self.expect_running()?;
         self.signal(Signal::STOP)?;
         self.is_paused = true;
         Ok(())
@@ -242,8 +244,9 @@ impl SetNode {
     /// Asks the process to stop (SIGTERM), without waiting.
     ///
     /// # Errors
-    /// When it is not running.
+    /// When it is not running, or has ended by itself.
     pub fn ask_to_stop(&mut self) -> Result<()> {
+        self.expect_running()?;
         self.signal(Signal::TERM)
     }
 
@@ -279,6 +282,11 @@ impl SetNode {
     pub fn wipe(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "node {} is running", self.id);
         fs::remove_dir_all(&self.data_dir).context("the data cannot be removed")
+    }
+
+    fn expect_running(&mut self) -> Result<()> {
+        ensure!(!self.has_ended()?, "node {} ended by itself; it said:\n{}", self.id, self.log_tail());
+        Ok(())
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {

@@ -90,8 +90,12 @@ impl Replica {
         Some((id, epoch))
     }
 
-    /// The latest value of each key below `end` (exclusive).
-    fn latest_values(&self, end: i64) -> Result<BTreeMap<Bytes, (i64, Option<Bytes>)>> {
+    /// The latest value of each key below `end` (exclusive), with its offset. A key whose latest value is a tombstone is
+    /// left out, which may be gone already in one replica and not yet in the other.
+    ///
+    /// # Errors
+    /// When a batch does not decode.
+    pub fn latest_values(&self, end: i64) -> Result<BTreeMap<Bytes, (i64, Option<Bytes>)>> {
         let mut latest = BTreeMap::new();
         for batch in self.batches.range(..end).map(|(_, batch)| batch) {
             for record in RecordBatchDecoder::decode(&mut batch.clone())?.records {
@@ -100,7 +104,6 @@ impl Replica {
                 }
             }
         }
-        // A tombstone may be gone already in one replica and not yet in the other.
         latest.retain(|_, (_, value)| value.is_some());
         Ok(latest)
     }
