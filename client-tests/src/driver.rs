@@ -24,28 +24,6 @@ pub struct Driver {
     process: Child,
     commands: ChildStdin,
     answers: Receiver<String>,
-    sends_null_header_values: bool,
-}
-
-/// A client library with a program under `programs/python/`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PythonClient {
-    /// confluent-kafka.
-    Confluent,
-    /// kafka-python, which refuses to send a header without a value.
-    KafkaPython,
-    /// aiokafka.
-    Aiokafka,
-}
-
-impl PythonClient {
-    fn program(self) -> &'static str {
-        match self {
-            PythonClient::Confluent => "confluent.py",
-            PythonClient::KafkaPython => "kafka_python.py",
-            PythonClient::Aiokafka => "aio.py",
-        }
-    }
 }
 
 /// How to produce.
@@ -95,32 +73,6 @@ struct Records {
 }
 
 impl Driver {
-    /// Starts the program around a Python client, or skips as [`tools::missing`] does.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn python(client: PythonClient, bootstrap: &str) -> Result<Option<Driver>> {
-        let Some(interpreter) = tools::python::interpreter()? else { return Ok(None) };
-        let mut command = Command::new(interpreter);
-        // Python would leave compiled files in the source tree.
-        command.arg("-B");
-        command.arg(tools::program("python").join(client.program())).arg(bootstrap);
-        let mut driver = Driver::spawn(command)?;
-        driver.sends_null_header_values = client != PythonClient::KafkaPython;
-        Ok(Some(driver))
-    }
-
-    /// Starts the program around the Java client, or skips.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn java_client(bootstrap: &str) -> Result<Option<Driver>> {
-        let Some(program) = tools::java::client_driver()? else { return Ok(None) };
-        let mut command = Command::new("java");
-        command.args(program.arguments()).arg(bootstrap);
-        Driver::spawn(command).map(Some)
-    }
-
     /// Starts the program that runs Kafka's tools, or skips.
     ///
     /// # Errors
@@ -129,10 +81,14 @@ impl Driver {
         let Some(program) = tools::java::tool_runner()? else { return Ok(None) };
         let mut command = Command::new("java");
         command.args(program.arguments());
-        Driver::spawn(command).map(Some)
+        Driver::start(command).map(Some)
     }
 
-    fn spawn(mut command: Command) -> Result<Driver> {
+    /// Starts a program that keeps the contract.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(mut command: Command) -> Result<Driver> {
         // Standard error goes where the test's own goes: a client's complaint belongs beside the failure.
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let commands = process.stdin.take().context("standard input is piped")?;
@@ -145,13 +101,7 @@ impl Driver {
                 }
             }
         });
-        Ok(Driver { process, commands, answers, sends_null_header_values: true })
-    }
-
-    /// Whether the client can send a header that has a name and no value.
-    #[must_use]
-    pub fn sends_null_header_values(&self) -> bool {
-        self.sends_null_header_values
+        Ok(Driver { process, commands, answers })
     }
 
     /// Creates a topic with these settings and keeps its records whatever their age.

@@ -31,6 +31,7 @@
 //! Deliberately absent: anything that the broker imports, and any assertion on speed (`bench` measures).
 
 pub mod access_log;
+pub mod client;
 pub mod clock;
 pub mod driver;
 pub mod group;

@@ -26,6 +26,15 @@ pub struct Record {
     pub timestamp: i64,
 }
 
+impl Record {
+    /// Whether the key, the value or a header's value is there and empty.
+    #[must_use]
+    pub fn has_empty_bytes(&self) -> bool {
+        let headers = self.headers.iter().map(|(_, value)| value);
+        [&self.key, &self.value].into_iter().chain(headers).flatten().any(|bytes| bytes.0.is_empty())
+    }
+}
+
 /// A record as a client reads it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRecord {

@@ -4,9 +4,30 @@
 
 use anyhow::{Result, ensure};
 
+use crate::client::Abilities;
 use crate::driver::{Driver, Producing, Start};
 use crate::records::{FIRST_TIMESTAMP, Record, StoredRecord, TIMESTAMP_STEP, bulk, sample};
 use crate::target::unique_topic;
+
+/// A client at work.
+#[derive(Debug)]
+pub struct Scenario {
+    abilities: Abilities,
+    client: Driver,
+}
+
+impl Scenario {
+    /// What the client's program can show of a library with these abilities.
+    #[must_use]
+    pub fn new(abilities: Abilities, client: Driver) -> Scenario {
+        Scenario { abilities, client }
+    }
+
+    /// How this client produces unless told otherwise.
+    fn default_producing(&self) -> Producing {
+        Producing { idempotent: self.abilities.idempotence, ..Producing::DEFAULT }
+    }
+}
 
 /// Every codec that Kafka knows.
 pub const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
@@ -15,12 +36,12 @@ pub const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 ///
 /// # Errors
 /// When a client fails or a record differs.
-pub fn every_codec_comes_back(client: &mut Driver) -> Result<()> {
+pub fn every_codec_comes_back(scenario: &mut Scenario) -> Result<()> {
     let topic = unique_topic("codecs");
-    client.create_topic(&topic, 5, &[])?;
-    for (codec, partition) in CODECS.into_iter().zip(0..) {
-        let how = Producing { codec, ..Producing::DEFAULT };
-        produce_and_read_back(client, how, &topic, partition)?;
+    scenario.client.create_topic(&topic, 5, &[])?;
+    for (&codec, partition) in scenario.abilities.codecs.iter().zip(0..) {
+        let how = Producing { codec, ..scenario.default_producing() };
+        produce_and_read_back(scenario, how, &topic, partition)?;
     }
     Ok(())
 }
@@ -29,12 +50,12 @@ pub fn every_codec_comes_back(client: &mut Driver) -> Result<()> {
 ///
 /// # Errors
 /// When a client fails or a record differs.
-pub fn every_acks_comes_back(client: &mut Driver) -> Result<()> {
+pub fn every_acks_comes_back(scenario: &mut Scenario) -> Result<()> {
     let topic = unique_topic("acks");
-    client.create_topic(&topic, 3, &[])?;
+    scenario.client.create_topic(&topic, 3, &[])?;
     for (acks, partition) in ["0", "1", "all"].into_iter().zip(0..) {
         let how = Producing { acks, idempotent: false, codec: "none" };
-        produce_and_read_back(client, how, &topic, partition)?;
+        produce_and_read_back(scenario, how, &topic, partition)?;
     }
     Ok(())
 }
@@ -43,15 +64,15 @@ pub fn every_acks_comes_back(client: &mut Driver) -> Result<()> {
 ///
 /// # Errors
 /// When a client fails or a record differs.
-pub fn consuming_starts_in_the_middle_of_a_batch(client: &mut Driver) -> Result<()> {
+pub fn consuming_starts_in_the_middle_of_a_batch(scenario: &mut Scenario) -> Result<()> {
     let topic = unique_topic("middle");
-    client.create_topic(&topic, 1, &[])?;
+    scenario.client.create_topic(&topic, 1, &[])?;
     let records = bulk(100, 50);
     // Compressed, a batch cannot be cut by the broker: the client has to skip what it did not ask for.
-    let how = Producing { codec: "lz4", ..Producing::DEFAULT };
-    client.produce(how, &topic, 0, &records)?;
+    let how = Producing { codec: "gzip", ..scenario.default_producing() };
+    scenario.client.produce(how, &topic, 0, &records)?;
     for start in [0, 1, 50, 99] {
-        let read = client.consume(&topic, 0, Start::Offset(start), 100)?;
+        let read = scenario.client.consume(&topic, 0, Start::Offset(start), 100)?;
         expect_records(&read, &topic, 0, start, &records)?;
     }
     Ok(())
@@ -61,14 +82,15 @@ pub fn consuming_starts_in_the_middle_of_a_batch(client: &mut Driver) -> Result<
 ///
 /// # Errors
 /// When a client fails or a record differs.
-pub fn consuming_starts_at_a_timestamp(client: &mut Driver) -> Result<()> {
+pub fn consuming_starts_at_a_timestamp(scenario: &mut Scenario) -> Result<()> {
     let topic = unique_topic("timestamp");
-    client.create_topic(&topic, 1, &[])?;
+    scenario.client.create_topic(&topic, 1, &[])?;
     let records = bulk(100, 50);
-    client.produce(Producing::DEFAULT, &topic, 0, &records)?;
+    let how = scenario.default_producing();
+    scenario.client.produce(how, &topic, 0, &records)?;
     let between = FIRST_TIMESTAMP + 41 * TIMESTAMP_STEP + 1;
     for (timestamp, first) in [(0, 0), (FIRST_TIMESTAMP + 41 * TIMESTAMP_STEP, 41), (between, 42)] {
-        let read = client.consume(&topic, 0, Start::Timestamp(timestamp), 100)?;
+        let read = scenario.client.consume(&topic, 0, Start::Timestamp(timestamp), 100)?;
         expect_records(&read, &topic, 0, first, &records)?;
     }
     Ok(())
@@ -78,17 +100,18 @@ pub fn consuming_starts_at_a_timestamp(client: &mut Driver) -> Result<()> {
 ///
 /// # Errors
 /// When a client fails or a record differs.
-pub fn consuming_crosses_segments(client: &mut Driver) -> Result<()> {
+pub fn consuming_crosses_segments(scenario: &mut Scenario) -> Result<()> {
     let topic = unique_topic("segments");
-    client.create_topic(&topic, 1, &[("segment.bytes", "1048576")])?;
+    scenario.client.create_topic(&topic, 1, &[("segment.bytes", "1048576")])?;
     let records = bulk(40, 100_000);
+    let how = scenario.default_producing();
     for part in records.chunks(5) {
-        client.produce(Producing::DEFAULT, &topic, 0, part)?;
+        scenario.client.produce(how, &topic, 0, part)?;
     }
     let starts =
         [(Start::Offset(0), 0), (Start::Offset(17), 17), (Start::Timestamp(records[8].timestamp), 8)];
     for (start, first) in starts {
-        let read = client.consume(&topic, 0, start, 40)?;
+        let read = scenario.client.consume(&topic, 0, start, 40)?;
         expect_records(&read, &topic, 0, first, &records)?;
     }
     Ok(())
@@ -98,25 +121,23 @@ pub fn consuming_crosses_segments(client: &mut Driver) -> Result<()> {
 ///
 /// # Errors
 /// When a client fails or sees the old topic's records.
-pub fn deleted_topic_begins_anew(client: &mut Driver) -> Result<()> {
+pub fn deleted_topic_begins_anew(scenario: &mut Scenario) -> Result<()> {
     let topic = unique_topic("deleted");
-    client.create_topic(&topic, 1, &[])?;
-    client.produce(Producing::DEFAULT, &topic, 0, &bulk(10, 10))?;
-    client.delete_topic(&topic)?;
-    client.create_topic(&topic, 1, &[])?;
-    produce_and_read_back(client, Producing::DEFAULT, &topic, 0)
+    scenario.client.create_topic(&topic, 1, &[])?;
+    let how = scenario.default_producing();
+    scenario.client.produce(how, &topic, 0, &bulk(10, 10))?;
+    scenario.client.delete_topic(&topic)?;
+    scenario.client.create_topic(&topic, 1, &[])?;
+    produce_and_read_back(scenario, how, &topic, 0)
 }
 
-fn produce_and_read_back(client: &mut Driver, how: Producing, topic: &str, partition: i32) -> Result<()> {
-    let mut records = sample();
-    if !client.sends_null_header_values() {
-        records.iter_mut().for_each(|record| record.headers.retain(|(_, value)| value.is_some()));
-    }
+fn produce_and_read_back(scenario: &mut Scenario, how: Producing, topic: &str, partition: i32) -> Result<()> {
+    let records = scenario.abilities.expressible(sample());
     let count = i64::try_from(records.len())?;
-    let offsets = client.produce(how, topic, partition, &records)?;
+    let offsets = scenario.client.produce(how, topic, partition, &records)?;
     let expected: Vec<i64> = if how.acks == "0" { vec![-1; records.len()] } else { (0..count).collect() };
     ensure!(offsets == expected, "{how:?} was acknowledged at {offsets:?}");
-    let read = client.consume(topic, partition, Start::Offset(0), count)?;
+    let read = scenario.client.consume(topic, partition, Start::Offset(0), count)?;
     expect_records(&read, topic, partition, 0, &records)
 }
 

@@ -1,10 +1,12 @@
-module ottla/members
+module ottla/clients
 
 go 1.26.0
 
 require (
 	github.com/IBM/sarama v1.60.0
+	github.com/segmentio/kafka-go v0.4.50
 	github.com/twmb/franz-go v1.22.0
+	github.com/twmb/franz-go/pkg/kadm v1.18.0
 	github.com/twmb/franz-go/pkg/kmsg v1.14.0
 )
 

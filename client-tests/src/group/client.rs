@@ -117,7 +117,7 @@ impl GroupClient {
             GroupClient::Confluent(_) => return python("member_confluent.py", membership),
             GroupClient::KafkaPython(_) => return python("member_kafka_python.py", membership),
             GroupClient::Aiokafka => return python("member_aiokafka.py", membership),
-            GroupClient::Kafkajs => match tools::node::kafkajs_member()? {
+            GroupClient::Kafkajs => match tools::node::program("member_kafkajs.js")? {
                 Some(script) => ("node".into(), vec![script.into()]),
                 None => return Ok(None),
             },
@@ -125,11 +125,11 @@ impl GroupClient {
                 Some(program) => ("java".into(), program.arguments()),
                 None => return Ok(None),
             },
-            GroupClient::FranzGo(_) => match tools::go::member("franz")? {
+            GroupClient::FranzGo(_) => match tools::go::program("member_franz")? {
                 Some(binary) => (binary.into(), Vec::new()),
                 None => return Ok(None),
             },
-            GroupClient::Sarama => match tools::go::member("saramagroup")? {
+            GroupClient::Sarama => match tools::go::program("member_sarama")? {
                 Some(binary) => (binary.into(), Vec::new()),
                 None => return Ok(None),
             },

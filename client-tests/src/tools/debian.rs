@@ -61,6 +61,68 @@ pub fn faketime() -> Result<Option<PathBuf>> {
     unpacked("libfaketime", &library)
 }
 
+/// Packages below `target/`, with the libraries that the machine lacks.
+#[derive(Debug)]
+pub struct Unpacked {
+    root: PathBuf,
+}
+
+impl Unpacked {
+    /// Where a file of a package is: unpacked, or where the package is installed.
+    #[must_use]
+    pub fn path(&self, path: &str) -> PathBuf {
+        let unpacked = self.root.join(path);
+        if unpacked.exists() { unpacked } else { Path::new("/").join(path) }
+    }
+
+    /// A program, with the libraries beside it.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.path(program));
+        let libraries = format!("lib/{}-linux-gnu", std::env::consts::ARCH);
+        let directories = [self.root.join("usr").join(&libraries), self.root.join(&libraries)];
+        command.env("LD_LIBRARY_PATH", std::env::join_paths(directories).unwrap_or_default());
+        command
+    }
+}
+
+/// rsyslog, collectd and mosquitto, with what they need to write into topics.
+///
+/// # Errors
+/// Where `CI` is set and they cannot be had.
+pub fn shippers() -> Result<Option<Unpacked>> {
+    const PACKAGES: [&str; 5] =
+        ["rsyslog", "rsyslog-kafka", "collectd-core", "mosquitto", "mosquitto-clients"];
+    let outcome = installed("debian-shippers", &PACKAGES.join(" "), |directory| {
+        download_missing(directory, &PACKAGES).or_else(|_| {
+            run("apt-get", ["-qq", "update"])?;
+            download_missing(directory, &PACKAGES)
+        })?;
+        for archive in std::fs::read_dir(directory.join("archives"))? {
+            let archive = archive?.path();
+            if archive.is_file() {
+                run("dpkg-deb", ["--extract".as_ref(), archive.as_os_str(), directory.as_os_str()])?;
+            }
+        }
+        Ok(())
+    });
+    match outcome {
+        Ok(root) => Ok(Some(Unpacked { root })),
+        Err(error) => missing("rsyslog, collectd or mosquitto", &format!("{error:#}")),
+    }
+}
+
+/// Downloads what of the packages, and of what they need, is not installed, into `archives` of the directory.
+fn download_missing(directory: &Path, packages: &[&str]) -> Result<()> {
+    let archives = directory.join("archives");
+    std::fs::create_dir_all(archives.join("partial"))?;
+    let cache = format!("Dir::Cache::archives={}", archives.display());
+    let options = ["-o", &cache, "-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"];
+    let action = ["-qq", "-y", "--no-install-recommends", "--download-only", "install"];
+    run("apt-get", options.iter().chain(&action).chain(packages))?;
+    Ok(())
+}
+
 /// A program of a package, by its path in there.
 fn unpacked(package: &str, program: &str) -> Result<Option<PathBuf>> {
     let outcome = installed(&format!("debian-{package}"), package, |directory| {

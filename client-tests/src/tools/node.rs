@@ -1,26 +1,33 @@
-//! kafkajs: its program beside the packages that its lock file pins.
+//! The clients in Node.js: their programs beside the packages that their lock file pins.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{installed, missing, program, run};
+use super::{installed, missing, run};
 
-/// The program and the lists of packages, by path below `programs/node/`.
-const SOURCES: [&str; 3] = ["package.json", "package-lock.json", "member.js"];
+/// The programs and the lists of packages, by path below `programs/node/`.
+const SOURCES: [&str; 6] = [
+    "package.json",
+    "package-lock.json",
+    "contract.js",
+    "client_kafkajs.js",
+    "client_platformatic.js",
+    "member_kafkajs.js",
+];
 
-/// The script that `node` runs.
+/// The script `name` of `programs/node/`, which `node` runs.
 ///
 /// # Errors
 /// Where `CI` is set and its packages cannot be had.
-pub fn kafkajs_member() -> Result<Option<PathBuf>> {
-    let source = program("node");
+pub fn program(name: &str) -> Result<Option<PathBuf>> {
+    let source = super::program("node");
     let contents: Vec<String> =
-        SOURCES.iter().map(|name| fs::read_to_string(source.join(name))).collect::<Result<_, _>>()?;
+        SOURCES.iter().map(|file| fs::read_to_string(source.join(file))).collect::<Result<_, _>>()?;
     let outcome = installed("node", &contents.concat(), |directory| {
-        for (name, content) in SOURCES.iter().zip(&contents) {
-            fs::write(directory.join(name), content)?;
+        for (file, content) in SOURCES.iter().zip(&contents) {
+            fs::write(directory.join(file), content)?;
         }
         let quiet = ["ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"];
         run("npm", quiet.map(AsRef::as_ref).into_iter().chain([directory.as_os_str()]))?;
@@ -28,7 +35,7 @@ pub fn kafkajs_member() -> Result<Option<PathBuf>> {
         Ok(())
     });
     match outcome {
-        Ok(directory) => Ok(Some(directory.join("member.js"))),
-        Err(error) => missing("kafkajs", &format!("{error:#}")),
+        Ok(directory) => Ok(Some(directory.join(name))),
+        Err(error) => missing("the clients in Node.js", &format!("{error:#}")),
     }
 }

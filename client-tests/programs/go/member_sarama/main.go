@@ -8,7 +8,7 @@ import (
 
 	"github.com/IBM/sarama"
 
-	"ottla/members/member"
+	"ottla/clients/member"
 )
 
 // How often what was processed is committed.
