@@ -15,12 +15,14 @@
 //!   └─ council: who leads, where requests go                       └─ members (pure): who votes
 //!        └─ controller_task: decides                             candidate ── election (pure): when to stand
 //! openraft ── network ── links ── link  ···  service: answers the other nodes
+//!   │           └─ acknowledged (pure): what members said that they have
 //!   └─ store ── journal; state_machine ── snapshot
 //! ```
 //!
 //! The directory holds `journal` (log and vote) and `snapshot`; `*.new` are files in the making, of no meaning after a
 //! crash.
 
+mod acknowledged;
 mod candidate;
 mod control;
 mod controller_task;
@@ -309,7 +311,7 @@ impl Quorum {
 
     /// Answers what was asked so far, stops the thread and waits for its end. Later requests are refused.
     pub fn shutdown(&self) {
-        self.opened.council.close();
+        self.opened.council.desk.close();
         if let Some(thread) = self.thread.lock().take()
             && thread.join().is_err()
         {

@@ -23,6 +23,8 @@ pub(super) enum ControlRequest {
     Join {
         /// Where the node is reached.
         address: Address,
+        /// The last entry of its metadata log.
+        last: LastIndex,
     },
     /// Decide this. Only the controller can.
     Propose(ControllerRequest),
@@ -30,6 +32,15 @@ pub(super) enum ControlRequest {
     Heartbeat(Heartbeat),
     /// How does the quorum stand? Only the controller knows.
     Status,
+}
+
+/// Where the metadata log of a node ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LastIndex {
+    /// When this run began.
+    pub(super) begun_with: Option<u64>,
+    /// By now: a leader sends entries before it lets a member in.
+    pub(super) now: Option<u64>,
 }
 
 /// What a node wants of another, as the one that forms the cluster.
@@ -73,6 +84,18 @@ pub(super) enum ControlAnswer {
         /// Who is, as far as this node knows.
         controller: Option<Address>,
     },
+    /// To [`ControlRequest::Join`]: the journal of the node that asks is that of another one.
+    Copied {
+        /// Whose it is.
+        broker_id: BrokerId,
+    },
+    /// To [`ControlRequest::Join`]: the journal of the node that asks lacks what it once held.
+    OlderCopy {
+        /// Who knows it.
+        controller: BrokerId,
+        /// The last entry that it is known to have held.
+        last_index: u64,
+    },
 }
 
 /// What a node says of itself.
@@ -83,6 +106,8 @@ pub(super) struct Introduction {
     pub(super) is_initialised: bool,
     /// Whether it agreed to the node that asked.
     pub(super) agrees: bool,
+    /// The node that leads the quorum, as far as it knows.
+    pub(super) leader: Option<BrokerId>,
 }
 
 /// What a broker says about itself every so often.

@@ -3,6 +3,7 @@
 //! A request goes to the controller where it is known, here or on another node. What was refused before anything was
 //! written is asked again until the caller's patience ends; what may have been carried out is not.
 
+use crate::quorum::acknowledged::Acknowledged;
 use crate::quorum::control::{self, ControlAnswer, ControlRequest};
 use crate::quorum::controller_task::Proposal;
 use crate::quorum::election::Election;
@@ -36,7 +37,13 @@ pub(super) struct Council {
     pub(super) election: Mutex<Election>,
     /// Said when the election changed in a way that its task must hear of at once.
     pub(super) election_changed: Notify,
-    /// Where the controller of this node takes requests; taken out when the quorum stops.
+    pub(super) desk: Desk,
+    /// What the members acknowledged to this node, as far as it leads.
+    pub(super) acknowledged: Arc<Mutex<Acknowledged>>,
+}
+
+/// Where the controller of this node takes requests, until the quorum stops.
+pub(super) struct Desk {
     proposals: Mutex<Option<mpsc::Sender<Proposal>>>,
     is_closed: watch::Sender<bool>,
 }
@@ -52,28 +59,6 @@ pub(super) enum Controller {
 }
 
 impl Council {
-    pub(super) fn new(
-        raft: Raft,
-        identity: Arc<Identity>,
-        links: Option<Arc<Links>>,
-        images: watch::Receiver<Arc<MetadataImage>>,
-        log: LogReader,
-        election: Election,
-        proposals: mpsc::Sender<Proposal>,
-    ) -> Self {
-        Self {
-            raft,
-            identity,
-            links,
-            images,
-            log,
-            election: Mutex::new(election),
-            election_changed: Notify::new(),
-            proposals: Mutex::new(Some(proposals)),
-            is_closed: watch::Sender::new(false),
-        }
-    }
-
     /// Whether this node leads the quorum, as far as it knows.
     pub(super) fn is_leading(&self) -> bool {
         self.raft.metrics().borrow().state == ServerState::Leader
@@ -137,6 +122,17 @@ impl Council {
 
     /// Has this node decide, if it leads.
     pub(super) async fn decide_here(&self, request: ControllerRequest) -> Result<Decided, ProposeError> {
+        self.desk.decide(request).await
+    }
+}
+
+impl Desk {
+    /// The desk whose requests `proposals` hands on.
+    pub(super) fn new(proposals: mpsc::Sender<Proposal>) -> Self {
+        Self { proposals: Mutex::new(Some(proposals)), is_closed: watch::Sender::new(false) }
+    }
+
+    async fn decide(&self, request: ControllerRequest) -> Result<Decided, ProposeError> {
         let proposals = self.proposals.lock().clone().ok_or(ProposeError::Stopped)?;
         let (answer, answered) = oneshot::channel();
         proposals.try_send(Proposal { request, answer }).map_err(|error| match error {
@@ -157,7 +153,7 @@ impl Council {
     /// Returns once it was closed.
     pub(super) fn closed(&self) -> impl Future<Output = ()> + use<> {
         let mut is_closed = self.is_closed.subscribe();
-        // A council that is gone is as good as closed.
+        // A desk that is gone is as good as closed.
         async move {
             let _closed = is_closed.wait_for(|closed| *closed).await.is_ok();
         }

@@ -221,7 +221,7 @@ impl fmt::Display for Waiting {
             ),
             Self::Controller { heard } => {
                 formatter.write_str(
-                    "waiting for a majority of the metadata quorum to run and to elect a controller",
+                    "waiting for a controller, which a majority of the metadata quorum elects, to let this node in",
                 )?;
                 for (position, (node, words)) in heard.iter().enumerate() {
                     let before = if position == 0 { ": " } else { "; " };

@@ -28,22 +28,43 @@ pub(super) struct Newcomer {
 /// A change of the membership.
 pub(super) type Change = ChangeMembers<RaftNodeId, QuorumNode>;
 
-/// What lets a node that starts be a member; `None` where it is one, and reached where it says.
-pub(super) fn to_admit(membership: &Membership, newcomer: &Newcomer) -> Option<Change> {
+/// What is to be done about a node that wants to be a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Nothing: it is one, and reached where it says.
+    Member,
+    /// This lets it be one.
+    Change(Change),
+    /// It has the journal of another node, whose id this is: its directory is a copy.
+    Copied(BrokerId),
+}
+
+/// What is to be done about a node that wants to be a member.
+pub(super) fn to_admit(membership: &Membership, newcomer: &Newcomer) -> Admission {
     let Newcomer { raft_node_id, node } = newcomer;
     let entry = || BTreeMap::from([(*raft_node_id, node.clone())]);
     match membership.get_node(raft_node_id) {
-        None => Some(Change::AddNodes(entry())),
-        Some(known) if known != node => Some(Change::SetNodes(entry())),
-        Some(_) => None,
+        None => Admission::Change(Change::AddNodes(entry())),
+        Some(known) if known.broker_id != node.broker_id => Admission::Copied(known.broker_id),
+        Some(known) if known != node => Admission::Change(Change::SetNodes(entry())),
+        Some(_) => Admission::Member,
     }
 }
 
-/// Whether the membership knows the newcomer's journal as that of another broker: a directory that was copied, which must
-/// not take the place of the one that it was copied from.
-pub(super) fn is_anothers(membership: &Membership, newcomer: &Newcomer) -> bool {
-    let known = membership.get_node(&newcomer.raft_node_id);
-    known.is_some_and(|known| known.broker_id != newcomer.node.broker_id)
+/// Up to where a voter once had the log, if a run of it begins with less: whoever registered had the log up to its
+/// registration on its disk. `registered_at` is the newest one of its broker.
+///
+/// Where the broker has two lives among the members, nobody knows which of them registered.
+pub(super) fn lost_registration(
+    membership: &Membership,
+    raft_node_id: RaftNodeId,
+    registered_at: Option<u64>,
+    last_index: Option<u64>,
+) -> Option<u64> {
+    let is_voter = membership.voter_ids().any(|voter| voter == raft_node_id);
+    let broker_id = membership.get_node(&raft_node_id)?.broker_id;
+    let lives = membership.nodes().filter(|(_, node)| node.broker_id == broker_id).count();
+    registered_at.filter(|at| is_voter && lives == 1 && last_index < Some(*at))
 }
 
 /// What the leader knows of the members.
@@ -51,13 +72,15 @@ pub(super) fn is_anothers(membership: &Membership, newcomer: &Newcomer) -> bool 
 pub(super) struct Known {
     /// Those that have what the leader has.
     pub(super) caught_up: BTreeSet<RaftNodeId>,
-    /// Those that do not answer and whose broker was unregistered.
+    /// Those that have not answered for long.
+    pub(super) silent: BTreeSet<RaftNodeId>,
+    /// Those of them whose broker was unregistered.
     pub(super) forgotten: BTreeSet<RaftNodeId>,
 }
 
 /// The next change that the membership itself asks for; `None` where it is as it should be.
 pub(super) fn next_change(membership: &Membership, known: &Known) -> Option<Change> {
-    let Known { caught_up, forgotten } = known;
+    let Known { caught_up, silent, forgotten } = known;
     let voters = membership.get_joint_config().last()?;
     if membership.get_joint_config().len() > 1 {
         // A leader was lost between the two steps of a change.
@@ -72,11 +95,12 @@ pub(super) fn next_change(membership: &Membership, known: &Known) -> Option<Chan
         let others = voters.iter().copied().filter(|voter| broker(voter) != Some(node.broker_id));
         return Some(Change::ReplaceAllVoters(others.chain([*id]).collect()));
     }
-    // Of two learners of one broker, the one that lags is a former life, or will be ready and find its place taken.
+    // Of two lives of one broker, the silent one is the former.
     let doubles = learners().filter(|(id, node)| {
-        membership.nodes().any(|(other, of_other)| {
-            other != *id && of_other.broker_id == node.broker_id && ready(other) && !ready(id)
-        })
+        silent.contains(id)
+            && membership.nodes().any(|(other, of_other)| {
+                other != *id && of_other.broker_id == node.broker_id && !silent.contains(other)
+            })
     });
     let forgotten_learners = learners().filter(|(id, _)| forgotten.contains(id));
     let gone: BTreeSet<RaftNodeId> = doubles.chain(forgotten_learners).map(|(id, _)| *id).collect();
@@ -105,7 +129,7 @@ fn is_voter(
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, Known, Newcomer, is_anothers, next_change, to_admit};
+    use super::{Admission, Change, Known, Newcomer, lost_registration, next_change, to_admit};
     use crate::quorum::types::{Membership, QuorumNode};
     use config::broker::Endpoint;
     use std::collections::{BTreeMap, BTreeSet};
@@ -147,9 +171,10 @@ mod tests {
         let before = membership(&[&[10]], &[(10, 1)]);
         let newcomer = Newcomer { raft_node_id: 20, node: node(2, "host") };
         let admitted = to_admit(&before, &newcomer);
-        assert_eq!(admitted, Some(Change::AddNodes(BTreeMap::from([(20, node(2, "host"))]))));
+        let change = Change::AddNodes(BTreeMap::from([(20, node(2, "host"))]));
+        assert_eq!(admitted, Admission::Change(change));
         let after = membership(&[&[10]], &[(10, 1), (20, 2)]);
-        assert_eq!(to_admit(&after, &newcomer), None);
+        assert_eq!(to_admit(&after, &newcomer), Admission::Member);
         assert_eq!(next_change(&after, &caught_up(&[10])), None);
         assert_eq!(next_change(&after, &caught_up(&[10, 20])), Some(Change::AddVoterIds(ids(&[20]))));
     }
@@ -158,18 +183,27 @@ mod tests {
     fn a_node_that_moved_is_known_at_its_new_address() {
         let before = membership(&[&[10]], &[(10, 1)]);
         let moved = Newcomer { raft_node_id: 10, node: node(1, "elsewhere") };
-        assert_eq!(
-            to_admit(&before, &moved),
-            Some(Change::SetNodes(BTreeMap::from([(10, node(1, "elsewhere"))])))
-        );
+        let change = Change::SetNodes(BTreeMap::from([(10, node(1, "elsewhere"))]));
+        assert_eq!(to_admit(&before, &moved), Admission::Change(change));
     }
 
     #[test]
-    fn a_journal_is_that_of_one_broker() {
-        let known = membership(&[&[10]], &[(10, 1)]);
-        assert!(is_anothers(&known, &Newcomer { raft_node_id: 10, node: node(3, "copied") }));
-        assert!(!is_anothers(&known, &Newcomer { raft_node_id: 10, node: node(1, "moved") }));
-        assert!(!is_anothers(&known, &Newcomer { raft_node_id: 30, node: node(3, "new") }));
+    fn a_voter_whose_log_ends_before_its_registration_has_an_older_copy() {
+        let three = membership(&[&[10, 20, 30]], &[(10, 1), (20, 2), (30, 3), (40, 4), (31, 3)]);
+        assert_eq!(lost_registration(&three, 20, Some(17), Some(16)), Some(17));
+        assert_eq!(lost_registration(&three, 20, Some(17), None), Some(17));
+        assert_eq!(lost_registration(&three, 20, Some(17), Some(17)), None, "it has it");
+        assert_eq!(lost_registration(&three, 20, None, Some(3)), None, "it never registered");
+        assert_eq!(lost_registration(&three, 40, Some(17), Some(16)), None, "nothing rests on a learner");
+        assert_eq!(lost_registration(&three, 30, Some(17), Some(16)), None, "31 may have registered");
+        assert_eq!(lost_registration(&three, 50, Some(17), None), None, "it is no member");
+    }
+
+    #[test]
+    fn a_node_with_the_journal_of_another_one_is_not_let_in() {
+        let three = membership(&[&[10, 20, 30]], &[(10, 1), (20, 2), (30, 3)]);
+        let copy = Newcomer { raft_node_id: 10, node: node(3, "host") };
+        assert_eq!(to_admit(&three, &copy), Admission::Copied(BrokerId(1)));
     }
 
     #[test]
@@ -190,7 +224,10 @@ mod tests {
     fn a_learner_that_was_wiped_leaves_one_entry_behind_it() {
         let members = [(10, 1), (20, 2), (30, 3), (40, 4), (41, 4)];
         let wiped = membership(&[&[10, 20, 30]], &members);
-        assert_eq!(next_change(&wiped, &caught_up(&[10, 20, 30, 41])), Some(Change::RemoveNodes(ids(&[40]))));
+        let known = |silent: &[u64]| Known { silent: ids(silent), ..caught_up(&[10, 20, 30, 41]) };
+        assert_eq!(next_change(&wiped, &known(&[])), None, "nothing says which of them is gone");
+        assert_eq!(next_change(&wiped, &known(&[40])), Some(Change::RemoveNodes(ids(&[40]))));
+        assert_eq!(next_change(&wiped, &known(&[40, 41])), None);
     }
 
     #[test]
@@ -200,7 +237,8 @@ mod tests {
         let replaced = Some(Change::ReplaceAllVoters(ids(&[10, 20, 32])));
         assert_eq!(next_change(&before, &caught_up(&[10, 20, 32])), replaced);
         let after = membership(&[&[10, 20, 32]], &[(10, 1), (20, 2), (31, 3), (32, 3)]);
-        assert_eq!(next_change(&after, &caught_up(&[10, 20, 32])), Some(Change::RemoveNodes(ids(&[31]))));
+        let known = Known { silent: ids(&[31]), ..caught_up(&[10, 20, 32]) };
+        assert_eq!(next_change(&after, &known), Some(Change::RemoveNodes(ids(&[31]))));
     }
 
     #[test]

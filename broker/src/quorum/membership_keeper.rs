@@ -4,7 +4,7 @@ use crate::clock;
 use crate::quorum::council::Council;
 use crate::quorum::forming::named;
 use crate::quorum::links::Lane;
-use crate::quorum::members::{self, Change, Known, Newcomer};
+use crate::quorum::members::{self, Admission, Change, Known, Newcomer};
 use crate::quorum::types::{Membership, RaftNodeId};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,9 +19,20 @@ const LAG_MAX: u64 = 100;
 /// A member that answered within this time is there. Longer: a dead member may become a voter. Shorter: a pause hides one.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
-/// A member whose broker is not registered and that does not answer for this long is forgotten. Longer: an unregistered node
-/// is counted on for longer. Shorter: a node that starts slowly is forgotten before it has registered.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
+/// A member that does not answer for this long may be forgotten, where its broker is not registered or has another life.
+/// Longer: one that is gone is counted on for longer. Shorter: a node that starts slowly is forgotten before it is there.
+const SILENT_AFTER: Duration = Duration::from_secs(30);
+
+/// What became of a node that wants to be a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// It is one.
+    Member,
+    /// It has the journal of this other node.
+    Copied(BrokerId),
+    /// This node cannot say: it does not lead, or another change is under way.
+    Unknown,
+}
 
 /// What the leader remembers of the members.
 #[derive(Default)]
@@ -41,13 +52,19 @@ struct State {
 }
 
 impl MembershipKeeper {
-    /// Lets a node that starts be a member. Returns once it is one, or with `None` where this node cannot say so.
-    pub(super) async fn admit(&self, council: &Council, newcomer: &Newcomer) -> Option<()> {
+    /// Lets a node that starts be a member. Returns once it is one, or cannot be.
+    pub(super) async fn admit(&self, council: &Council, newcomer: &Newcomer) -> Admitted {
         let _turn = self.changes.lock().await;
-        let Some(change) = members::to_admit(&council.membership(), newcomer) else {
-            return council.is_leading().then_some(());
-        };
-        change_membership(council, change).await
+        let membership = council.membership();
+        match members::to_admit(&membership, newcomer) {
+            Admission::Copied(other) => Admitted::Copied(other),
+            Admission::Member if council.is_leading() => Admitted::Member,
+            Admission::Member => Admitted::Unknown,
+            Admission::Change(change) => match change_membership(council, change).await {
+                Some(()) => Admitted::Member,
+                None => Admitted::Unknown,
+            },
+        }
     }
 
     /// Looks whether the membership is to be changed, and does so in the background.
@@ -91,8 +108,12 @@ impl MembershipKeeper {
                 }
             }
             let seen_at = *state.seen_at.entry(*id).or_insert(now);
-            let is_silent = silence.is_none_or(|silence| silence > FORGOTTEN_AFTER);
-            if is_silent && now > seen_at + FORGOTTEN_AFTER && image.broker(node.broker_id).is_none() {
+            let is_silent =
+                silence.is_none_or(|silence| silence > SILENT_AFTER) && now > seen_at + SILENT_AFTER;
+            if is_silent {
+                known.silent.insert(*id);
+            }
+            if is_silent && image.broker(node.broker_id).is_none() {
                 known.forgotten.insert(*id);
             }
         }

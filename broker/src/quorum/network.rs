@@ -1,9 +1,11 @@
 //! The way of openraft to the other members of the quorum: calls over one connection to each.
 //!
-//! Invariant: a call reaches the member that it is meant for or none, since the link checks the raft node id.
+//! Invariants: a call reaches the member that it is meant for or none, since the link checks the raft node id; what is
+//! answered is what a member can answer (`acknowledged`).
 //!
 //! A node that runs alone has no links: every call answers that the member is unreachable.
 
+use crate::quorum::acknowledged::{Acknowledged, Sent, Unfit};
 use crate::quorum::link::{CallError, Link};
 use crate::quorum::links::{Lane, Links};
 use crate::quorum::raft_rpc::{Answer, Call};
@@ -18,8 +20,10 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
 };
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
+use storage::ids::BrokerId;
 
 /// Entries that are longer together are sent one half after the other. Larger: one call takes longer than a heartbeat
 /// may. Smaller: a member that is far behind takes more round trips.
@@ -34,12 +38,15 @@ type CallFailed<E> = RPCError<RaftNodeId, QuorumNode, E>;
 /// Makes a [`Member`] for each member that openraft talks to.
 pub(super) struct Network {
     links: Option<Arc<Links>>,
+    acknowledged: Arc<Mutex<Acknowledged>>,
 }
 
 /// One other member.
 pub(super) struct Member {
     raft_node_id: RaftNodeId,
+    broker_id: BrokerId,
     link: Option<Link>,
+    acknowledged: Arc<Mutex<Acknowledged>>,
 }
 
 /// Why openraft gets no answer.
@@ -55,12 +62,14 @@ enum NoAnswer {
     Stopped,
     #[error("the answer is one to another call")]
     Unexpected,
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
 }
 
 impl Network {
     /// The network of a node of a set, or that of a node alone.
-    pub(super) fn new(links: Option<Arc<Links>>) -> Self {
-        Self { links }
+    pub(super) fn new(links: Option<Arc<Links>>, acknowledged: Arc<Mutex<Acknowledged>>) -> Self {
+        Self { links, acknowledged }
     }
 }
 
@@ -69,7 +78,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
     async fn new_client(&mut self, target: RaftNodeId, node: &QuorumNode) -> Member {
         let link = self.links.as_ref().and_then(|links| links.to(Lane::Raft, target, node));
-        Member { raft_node_id: target, link }
+        let acknowledged = Arc::clone(&self.acknowledged);
+        Member { raft_node_id: target, broker_id: node.broker_id, link, acknowledged }
     }
 }
 
@@ -78,6 +88,30 @@ impl Member {
         let link = self.link.as_ref().ok_or(NoAnswer::Alone)?;
         let answer = link.call(body).await?;
         Ok(Answer::decode(&answer)?)
+    }
+
+    /// Sends entries to a member that is still counted on, and takes note of its answer.
+    async fn append(
+        &self,
+        sent: &Sent,
+        body: Vec<u8>,
+    ) -> Result<AppendEntriesResponse<RaftNodeId>, NoAnswer> {
+        self.acknowledged.lock().check(self.raft_node_id)?;
+        match self.call(body).await? {
+            Answer::Append(answer) => {
+                let noted = self.acknowledged.lock().answered(self.raft_node_id, sent, &answer);
+                if let Err(lost @ Unfit::LostNow { .. }) = noted {
+                    tracing::error!(
+                        "node {} is not counted on any more: {lost}; its log.dirs is an older copy: empty it, and the node \
+                         comes back as a new member",
+                        self.broker_id
+                    );
+                }
+                noted?;
+                Ok(answer)
+            }
+            other => Err(unexpected(&other)),
+        }
     }
 }
 
@@ -91,6 +125,7 @@ impl NoAnswer {
             | NoAnswer::Call(_)
             | NoAnswer::Unreadable(_)
             | NoAnswer::Stopped
+            | NoAnswer::Unfit(_)
             | NoAnswer::Unexpected => RPCError::Unreachable(Unreachable::new(error)),
         }
     }
@@ -107,14 +142,17 @@ impl RaftNetwork<TypeConfig> for Member {
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<RaftNodeId>, CallFailed<RaftError<RaftNodeId>>> {
         let entries = request.entries.len() as u64;
+        let before = request.prev_log_id;
+        let sent = Sent {
+            vote: request.vote,
+            before,
+            last: request.entries.last().map(|entry| entry.log_id).or(before),
+        };
         let body = Call::Append(request).encode();
         if body.len() > APPEND_BYTES && entries > 1 {
             return Err(RPCError::PayloadTooLarge(PayloadTooLarge::new_entries_hint(entries / 2)));
         }
-        match self.call(body).await.map_err(|error| error.failed())? {
-            Answer::Append(answer) => Ok(answer),
-            other => Err(unexpected(&other).failed()),
-        }
+        self.append(&sent, body).await.map_err(|error| error.failed())
     }
 
     async fn install_snapshot(
@@ -124,9 +162,16 @@ impl RaftNetwork<TypeConfig> for Member {
     ) -> Result<InstallSnapshotResponse<RaftNodeId>, CallFailed<RaftError<RaftNodeId, InstallSnapshotError>>>
     {
         let segment = |offset| SnapshotSegmentId { id: request.meta.snapshot_id.clone(), offset };
+        let (sent_vote, last) = (request.vote, request.meta.last_log_id.filter(|_| request.done));
         let mismatch = SnapshotMismatch { expect: segment(0), got: segment(request.offset) };
         match self.call(Call::Snapshot(request).encode()).await.map_err(|error| error.failed())? {
-            Answer::Snapshot(vote) => Ok(InstallSnapshotResponse { vote }),
+            Answer::Snapshot(vote) => {
+                if vote <= sent_vote {
+                    let noted = self.acknowledged.lock().has(self.raft_node_id, sent_vote, last);
+                    noted.map_err(|unfit| NoAnswer::Unfit(unfit).failed())?;
+                }
+                Ok(InstallSnapshotResponse { vote })
+            }
             Answer::SnapshotMismatch => {
                 let error = RaftError::APIError(InstallSnapshotError::SnapshotMismatch(mismatch));
                 Err(RPCError::RemoteError(RemoteError::new(self.raft_node_id, error)))

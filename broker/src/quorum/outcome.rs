@@ -48,6 +48,30 @@ pub enum QuorumError {
         /// The id.
         broker_id: BrokerId,
     },
+    /// The metadata is that of another node.
+    #[error(
+        "this node's metadata is that of node {other}: its directory is a copy; give node {own} (node.id) log.dirs of its own, \
+         empty ones, and it is given everything"
+    )]
+    Copied {
+        /// This node's id.
+        own: BrokerId,
+        /// Whose metadata it is.
+        other: BrokerId,
+    },
+    /// The metadata goes back.
+    #[error(
+        "node {own} (node.id) had entry {last_index} of the metadata log, as node {controller}, the controller, knows, and has \
+         it no more: its log.dirs are an older copy; empty them, and it comes back as a new member and is given everything"
+    )]
+    OlderCopy {
+        /// This node's id.
+        own: BrokerId,
+        /// Who knows it.
+        controller: BrokerId,
+        /// The last entry that it is known to have held.
+        last_index: u64,
+    },
     /// The metadata is that of a set, and the configuration names none.
     #[error("this node's metadata belongs to a set with {nodes}: name all of them in ottla.replica.set")]
     SetMissing {

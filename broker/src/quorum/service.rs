@@ -1,14 +1,16 @@
 //! Serves the connections of the other nodes: the calls of raft, and what they ask of the controller. Connections that
 //! fetch are handed on.
 
-use crate::peer::{PeerListener, PeerStream, Purpose};
+use crate::peer::{Hello, PeerListener, PeerStream, Purpose};
+use crate::quorum::acknowledged::Returns;
 use crate::quorum::candidate;
-use crate::quorum::control::{self, Address, ControlAnswer, ControlRequest, Introduction, Wish};
+use crate::quorum::control::{self, Address, ControlAnswer, ControlRequest, Introduction, LastIndex, Wish};
 use crate::quorum::controllership::Controllership;
 use crate::quorum::council::Council;
 use crate::quorum::link::answer_calls;
 use crate::quorum::links::Probe;
 use crate::quorum::members::{self, Newcomer};
+use crate::quorum::membership_keeper::Admitted;
 use crate::quorum::raft_rpc::{Answer, Call};
 use crate::quorum::reporting;
 use crate::quorum::types::{QuorumNode, RaftNodeId};
@@ -19,9 +21,9 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// The most connections of other nodes at once, those that fetch aside. Larger: more memory for a peer gone mad. Smaller:
 /// the largest clusters do not fit, in which every node has a few connections to the controller.
@@ -30,6 +32,10 @@ const CONNECTIONS_MAX: usize = 1000;
 /// How long after a look at a node that was agreed to the next one comes. Larger: a node that is started again waits longer
 /// for its agreement. Smaller: more connections.
 const PROBE_PAUSE: Duration = Duration::from_millis(250);
+
+/// How long it may take to find out whether a candidate is who it says. Longer: an election takes longer where packets are
+/// lost. Shorter: a process with a copy of a journal is given votes while the network is slow.
+const CANDIDATE_DEADLINE: Duration = Duration::from_millis(100);
 
 /// What answers the other nodes.
 pub(super) struct Service {
@@ -107,18 +113,27 @@ impl Service {
 
     async fn serve_raft(self: Arc<Self>, stream: PeerStream) {
         let raft_node_id = stream.hello.raft_node_id;
+        let asking = Asking::of(&stream, 0);
+        // Two processes with copies of one journal would vote twice.
+        let is_elsewhere = OnceCell::new();
         answer_calls(stream, |body| {
-            let council = Arc::clone(&self.council);
-            async move { Some(answer_member(&council, Call::decode(&body).ok()?).await.encode()) }
+            let (this, is_elsewhere) = (Arc::clone(&self), &is_elsewhere);
+            async move {
+                let call = Call::decode(&body).ok()?;
+                let is_of_candidate = matches!(call, Call::Vote(_) | Call::Canvass { .. });
+                if is_of_candidate && is_elsewhere.get_or_init(|| this.is_elsewhere(asking)).await == &true {
+                    return None;
+                }
+                Some(answer_member(&this.council, call).await.encode())
+            }
         })
         .await;
         candidate::leader_hung_up(&self.council, raft_node_id).await;
     }
 
     async fn serve_control(self: Arc<Self>, stream: PeerStream, number: u64) {
-        let (broker_id, raft_node_id) = (stream.hello.broker_id, stream.hello.raft_node_id);
-        let incarnation = stream.hello.incarnation;
-        let asking = Asking { broker_id, raft_node_id, incarnation, connection: number };
+        let asking = Asking::of(&stream, number);
+        let Asking { broker_id, incarnation, .. } = asking;
         // A connection that only looked whether this node is there tells nothing about the other one.
         let is_of_broker = AtomicBool::new(false);
         answer_calls(stream, |body: Bytes| {
@@ -148,12 +163,21 @@ impl Service {
         }
     }
 
+    /// Whether another run than the one that asks answers under its `node.id`, or none does. What cannot be said soon is not
+    /// waited for: an election goes before.
+    async fn is_elsewhere(&self, asking: Asking) -> bool {
+        timeout(CANDIDATE_DEADLINE, self.is_where_it_should_be(asking)).await == Ok(Some(false))
+    }
+
     /// Whether the run of a node that asked is the one that this node reaches under its `node.id`; `None` where nothing can
     /// be said.
     async fn is_where_it_should_be(&self, asking: Asking) -> Option<bool> {
         let links = self.council.links.as_ref()?;
-        let Some(address) = links.configured().get(&asking.broker_id) else { return Some(false) };
-        match links.probe(address).await {
+        let membership = self.council.membership();
+        let known = membership.get_node(&asking.raft_node_id).cloned();
+        let node = known.unwrap_or(QuorumNode { broker_id: asking.broker_id, address: None });
+        let Some(address) = links.address(&node) else { return Some(false) };
+        match links.probe(&address).await {
             Probe::Gone => Some(false),
             Probe::Answers { incarnation } => Some(incarnation == asking.incarnation),
             Probe::HungUp | Probe::Silent => None,
@@ -165,7 +189,7 @@ impl Service {
             ControlRequest::Introduce { wish } => {
                 ControlAnswer::Introduction(self.introduce(asking, wish).await)
             }
-            ControlRequest::Join { address } => self.join(asking, address).await,
+            ControlRequest::Join { address, last } => self.join(asking, address, last).await,
             ControlRequest::Propose(_) | ControlRequest::Heartbeat(_) | ControlRequest::Status
                 if !self.council.is_leading() =>
             {
@@ -207,23 +231,49 @@ impl Service {
             cluster_id: identity.cluster_id(),
             is_initialised,
             agrees,
+            leader: self.council.leader().map(|(_, node)| node.broker_id),
         }
     }
 
-    async fn join(&self, asking: Asking, address: Address) -> ControlAnswer {
+    async fn join(&self, asking: Asking, address: Address, last: LastIndex) -> ControlAnswer {
         if !self.controllership.is_established(&self.council) {
             return self.not_controller();
         }
         let Asking { broker_id, raft_node_id, incarnation, .. } = asking;
-        let node = QuorumNode { broker_id, address: Some(address.into()) };
-        let newcomer = Newcomer { raft_node_id, node };
-        if members::is_anothers(&self.council.membership(), &newcomer)
-            || !self.controllership.take_id(&self.council, broker_id, incarnation)
-        {
+        if !self.controllership.take_id(&self.council, broker_id, incarnation) {
             return ControlAnswer::Taken { broker_id };
         }
-        let admitted = self.controllership.membership.admit(&self.council, &newcomer).await;
-        admitted.map_or_else(|| self.not_controller(), |()| ControlAnswer::Joined)
+        match self.returns(asking, last) {
+            Returns::Whole => {}
+            // It asks again.
+            Returns::Unclear => return self.not_controller(),
+            Returns::Lost { last_index } => {
+                let controller = self.council.identity.broker_id;
+                tracing::error!(
+                    "node {broker_id} was not let in: it lacks entry {last_index} of the metadata log, which it once had: its \
+                     log.dirs are an older copy; empty them, and it comes back as a new member"
+                );
+                return ControlAnswer::OlderCopy { controller, last_index };
+            }
+        }
+        let node = QuorumNode { broker_id, address: Some(address.into()) };
+        match self.controllership.membership.admit(&self.council, &Newcomer { raft_node_id, node }).await {
+            Admitted::Member => ControlAnswer::Joined,
+            Admitted::Copied(broker_id) => ControlAnswer::Copied { broker_id },
+            Admitted::Unknown => self.not_controller(),
+        }
+    }
+
+    /// Whether a node that wants to be let in has what it once had.
+    fn returns(&self, asking: Asking, last: LastIndex) -> Returns {
+        let council = &self.council;
+        let registered_at = council.images.borrow().broker(asking.broker_id).map(|known| known.broker_epoch);
+        let registered_at = registered_at.and_then(|epoch| u64::try_from(epoch.0).ok());
+        let membership = council.membership();
+        match members::lost_registration(&membership, asking.raft_node_id, registered_at, last.begun_with) {
+            Some(last_index) => Returns::Lost { last_index },
+            None => council.acknowledged.lock().returns(asking.raft_node_id, last.now),
+        }
     }
 
     fn not_controller(&self) -> ControlAnswer {
@@ -241,6 +291,13 @@ struct Asking {
     raft_node_id: RaftNodeId,
     incarnation: uuid::Uuid,
     connection: u64,
+}
+
+impl Asking {
+    fn of(stream: &PeerStream, connection: u64) -> Self {
+        let Hello { broker_id, raft_node_id, incarnation, .. } = stream.hello;
+        Self { broker_id, raft_node_id, incarnation, connection }
+    }
 }
 
 async fn answer_member(council: &Council, call: Call) -> Answer {

@@ -6,13 +6,14 @@
 
 use crate::clock;
 use crate::peer::Mismatch;
-use crate::quorum::control::{self, ControlAnswer, ControlRequest, Wish};
+use crate::quorum::control::{self, ControlAnswer, ControlRequest, Introduction, LastIndex, Wish};
 use crate::quorum::controllership::Controllership;
 use crate::quorum::council::{Controller, Council, random};
 use crate::quorum::forming::{self, Answer, Own, Step, Waiting};
 use crate::quorum::link::{CallError, Link};
 use crate::quorum::links::{Lane, Links};
 use crate::quorum::members::Newcomer;
+use crate::quorum::membership_keeper::Admitted;
 use crate::quorum::service::Agreement;
 use crate::quorum::types::{QuorumNode, Raft};
 use crate::quorum::{Introduce, ProposeError, QuorumError};
@@ -63,6 +64,8 @@ pub(super) struct StartInSet {
     pub(super) links: Arc<Links>,
     /// Where the others reach this node.
     pub(super) own_address: Endpoint,
+    /// The last entry of its log when this run began.
+    pub(super) last_index: Option<u64>,
 }
 
 impl Start {
@@ -149,6 +152,13 @@ async fn wait_for_lead(raft: &Raft) -> Result<(), QuorumError> {
 enum Entry {
     Joined,
     Taken,
+    /// This node's journal is that of this other node.
+    Copied(BrokerId),
+    /// This node's journal ends before this entry, which it had, as this controller knows.
+    OlderCopy {
+        controller: BrokerId,
+        last_index: u64,
+    },
     /// Nobody who could let this node in was reached.
     Closed,
 }
@@ -182,6 +192,12 @@ impl StartInSet {
                         }
                         sleep(ROUND_PAUSE).await;
                         continue;
+                    }
+                    Entry::Copied(other) => {
+                        return Err(QuorumError::Copied { own: own.broker_id, other });
+                    }
+                    Entry::OlderCopy { controller, last_index } => {
+                        return Err(QuorumError::OlderCopy { own: own.broker_id, controller, last_index });
                     }
                     Entry::Closed => Waiting::Controller { heard },
                 },
@@ -239,52 +255,55 @@ impl StartInSet {
         }
     }
 
-    /// Asks the controller to let this node in, as far as one is known here or to the others.
+    /// Asks to be let in: here, of the node that led when this one was last a member, and of all others. Each of them may
+    /// name another one.
     async fn join(&self, council: &Council, others: &[(BrokerId, Link)]) -> Entry {
-        let request = control::encode(&ControlRequest::Join { address: self.own_address.clone().into() });
+        let request = control::encode(&ControlRequest::Join {
+            address: self.own_address.clone().into(),
+            last: LastIndex { begun_with: self.last_index, now: council.log.last().map(|last| last.index) },
+        });
         let known = match council.controller(Lane::Control) {
-            Controller::Here => {
-                let node = QuorumNode {
-                    broker_id: council.identity.broker_id,
-                    address: Some(self.own_address.clone()),
-                };
-                let newcomer = Newcomer { raft_node_id: council.identity.raft_node_id, node };
-                return match self.controllership.membership.admit(council, &newcomer).await {
-                    Some(()) => Entry::Joined,
-                    None => Entry::Closed,
-                };
-            }
+            Controller::Here => return self.join_here(council).await,
             Controller::There(link) => Some(link),
             Controller::Unknown => None,
         };
-        // Whom this node takes for the controller may have been one long ago.
         for link in known.iter().chain(others.iter().map(|(_, link)| link)) {
-            let entered = self.join_through(link, &request).await;
-            if !matches!(entered, Entry::Closed) {
-                return entered;
+            let mut answer = call(link, request.clone()).await;
+            if let Some(ControlAnswer::NotController { controller: Some(address) }) = answer {
+                answer = call(&self.links.to_address(address.into()), request.clone()).await;
+            }
+            match answer {
+                Some(ControlAnswer::Joined) => return Entry::Joined,
+                Some(ControlAnswer::Taken { .. }) => return Entry::Taken,
+                Some(ControlAnswer::Copied { broker_id }) => return Entry::Copied(broker_id),
+                Some(ControlAnswer::OlderCopy { controller, last_index }) => {
+                    return Entry::OlderCopy { controller, last_index };
+                }
+                // Nobody who leads, or an answer to another request, which is none at all.
+                None
+                | Some(
+                    ControlAnswer::Introduction(_)
+                    | ControlAnswer::Decided(..)
+                    | ControlAnswer::Failed(_)
+                    | ControlAnswer::Alive { .. }
+                    | ControlAnswer::Superseded
+                    | ControlAnswer::Status(_)
+                    | ControlAnswer::NotController { .. },
+                ) => {}
             }
         }
         Entry::Closed
     }
 
-    /// Asks whoever is at the other end, or the controller that is known there.
-    async fn join_through(&self, link: &Link, request: &[u8]) -> Entry {
-        let answer = call(link, request.to_vec()).await;
-        match answer {
-            Some(ControlAnswer::NotController { controller: Some(address) }) => {
-                let link = self.links.to_address(address.into());
-                entry(call(&link, request.to_vec()).await.as_ref())
-            }
-            answer => entry(answer.as_ref()),
+    async fn join_here(&self, council: &Council) -> Entry {
+        let node =
+            QuorumNode { broker_id: council.identity.broker_id, address: Some(self.own_address.clone()) };
+        let newcomer = Newcomer { raft_node_id: council.identity.raft_node_id, node };
+        match self.controllership.membership.admit(council, &newcomer).await {
+            Admitted::Member => Entry::Joined,
+            Admitted::Copied(other) => Entry::Copied(other),
+            Admitted::Unknown => Entry::Closed,
         }
-    }
-}
-
-fn entry(answer: Option<&ControlAnswer>) -> Entry {
-    match answer {
-        Some(ControlAnswer::Joined) => Entry::Joined,
-        Some(ControlAnswer::Taken { .. }) => Entry::Taken,
-        _ => Entry::Closed,
     }
 }
 
@@ -309,13 +328,9 @@ async fn ask(
         let words = match outcome {
             Ok(Ok(bytes)) => match control::decode(&bytes) {
                 Some(ControlAnswer::Introduction(introduction)) => {
-                    let control::Introduction { broker_id: answered, cluster_id, is_initialised, agrees } =
-                        introduction;
-                    answers.insert(
-                        broker_id,
-                        Answer { broker_id: answered, cluster_id, is_initialised, agrees },
-                    );
-                    "it runs".to_owned()
+                    let words = described(&introduction);
+                    answers.insert(broker_id, introduction.into());
+                    words
                 }
                 _ => "it answers what this version does not understand".to_owned(),
             },
@@ -328,6 +343,21 @@ async fn ask(
         heard.push((broker_id, words));
     }
     (answers, heard)
+}
+
+fn described(introduction: &Introduction) -> String {
+    match introduction.leader {
+        Some(leader) if leader == introduction.broker_id => "it runs, and leads".to_owned(),
+        Some(leader) => format!("it runs, and follows node {leader}"),
+        None => "it runs, and knows no controller".to_owned(),
+    }
+}
+
+impl From<Introduction> for Answer {
+    fn from(introduction: Introduction) -> Self {
+        let Introduction { broker_id, cluster_id, is_initialised, agrees, leader: _ } = introduction;
+        Self { broker_id, cluster_id, is_initialised, agrees }
+    }
 }
 
 /// The answer that the refusal of a node of another cluster amounts to.

@@ -2,9 +2,10 @@
 
 use crate::clock;
 use crate::peer::{Dialer, PeerListener, PeerStream};
+use crate::quorum::acknowledged::Acknowledged;
 use crate::quorum::controller_task::{ControllerTask, Proposal};
 use crate::quorum::controllership::Controllership;
-use crate::quorum::council::{Council, random};
+use crate::quorum::council::{Council, Desk, random};
 use crate::quorum::election::{Election, HEARTBEAT_MS, VOTE_LEASE};
 use crate::quorum::identity::Identity;
 use crate::quorum::link::milliseconds;
@@ -19,11 +20,12 @@ use crate::quorum::store::{self, LogStore};
 use crate::quorum::types::{Raft, RaftNodeId};
 use crate::quorum::{QuorumError, QuorumSettings, SetSettings, StoreError, candidate, files};
 use openraft::{Config, SnapshotPolicy};
+use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::ids::BrokerEpoch;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 /// The most requests that wait for the controller. Larger: a burst waits longer before it is refused. Smaller: bursts
@@ -127,21 +129,23 @@ async fn prepare(
     let links = settings.set.as_ref().map(|set| {
         Arc::new(Links::new(Dialer::new(set.tls.clone()), Arc::clone(&identity), set.nodes.clone()))
     });
-    let network = Network::new(links.clone());
+    let acknowledged = Arc::<Mutex<Acknowledged>>::default();
+    let network = Network::new(links.clone(), Arc::clone(&acknowledged));
     let config = consensus_config(settings.set.is_some());
     let raft = Raft::new(node_id, Arc::new(config), network, store, state_machine).await?;
     identity.set_initialised(raft.is_initialized().await?);
     let (proposal_sender, proposals) = mpsc::channel(PROPOSALS_MAX);
-    let election = Election::new(clock::monotonic(), random());
-    let council = Arc::new(Council::new(
-        raft.clone(),
-        Arc::clone(&identity),
-        links.clone(),
-        images.clone(),
+    let council = Arc::new(Council {
+        raft: raft.clone(),
+        identity: Arc::clone(&identity),
+        links: links.clone(),
+        images: images.clone(),
         log,
-        election,
-        proposal_sender,
-    ));
+        election: Mutex::new(Election::new(clock::monotonic(), random())),
+        election_changed: Notify::new(),
+        desk: Desk::new(proposal_sender),
+        acknowledged,
+    });
     let session_timeout = settings.set.as_ref().map_or(Duration::MAX, |set| set.session_timeout);
     let controllership = Arc::new(Controllership::new(session_timeout));
     let heartbeat = settings
@@ -177,6 +181,8 @@ fn serve(
     fetch_streams: mpsc::Sender<PeerStream>,
     journal_bytes: &Arc<std::sync::atomic::AtomicU64>,
 ) -> Result<StartInSet, QuorumError> {
+    // Nobody has told this run anything yet.
+    let last_index = council.log.last().map(|last| last.index);
     let listener = PeerListener::listen(set.sockets, set.tls)?;
     let agreement = Arc::<Agreement>::default();
     let service = Arc::new(Service {
@@ -195,7 +201,7 @@ fn serve(
         set.upkeep,
         Arc::clone(journal_bytes),
     )));
-    Ok(StartInSet { controllership: Arc::clone(controllership), agreement, links, own_address })
+    Ok(StartInSet { controllership: Arc::clone(controllership), agreement, links, own_address, last_index })
 }
 
 impl Prepared {
@@ -225,7 +231,7 @@ impl Prepared {
                     drop(tokio::spawn(beating));
                     OpenedInSet { pulse }
                 });
-                let closed = council.closed();
+                let closed = council.desk.closed();
                 tell(started, Ok(Opened { broker_epoch, council, controllership, set }));
                 tokio::select! {
                     () = &mut deciding => {}

@@ -2,15 +2,21 @@
 
 mod nodes;
 
-use super::{create, set_on_all_brokers, settings};
-use crate::peer::Purpose;
+use super::{as_after_a_kill, create, set_on_all_brokers, settings};
+use crate::peer::{Dialer, Purpose};
+use crate::quorum::identity::Identity;
+use crate::quorum::link::{CallError, Link, Target, Whom};
+use crate::quorum::raft_rpc::Call;
+use crate::quorum::types::log_id;
 use crate::quorum::{Quorum, QuorumError};
 use crate::stopping::StopSwitch;
 use nodes::{LOOK_AGAIN, PATIENCE, Set, State, free_address, in_set, is_used};
 use replication::metadata::image::MetadataImage;
 use replication::metadata::record::ConfigResource;
+use std::sync::Arc;
 use storage::ids::BrokerId;
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,6 +211,109 @@ async fn a_second_process_with_a_taken_id_ends_and_the_first_goes_on() {
     assert!(matches!(refused, Err(QuorumError::Taken { broker_id: BrokerId(2) })), "{refused:?}");
     assert!(is_used(&set.quorum(1).image(), 2));
     set.create_topic(2, "goes-on").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_another_nodes_directory_is_not_let_in() {
+    let mut set = Set::of(3);
+    set.start(&[1, 2, 3]).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+    set.create_topic(1, "before").await;
+    set.kill(3).await;
+    set.node_mut(3).directory = as_after_a_kill(set.node(1).directory.path());
+    set.begin(3).await;
+    let refused = set.outcome(3).await.expect_err("it is a copy");
+    assert!(matches!(refused, QuorumError::Copied { own: BrokerId(3), other: BrokerId(1) }), "{refused}");
+    set.create_topic(1, "goes-on").await;
+    set.wipe(3);
+    set.start(&[3]).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_is_not_where_its_node_is_gets_no_vote() {
+    let mut set = Set::of(3);
+    set.start(&[1, 2, 3]).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+    let cluster_id = set.quorum(2).image().cluster_id().map(str::to_owned);
+    let raft_node_id = set.quorum(2).opened.council.identity.raft_node_id;
+    let (_, images) = tokio::sync::watch::channel(Arc::default());
+    let copy = Identity::new(BrokerId(2), raft_node_id, uuid::Uuid::new_v4(), cluster_id, images);
+    let address = set.node(1).address.clone();
+    let target = Target { whom: Whom::Anyone, address, purpose: Purpose::Raft };
+    let link = Link::new(&Handle::current(), Dialer::new(None), Arc::new(copy), target);
+    let canvass = Call::Canvass { last_log_id: Some(log_id(1_000, 1_000)) };
+    let refused = link.call(canvass.encode()).await;
+    assert!(matches!(refused, Err(CallError::Ended)), "{refused:?}");
+    set.create_topic(2, "goes-on").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_may_return_with_the_directory_that_it_had_before_it_was_wiped() {
+    let mut set = Set::of(3);
+    set.start(&[1, 2, 3]).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+    set.kill(2).await;
+    let before = as_after_a_kill(set.node(2).directory.path());
+    set.wipe(2);
+    set.start(&[2]).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+    let offset = set.create_topic(2, "meanwhile").await;
+    set.kill(2).await;
+    set.node_mut(2).directory = before;
+    set.start(&[2]).await;
+    set.image(2, |image| image.offset() >= offset).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_lost_what_it_acknowledged_is_refused_and_comes_back_as_a_new_one() {
+    let mut set = Set::of(3);
+    set.start(&[1, 2, 3]).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+    let leader = set.leader().await;
+    let member = (1..=3).find(|id| *id != leader).expect("there are three");
+    let before = as_after_a_kill(set.node(member).directory.path());
+    for topic in 0..5 {
+        let offset = set.create_topic(leader, &format!("topic-{topic}")).await;
+        set.image(member, |image| image.offset() >= offset).await;
+    }
+    let had = u64::try_from(set.quorum(member).image().offset()).expect("it is an offset");
+    set.kill(member).await;
+    set.node_mut(member).directory = before;
+    set.begin(member).await;
+    let refused = set.outcome(member).await.expect_err("it is an older copy");
+    let QuorumError::OlderCopy { own, controller, last_index } = refused else { panic!("{refused}") };
+    assert_eq!((own, controller), (BrokerId(member), BrokerId(leader)));
+    assert!(last_index >= had, "{last_index} of {had}");
+    assert_eq!(set.leader().await, leader, "it outlives the member's answers");
+    set.create_topic(leader, "goes-on").await;
+    set.wipe(member);
+    set.start(&[member]).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_lost_its_registration_is_refused_by_a_later_leader() {
+    let mut set = Set::of(3);
+    set.start(&[1, 2, 3]).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+    let leader = set.leader().await;
+    let [member, other] = [1, 2, 3].into_iter().filter(|id| *id != leader).collect::<Vec<_>>()[..] else {
+        panic!("there are three")
+    };
+    let before = as_after_a_kill(set.node(member).directory.path());
+    set.kill(member).await;
+    set.start(&[member]).await;
+    set.kill(member).await;
+    set.kill(leader).await;
+    set.start(&[leader]).await;
+    set.create_topic(other, "in-another-term").await;
+    set.node_mut(member).directory = before;
+    set.begin(member).await;
+    let refused = set.outcome(member).await.expect_err("it is an older copy");
+    assert!(matches!(refused, QuorumError::OlderCopy { .. }), "{refused}");
+    set.create_topic(other, "goes-on").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
