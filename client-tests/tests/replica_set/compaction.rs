@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use client_tests::driver::{Driver, Producing};
+use client_tests::client::Client;
+use client_tests::driver::Producing;
 use client_tests::history::check::expect_none;
 use client_tests::history::content::Place;
 use client_tests::records::bulk;
@@ -25,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[test]
 fn replicas_that_compact_while_nodes_are_killed_keep_the_same_latest_values() -> Result<()> {
     let Some(mut set) = ReplicaSet::start(Product::under_test()?, &[SOON])? else { return Ok(()) };
-    let Some(mut client) = Driver::java_client(&set.bootstrap())? else { return Ok(()) };
+    let Some(mut client) = Client::Java.start(&set.bootstrap())? else { return Ok(()) };
     set.create_topic(TOPIC, 1, &SETTINGS)?;
     let place = Place::new(&TOPIC.into(), 0);
     let mut size = 100;

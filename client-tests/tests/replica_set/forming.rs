@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use client_tests::client::Client;
 use client_tests::clock::Moment;
-use client_tests::driver::{Driver, Producing, Start};
+use client_tests::driver::{Producing, Start};
 use client_tests::records::{KEPT, bulk};
 use client_tests::replica_set::ReplicaSet;
 use client_tests::replica_set::network::Network;
@@ -47,7 +48,7 @@ fn expect_one_cluster(set: &ReplicaSet, size: usize) -> Result<String> {
 /// Makes the topic and produces the records; `None` where the client is missing and that is no failure.
 fn write(set: &ReplicaSet) -> Result<Option<()>> {
     set.create_topic(TOPIC, 1, &KEPT)?;
-    let Some(mut client) = Driver::java_client(&set.bootstrap())? else { return Ok(None) };
+    let Some(mut client) = Client::Java.start(&set.bootstrap())? else { return Ok(None) };
     client.produce(Producing::DEFAULT, TOPIC, 0, &bulk(RECORDS, 100))?;
     Ok(Some(()))
 }
@@ -55,7 +56,7 @@ fn write(set: &ReplicaSet) -> Result<Option<()>> {
 /// Checks that the records are there, on every replica, whoever leads.
 fn expect_records(set: &mut ReplicaSet) -> Result<()> {
     set.wait_until_whole()?;
-    let Some(mut client) = Driver::java_client(&set.bootstrap())? else { return Ok(()) };
+    let Some(mut client) = Client::Java.start(&set.bootstrap())? else { return Ok(()) };
     let read = client.consume(TOPIC, 0, Start::Offset(0), RECORDS)?;
     ensure!(read.len() == usize::try_from(RECORDS)?, "{} records are left", read.len());
     Ok(())
@@ -168,7 +169,7 @@ fn single_node_grows_into_three() -> Result<()> {
     expect_records(&mut set)?;
     // The first one is needed no more.
     set.node_mut(1)?.kill()?;
-    let Some(mut client) = Driver::java_client(&set.bootstrap())? else { return Ok(()) };
+    let Some(mut client) = Client::Java.start(&set.bootstrap())? else { return Ok(()) };
     client.produce(Producing::DEFAULT, TOPIC, 0, &bulk(1, 100)).map(drop)
 }
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use client_tests::driver::{Driver, Producing, Start};
+use client_tests::client::Client;
+use client_tests::driver::{Producing, Start};
 use client_tests::node;
 use client_tests::records::{KEPT, bulk};
 use client_tests::replica_set::ReplicaSet;
@@ -52,7 +53,7 @@ fn nodes_with_certificates_form_a_set_and_a_stranger_stays_out() -> Result<()> {
     }
     set.start_all()?;
     set.create_topic("private", 3, &KEPT)?;
-    let Some(mut client) = Driver::java_client(&set.bootstrap())? else { return Ok(()) };
+    let Some(mut client) = Client::Java.start(&set.bootstrap())? else { return Ok(()) };
     client.produce(Producing::DEFAULT, "private", 0, &bulk(RECORDS, 100))?;
 
     set.node_mut(3)?.stop()?;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use client_tests::driver::{Driver, Producing, Start};
+use client_tests::client::Client;
+use client_tests::driver::{Producing, Start};
 use client_tests::history::check::expect_none;
 use client_tests::history::content::Place;
 use client_tests::records::{KEPT, bulk};
@@ -21,7 +22,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 #[test]
 fn topic_made_anew_holds_nothing_of_its_earlier_life_on_a_node_that_was_away() -> Result<()> {
     let Some(mut set) = ReplicaSet::start(Product::under_test()?, &[])? else { return Ok(()) };
-    let Some(mut client) = Driver::java_client(&set.bootstrap())? else { return Ok(()) };
+    let Some(mut client) = Client::Java.start(&set.bootstrap())? else { return Ok(()) };
     set.create_topic("anew", 1, &KEPT)?;
     client.produce(Producing::DEFAULT, "anew", 0, &bulk(BEFORE, 100))?;
     for away in set.ids() {

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use client_tests::client::Client;
 use client_tests::driver::{Driver, Producing, ToolFiles};
 use client_tests::history::content::Place;
 use client_tests::records::{KEPT, bulk};
@@ -167,7 +168,7 @@ fn partitions_are_reassigned_and_leaders_elected() -> Result<()> {
 fn replicas_are_verified() -> Result<()> {
     let Some(fixture) = Fixture::start()? else { return Ok(()) };
     let bootstrap = fixture.set.bootstrap();
-    let Some(mut client) = Driver::java_client(&bootstrap)? else { return Ok(()) };
+    let Some(mut client) = Client::Java.start(&bootstrap)? else { return Ok(()) };
     for partition in 0..3 {
         client.produce(Producing::DEFAULT, "orders", partition, &bulk(100, 100))?;
     }
