@@ -29,11 +29,12 @@ impl Progress {
         partitions.into_iter().map(|(partition, moments)| (partition, longest_gap(from, moments))).collect()
     }
 
-    /// Whether every producer has had a record acknowledged in every partition since `from`.
+    /// The producers and partitions where no record was acknowledged since `from`.
     #[must_use]
-    pub fn goes_on_everywhere(&self, from: Moment) -> bool {
+    pub fn silent_since(&self, from: Moment) -> Vec<(u32, i32)> {
         let moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        moments.values().all(|moments| moments.last().is_some_and(|last| *last >= from))
+        let silent = moments.iter().filter(|(_, moments)| moments.last().is_none_or(|last| *last < from));
+        silent.map(|(&of, _)| of).collect()
     }
 
     /// Whether any record was acknowledged since `from`.
@@ -85,8 +86,9 @@ mod tests {
         let gap = progress.longest_gaps(fault)[&0];
         assert!(gap >= Duration::from_millis(30), "{gap:?}");
         assert!(progress.longest_gaps(middle)[&0] <= middle.elapsed());
-        assert!(!progress.goes_on_everywhere(Moment::now()));
-        assert!(progress.goes_on_everywhere(fault));
+        assert_eq!(progress.silent_since(Moment::now()), [(1, 0), (2, 0)]);
+        assert_eq!(progress.silent_since(middle), [(2, 0)]);
+        assert!(progress.silent_since(fault).is_empty());
     }
 
     #[test]

@@ -30,8 +30,9 @@ use crate::wire::Connection;
 pub const PARTITIONS: i32 = 6;
 /// The time between two records of a producer to one partition.
 const STEP: Duration = Duration::from_millis(25);
-/// The longest that the clients may take until all of them have had something acknowledged everywhere.
-const FLOW_LIMIT: Duration = Duration::from_secs(90);
+/// The longest that the clients may take until all of them have had something acknowledged everywhere: a client whose
+/// retry meets a leader that has forgotten the batch tries on until its own limit, which is five minutes in librdkafka.
+const FLOW_LIMIT: Duration = Duration::from_secs(330);
 /// How long an acknowledgement from before a fault may be on its way to us.
 const ON_ITS_WAY: Duration = Duration::from_millis(200);
 /// The longest that a node may take to say where a partition ends, once the set is whole.
@@ -121,9 +122,12 @@ impl Traffic {
         let_pass(ON_ITS_WAY);
         let since = Moment::now();
         wait_until(FLOW_LIMIT, "every client produces to every partition again", || {
-            Ok(self.into.progress.goes_on_everywhere(since))
+            Ok(self.into.progress.silent_since(since).is_empty())
         })
-        .with_context(|| format!("{:?}", self.into.complaints()))?;
+        .with_context(|| {
+            let silent = self.into.progress.silent_since(since);
+            format!("of producers and partitions {silent:?} are silent; {:?}", self.into.complaints())
+        })?;
         Ok(self.into.progress.longest_gaps(fault))
     }
 
