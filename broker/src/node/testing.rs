@@ -28,6 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use storage::batch::{self, AppendOrigin, AppendRules};
 use storage::batch_builder::{BatchBuilder, BatchSpec};
 use storage::ids::{LeaderEpoch, TimestampMs};
 use storage::log_dir::{FlushDriver, LogDirSettings};
@@ -253,6 +254,15 @@ pub(crate) fn response<A: Decodable + HeaderVersion>(outcome: Outcome, version: 
 
 pub(crate) fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
+}
+
+/// Appends a record of each timestamp to a partition that is led.
+pub(crate) fn append(partition: &Partition, timestamps: &[i64]) {
+    let now = TimestampMs(1);
+    let rules = AppendRules::of_topic(&partition.log.config(), AppendOrigin::Client, 9);
+    let batch = batch::validate(batch(timestamps), &rules, now).expect("a valid batch");
+    let leadership = partition.leadership().expect("it leads");
+    partition.append(batch, &leadership, now).expect("there is room");
 }
 
 /// A batch with a record of each timestamp.

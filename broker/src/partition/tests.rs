@@ -1,12 +1,11 @@
 //! Who is woken, and when.
 
 use super::{Milestone, Partition};
-use crate::node::testing::{TestNode, batch};
+use crate::node::testing::{self, TestNode};
 use futures_util::FutureExt;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use storage::batch::{self, AppendOrigin, AppendRules};
-use storage::ids::{Offset, PartitionIndex, TimestampMs};
+use storage::ids::{Offset, PartitionIndex};
 use tokio::sync::Notify;
 
 async fn node_with_partition() -> (TestNode, Arc<Partition>) {
@@ -18,11 +17,7 @@ async fn node_with_partition() -> (TestNode, Arc<Partition>) {
 
 /// Appends two records.
 fn append(partition: &Partition) {
-    let now = TimestampMs(1);
-    let rules = AppendRules::of_topic(&partition.log.config(), AppendOrigin::Client, 9);
-    let batch = batch::validate(batch(&[1, 1]), &rules, now).expect("a valid batch");
-    let leadership = partition.leadership().expect("it leads");
-    partition.append(batch, &leadership, now).expect("there is room");
+    testing::append(partition, &[1, 1]);
 }
 
 fn is_woken(wake: &Notify) -> bool {

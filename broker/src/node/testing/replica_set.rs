@@ -152,7 +152,12 @@ impl TestSet {
 
     /// The partition on node `id`.
     pub(crate) fn partition(&self, id: usize) -> Arc<Partition> {
-        let topic = self.image.topic_by_name(TOPIC).expect("the topic is there");
+        self.partition_of(id, TOPIC)
+    }
+
+    /// The partition of `topic` on node `id`.
+    pub(crate) fn partition_of(&self, id: usize, topic: &str) -> Arc<Partition> {
+        let topic = self.image.topic_by_name(topic).expect("the topic is there");
         let found = self.node_of(id).broker.partitions.find(topic.id, PartitionIndex(0));
         found.expect("every node holds it")
     }

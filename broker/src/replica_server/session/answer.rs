@@ -29,6 +29,14 @@ struct Question {
     told_high_watermark: Option<Offset>,
 }
 
+impl Question {
+    /// Whether the log holds more than the follower has.
+    fn is_behind(&self) -> bool {
+        let end = |(partition, _): &(Arc<Partition>, Leadership)| partition.log.log_end_offset();
+        self.agreed.as_ref().is_ok_and(|agreed| self.position.fetch_offset < end(agreed))
+    }
+}
+
 /// What became of it.
 struct Answered {
     question: Question,
@@ -169,9 +177,12 @@ fn read_all(session: &Session, questions: Vec<Question>) -> Vec<Answered> {
             continue;
         }
         let answer = answer(&question, bytes_left.min(partition_bytes_max), is_first);
-        if let Some((_, records)) = &answer {
-            bytes_left = bytes_left.saturating_sub(records.len());
-            is_first &= records.is_empty();
+        let bytes = answer.as_ref().map_or(0, |(_, records)| records.len());
+        bytes_left -= bytes.min(bytes_left);
+        is_first &= bytes == 0;
+        if answer.is_none() && question.is_behind() {
+            // Its next batch did not fit. In the next answer it comes first, where every batch fits.
+            session.state.lock().backlog.push_back(question.key);
         }
         answered.push(Answered { question, answer });
     }
