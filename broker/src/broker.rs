@@ -15,6 +15,7 @@ use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
 use crate::quorum::{ProposeError, Quorum};
 use crate::replica_fetcher::ReplicaFetchers;
+use crate::replication_quota::ReplicationQuota;
 use crate::seats::Seats;
 use crate::settings::{CurrentSettings, Settings};
 use crate::topics;
@@ -51,6 +52,10 @@ pub struct Broker {
     pub(crate) partitions: Arc<Partitions>,
     /// What copies the partitions that others lead.
     pub(crate) replica_fetchers: ReplicaFetchers,
+    /// What this node has sent to throttled replicas that catch up.
+    pub(crate) leader_quota: ReplicationQuota,
+    /// What throttled replicas on this node have copied to catch up.
+    pub(crate) follower_quota: ReplicationQuota,
     /// What the leaders on this node want of the controller.
     pub(crate) isr_duties: Arc<IsrDuties>,
     /// The high watermarks on the disk.
@@ -111,6 +116,8 @@ impl Broker {
             fetch_sessions: Mutex::new(FetchSessions::new(fetch_sessions_max)),
             seats: Seats::default(),
             replica_fetchers: ReplicaFetchers::default(),
+            leader_quota: ReplicationQuota::of_leaders(Arc::clone(&settings)),
+            follower_quota: ReplicationQuota::of_followers(Arc::clone(&settings)),
             isr_duties: Arc::default(),
             high_watermarks: HighWatermarks::default(),
             quorum,

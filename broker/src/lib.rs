@@ -35,6 +35,7 @@ mod ready;
 mod replica_fetcher;
 mod replica_messages;
 mod replica_server;
+mod replication_quota;
 pub mod seats;
 pub mod server;
 pub mod settings;

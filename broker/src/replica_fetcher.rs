@@ -16,9 +16,11 @@ use crate::partition::{AfterAnswer, Partition};
 use crate::partitions::PartitionKey;
 use crate::ready::{Mark, ReadyQueue};
 use crate::replica_messages::{FollowerSays, PartitionAnswer};
+use crate::replication_quota::LOOK_AGAIN_AFTER;
 use crate::stopping::{StopSwitch, Stopping};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use replication::fetch::FetchPosition;
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -53,6 +55,7 @@ struct Fetcher {
     /// Partitions that have flushed. It wakes the task for everything else, too.
     flushed: Arc<ReadyQueue>,
     has_refused: Notify,
+    has_held_back: Notify,
 }
 
 /// What the leader is to be told next.
@@ -65,6 +68,8 @@ struct Outbox {
     refused: Vec<PartitionKey>,
     /// How often in a row something was refused.
     refusals: u32,
+    /// Asked for once the throttle allows it.
+    held_back: Vec<PartitionKey>,
 }
 
 impl Default for ReplicaFetchers {
@@ -117,6 +122,7 @@ impl Fetcher {
             outbox: Mutex::default(),
             flushed: Arc::default(),
             has_refused: Notify::new(),
+            has_held_back: Notify::new(),
         }
     }
 
@@ -156,11 +162,11 @@ impl Fetcher {
         let Outbox { ask, forgotten, wants_answer, .. } = {
             let mut outbox = self.outbox.lock();
             let refused = std::mem::take(&mut outbox.refused);
+            let held_back = std::mem::take(&mut outbox.held_back);
             let refusals = outbox.refusals;
-            std::mem::replace(&mut *outbox, Outbox { refused, refusals, ..Outbox::default() })
+            std::mem::replace(&mut *outbox, Outbox { refused, refusals, held_back, ..Outbox::default() })
         };
-        let positions = ask.into_iter().filter_map(|key| Some((key, self.find(key)?.ask(self.leader)?)));
-        let positions: Vec<_> = positions.collect();
+        let positions = self.positions(broker, ask);
         let reports = flushed.into_iter();
         let reports = reports.filter_map(|key| Some((key, self.find(key)?.flush_report(self.leader)?)));
         let reports: Vec<_> = reports.collect();
@@ -182,6 +188,26 @@ impl Fetcher {
         })
     }
 
+    /// What to ask for. What the throttle holds back is asked for later.
+    fn positions(&self, broker: &Broker, ask: Vec<PartitionKey>) -> Vec<(PartitionKey, FetchPosition)> {
+        let is_exhausted = broker.follower_quota.wait().is_some();
+        let mut positions = Vec::with_capacity(ask.len());
+        let mut held_back = Vec::new();
+        for key in ask {
+            let Some(partition) = self.find(key) else { continue };
+            if is_exhausted && partition.is_throttled_as_follower(broker.node_id()) {
+                held_back.push(key);
+            } else {
+                positions.extend(partition.ask(self.leader).map(|position| (key, position)));
+            }
+        }
+        if !held_back.is_empty() {
+            self.outbox.lock().held_back.append(&mut held_back);
+            self.has_held_back.notify_one();
+        }
+        positions
+    }
+
     /// Follows the answers of one message, and has the next positions asked for.
     async fn take_in(&self, broker: &Broker, answers: Vec<(PartitionAnswer, Bytes)>) {
         let mut ask = Vec::with_capacity(answers.len());
@@ -189,6 +215,9 @@ impl Fetcher {
         for (answer, records) in answers {
             let Some(partition) = self.find(answer.key) else { continue };
             broker.metrics.replicated(records.len());
+            if partition.is_throttled_as_follower(broker.node_id()) {
+                broker.follower_quota.spend(records.len());
+            }
             match follow_answer(partition, &answer, records).await {
                 Next::Ask => ask.push(answer.key),
                 Next::AskLater => refused.push(answer.key),
@@ -207,6 +236,20 @@ impl Fetcher {
         outbox.wants_answer = true;
         drop(outbox);
         self.flushed.wake();
+    }
+
+    /// Asks for what was held back, when it is time; never returns.
+    async fn ask_held_back(&self, broker: &Broker) -> Infallible {
+        loop {
+            self.has_held_back.notified().await;
+            let wait = broker.follower_quota.wait().unwrap_or_default();
+            sleep(wait.min(LOOK_AGAIN_AFTER)).await;
+            let mut outbox = self.outbox.lock();
+            let mut held_back = std::mem::take(&mut outbox.held_back);
+            outbox.ask.append(&mut held_back);
+            drop(outbox);
+            self.flushed.wake();
+        }
     }
 
     /// Asks again for what was refused, when it is time; never returns.

@@ -71,10 +71,14 @@ pub fn is_dynamic_broker_key(name: &str) -> bool {
 pub fn validate_dynamic(name: &str, value: &str) -> Result<(), ConfigError> {
     let key =
         keys::broker_key(name).ok_or_else(|| ConfigError::UnknownBrokerKey { name: name.to_owned() })?;
-    if !is_dynamic_broker_key(name) {
-        return Err(ConfigError::NotDynamic { name: name.to_owned() });
+    match (key.scope, key.support) {
+        // A dynamic key that is refused takes its default, and says of other values why not.
+        (Scope::BrokerDynamic, Support::Honoured | Support::Refused { .. }) => key.read(value).map(|_| ()),
+        (Scope::BrokerDynamic, Support::Inert { .. })
+        | (Scope::BrokerReadOnly | Scope::Topic | Scope::Group, _) => {
+            Err(ConfigError::NotDynamic { name: name.to_owned() })
+        }
     }
-    key.read(value).map(|_| ())
 }
 
 #[cfg(test)]
@@ -122,6 +126,21 @@ mod tests {
             "Invalid value abc for configuration log.retention.ms: Not a number of type LONG"
         );
         assert!(validate_dynamic("num.io.threads", "4").is_err() && validate_dynamic("nope", "4").is_err());
+    }
+
+    #[test]
+    fn replication_is_throttled_at_run_time_and_what_does_not_happen_is_not() {
+        for name in ["leader.replication.throttled.rate", "follower.replication.throttled.rate"] {
+            assert_eq!(validate_dynamic(name, "1000000"), Ok(()));
+            assert!(validate_dynamic(name, "-1").is_err());
+        }
+        let moves = "replica.alter.log.dirs.io.max.bytes.per.second";
+        assert_eq!(
+            validate_dynamic(moves, "1000000").unwrap_err().to_string(),
+            format!(
+                "{moves}=1000000 is not supported: a node has one data directory, so no replica moves between two"
+            )
+        );
     }
 
     #[test]

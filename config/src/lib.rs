@@ -20,5 +20,6 @@ pub mod group;
 pub mod keys;
 pub mod parse;
 pub mod reference;
+pub mod throttled_replicas;
 pub mod topic;
 pub mod value;

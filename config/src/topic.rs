@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use crate::broker::BrokerConfig;
 use crate::error::ConfigError;
 use crate::keys;
+use crate::throttled_replicas::ThrottledReplicas;
 use crate::value::{Typed, Value};
 
 /// Every setting of one topic. A field is named as its key, with `_` for `.`; sizes are bytes, times milliseconds.
@@ -37,8 +38,12 @@ pub struct TopicConfig {
     pub flush_messages: i64,
     /// Flush a record at the latest this long after it was appended; matters as `flush_messages` does.
     pub flush_ms: i64,
+    /// The replicas that are copied to at no more than the node's rate.
+    pub follower_replication_throttled_replicas: ThrottledReplicas,
     /// Bytes of log between two entries of the offset index.
     pub index_interval_bytes: i32,
+    /// The replicas that, while they lead, are copied from at no more than the node's rate.
+    pub leader_replication_throttled_replicas: ThrottledReplicas,
     /// The longest time a record of a compacted topic stays uncompacted.
     pub max_compaction_lag_ms: i64,
     /// The largest record batch that is accepted, as it arrives.
@@ -120,7 +125,9 @@ impl Default for TopicConfig {
             file_delete_delay_ms: 60_000,
             flush_messages: i64::MAX,
             flush_ms: i64::MAX,
+            follower_replication_throttled_replicas: ThrottledReplicas::default(),
             index_interval_bytes: 4096,
+            leader_replication_throttled_replicas: ThrottledReplicas::default(),
             max_compaction_lag_ms: i64::MAX,
             max_message_bytes: 1_048_588,
             message_timestamp_after_max_ms: 3_600_000,
@@ -173,7 +180,9 @@ fields! {
     "file.delete.delay.ms" => file_delete_delay_ms,
     "flush.messages" => flush_messages,
     "flush.ms" => flush_ms,
+    "follower.replication.throttled.replicas" => follower_replication_throttled_replicas,
     "index.interval.bytes" => index_interval_bytes,
+    "leader.replication.throttled.replicas" => leader_replication_throttled_replicas,
     "max.compaction.lag.ms" => max_compaction_lag_ms,
     "max.message.bytes" => max_message_bytes,
     "message.timestamp.after.max.ms" => message_timestamp_after_max_ms,

@@ -8,6 +8,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::throttled_replicas::ThrottledReplicas;
+
 /// The type of a key's value, as Kafka names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueType {
@@ -50,6 +52,8 @@ pub enum Rule {
     ListOf(&'static [&'static str]),
     /// A list of these texts with one entry or more, none of them twice.
     SomeOf(&'static [&'static str]),
+    /// Replicas of a topic, as [`ThrottledReplicas`] reads them.
+    Replicas,
 }
 
 /// A value that was read.
@@ -100,6 +104,12 @@ pub enum InvalidReason {
     /// A list with an entry twice.
     #[error("List values must not be duplicated.")]
     RepeatedEntry,
+    /// A list with an entry that names no replica.
+    #[error(
+        "it must be the literal '*' or a list of replicas in the following format: \
+         [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+    )]
+    NoReplicas,
 }
 
 /// A Rust type that a [`Value`] of the right type converts to and from.
@@ -160,6 +170,7 @@ impl fmt::Display for Rule {
             Self::OneOf(texts) => formatter.write_str(&texts.join(", ")),
             Self::OneOfAnyCase(texts) => formatter.write_str(&texts.join(", ").to_lowercase()),
             Self::ListOf(texts) | Self::SomeOf(texts) => write!(formatter, "a list of {}", texts.join(", ")),
+            Self::Replicas => formatter.write_str("a list of partition:broker, or *"),
         }
     }
 }
@@ -243,7 +254,18 @@ fn check(value: &Value, rule: Rule) -> Result<(), InvalidReason> {
             }
             check_entries(entries, texts)
         }
-        (Rule::Any | Rule::OneOf(_) | Rule::OneOfAnyCase(_) | Rule::ListOf(_) | Rule::SomeOf(_), _) => Ok(()),
+        (Rule::Replicas, Value::List(entries)) if ThrottledReplicas::of_entries(entries).is_none() => {
+            Err(InvalidReason::NoReplicas)
+        }
+        (
+            Rule::Any
+            | Rule::OneOf(_)
+            | Rule::OneOfAnyCase(_)
+            | Rule::ListOf(_)
+            | Rule::SomeOf(_)
+            | Rule::Replicas,
+            _,
+        ) => Ok(()),
     }
 }
 

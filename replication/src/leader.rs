@@ -14,7 +14,7 @@
 //!   this epoch began, below which an earlier leader may have committed more than this one knows;
 //! - one proposal is on its way at a time, and a report counts only in the leader epoch and the run that it is of.
 //!
-//! Absent: records, the controller's side of a proposal, throttling, and who waits for the high watermark.
+//! Absent: records, the controller's side of a proposal, how fast followers may copy, and who waits for the high watermark.
 //!
 //! Source: `Partition.scala`, KIP-101, KIP-497, KIP-841, KIP-903, KIP-966. What differs: durable ends count, not log ends;
 //! and a replica outside the ISR holds back the high watermark for [`JOIN_PATIENCE`] at first, and for longer only where
@@ -273,6 +273,13 @@ impl Leader {
     #[must_use]
     pub fn is_enough(&self) -> bool {
         self.isr.len() >= self.enough && !self.has_eligible_replicas
+    }
+
+    /// Whether the high watermark may wait for that replica: then nothing may hold it back.
+    #[must_use]
+    pub fn waits_for(&self, broker_id: BrokerId, now: Duration) -> bool {
+        self.counts(broker_id)
+            || self.followers.get(&broker_id).is_some_and(|replica| self.is_waited_for(replica, now))
     }
 
     /// The members of the committed ISR.

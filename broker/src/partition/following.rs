@@ -17,6 +17,8 @@ pub(super) struct Following {
     core: Follower,
     /// The position that awaits its answer.
     asked: Option<FetchPosition>,
+    /// The high watermark that the leader told last.
+    leader_high_watermark: Option<Offset>,
 }
 
 /// What to do after an answer.
@@ -62,7 +64,7 @@ impl Partition {
         }
         self.leader_epoch.store(epoch.0, Ordering::Release);
         let core = Follower::new(leader, epoch, self.high_watermark(), self.log.log_end_offset());
-        *role = Role::Follower(Following { core, asked: None });
+        *role = Role::Follower(Following { core, asked: None, leader_high_watermark: None });
         drop(role);
         if has_led {
             self.wake_all();
@@ -105,6 +107,22 @@ impl Partition {
             return None;
         }
         following.core.flush_report(self.durable_end_offset())
+    }
+
+    /// Whether copying to this replica, which is on the node `local`, is throttled: its topic says so, and it has to catch
+    /// up. Source: KIP-73.
+    pub(crate) fn is_throttled_as_follower(&self, local: BrokerId) -> bool {
+        let index = self.log.topic_partition().partition.0;
+        if !self.log.config().follower_replication_throttled_replicas.contains(index, local.0) {
+            return false;
+        }
+        match &*self.role.lock() {
+            // What is in sync is never behind the high watermark.
+            Role::Follower(following) => {
+                following.leader_high_watermark.is_none_or(|committed| committed > self.log.log_end_offset())
+            }
+            Role::Idle | Role::Leader(_) => false,
+        }
     }
 
     /// Whether following `answer` may have to wait for the disk, beyond an append.
@@ -189,6 +207,9 @@ impl Partition {
             return Err(AfterAnswer::Ignored);
         }
         following.asked = None;
+        if let FetchAnswer::Records { high_watermark, .. } = answer {
+            following.leader_high_watermark = Some(*high_watermark);
+        }
         let epoch_end = |epoch: LeaderEpoch| self.log.end_offset_for_epoch(epoch);
         Ok(following.core.on_answer(&asked, answer, &self.log_ends(), epoch_end))
     }

@@ -156,6 +156,19 @@ impl Partition {
         is_same.then_some(read)
     }
 
+    /// Whether copying to `follower` is throttled: the topic says so of the replica `local`, and the high watermark does
+    /// not wait for the follower. Source: KIP-73.
+    pub(crate) fn is_throttled_for(&self, local: BrokerId, follower: BrokerId) -> bool {
+        let index = self.log.topic_partition().partition.0;
+        let is_named = self.log.config().leader_replication_throttled_replicas.contains(index, local.0);
+        let mut waits = false;
+        if is_named {
+            let now = clock::monotonic();
+            self.with_leader(|leading| waits = leading.core.waits_for(follower, now));
+        }
+        is_named && !waits
+    }
+
     /// Tells `mark` of what is appended from now on.
     pub(crate) fn subscribe(&self, mark: &Arc<Mark>) {
         self.subscribers.rcu(|subscribers| {

@@ -91,6 +91,7 @@ pub(super) async fn follow_over<S: AsyncRead + AsyncWrite>(
         ended = hear(broker, fetcher, reader) => ended,
         ended = speak(broker, fetcher, writer) => ended,
         never = fetcher.ask_again() => match never {},
+        never = fetcher.ask_held_back(broker) => match never {},
     };
     match ended {
         Ok(never) => match never {},

@@ -15,7 +15,7 @@ use crate::ready::{Mark, ReadyQueue};
 use crate::replica_messages::{FOLLOWER_BYTES_MAX, FollowerSays, MessageError, SILENCE_MAX};
 use parking_lot::Mutex;
 use replication::fetch::{BrokerRun, FetchPosition, FetchRefusal};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -54,6 +54,8 @@ struct State {
     asked: HashMap<PartitionKey, Asked>,
     /// Partitions that may have news, in the order in which they are served.
     backlog: VecDeque<PartitionKey>,
+    /// Partitions that have news which the throttle holds back.
+    held_back: BTreeSet<PartitionKey>,
 }
 
 impl Default for State {
@@ -66,6 +68,7 @@ impl Default for State {
             wait_max: SILENCE_MAX,
             asked: HashMap::new(),
             backlog: VecDeque::new(),
+            held_back: BTreeSet::new(),
         }
     }
 }

@@ -15,6 +15,10 @@ pub struct ReplicationConfig {
     pub replica_fetch_response_max_bytes: i32,
     /// How long a leader that has nothing new lets a follower wait.
     pub replica_fetch_wait_max_ms: i32,
+    /// The bytes a second that throttled leaders on this node send to replicas out of sync.
+    pub leader_replication_throttled_rate: i64,
+    /// The bytes a second that throttled replicas on this node catch up with.
+    pub follower_replication_throttled_rate: i64,
     /// Which replica a consumer reads from.
     pub replica_selector_class: ReplicaSelector,
     /// Whether leadership goes back to preferred replicas by itself.
@@ -43,6 +47,8 @@ impl Default for ReplicationConfig {
             replica_fetch_max_bytes: 1_048_576,
             replica_fetch_response_max_bytes: 10_485_760,
             replica_fetch_wait_max_ms: 500,
+            leader_replication_throttled_rate: i64::MAX,
+            follower_replication_throttled_rate: i64::MAX,
             replica_selector_class: ReplicaSelector::Leader,
             auto_leader_rebalance_enable: true,
             leader_imbalance_check_interval_seconds: 300,

@@ -7,14 +7,15 @@ const QUORUM: &str =
     "the node keeps its metadata by itself, in the data directory, without a controller to configure";
 const REPLICATION: &str =
     "the nodes of ottla.replica.set copy from each other without tuning, over ottla.peer.listener";
-const QUOTA: &str = "what nodes copy from each other is not throttled";
+const MOVES: &str = "a node has one data directory, so no replica moves between two";
+const WINDOWS: &str = "a throttle of replication holds at every moment, not on average over windows";
 const NODE_ENDS: &str = "a node whose data directory fails ends at once";
 const NEVER_UNCLEAN: &str = "no replica leads that may lack acknowledged records";
 const LEGACY: &str = "Apache Kafka 4 has no such key either";
 
 pub(super) static KEYS: &[Key] = &[
-    Key::inert("alter.log.dirs.replication.quota.window.num", Int, Some("11"), QUOTA),
-    Key::inert("alter.log.dirs.replication.quota.window.size.seconds", Int, Some("1"), QUOTA),
+    Key::inert("alter.log.dirs.replication.quota.window.num", Int, Some("11"), MOVES),
+    Key::inert("alter.log.dirs.replication.quota.window.size.seconds", Int, Some("1"), MOVES),
     Key::inert("inter.broker.listener.name", String, None, REPLICATION),
     Key::inert("log.dir.failure.timeout.ms", Long, Some("30000"), NODE_ENDS),
     Key::inert("num.replica.alter.log.dirs.threads", Int, None, REPLICATION),
@@ -23,8 +24,8 @@ pub(super) static KEYS: &[Key] = &[
     Key::inert("replica.fetch.min.bytes", Int, Some("1"), REPLICATION),
     Key::inert("replica.socket.receive.buffer.bytes", Int, Some("65536"), REPLICATION),
     Key::inert("replica.socket.timeout.ms", Int, Some("30000"), REPLICATION),
-    Key::inert("replication.quota.window.num", Int, Some("11"), QUOTA),
-    Key::inert("replication.quota.window.size.seconds", Int, Some("1"), QUOTA),
+    Key::inert("replication.quota.window.num", Int, Some("11"), WINDOWS),
+    Key::inert("replication.quota.window.size.seconds", Int, Some("1"), WINDOWS),
     Key::inert("unclean.leader.election.interval.ms", Long, Some("300000"), NEVER_UNCLEAN),
     Key::inert("controller.listener.names", List, None, QUORUM),
     Key::inert("controller.performance.always.log.threshold.ms", Long, Some("2000"), QUORUM),

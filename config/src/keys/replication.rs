@@ -1,6 +1,6 @@
 //! What holds between the nodes of a replica set: heartbeats, copying, leaders.
 
-use super::Key;
+use super::{Key, Scope};
 use crate::value::Rule::{AtLeast, OneOf};
 use crate::value::ValueType::{Boolean, Int, Long, String};
 
@@ -56,6 +56,32 @@ pub(super) static KEYS: &[Key] = &[
         "How long a leader that has nothing new lets a replica wait.",
     )
     .rule(AtLeast(0)),
+    // Throttles are set while a node runs, by `kafka-reassign-partitions --throttle`, and taken away by its `--verify`.
+    Key::dynamic(
+        "leader.replication.throttled.rate",
+        Long,
+        Some("9223372036854775807"),
+        "The bytes a second that leaders on this node send to replicas out of sync, of the partitions that topics name in \
+         leader.replication.throttled.replicas; what replicas in sync copy does not count.",
+    )
+    .rule(AtLeast(0)),
+    Key::dynamic(
+        "follower.replication.throttled.rate",
+        Long,
+        Some("9223372036854775807"),
+        "The bytes a second that replicas on this node copy to catch up, of those that topics name in \
+         follower.replication.throttled.replicas.",
+    )
+    .rule(AtLeast(0)),
+    Key {
+        scope: Scope::BrokerDynamic,
+        ..Key::refused(
+            "replica.alter.log.dirs.io.max.bytes.per.second",
+            Long,
+            Some("9223372036854775807"),
+            "a node has one data directory, so no replica moves between two",
+        )
+    },
     Key::broker(
         "replica.selector.class",
         String,

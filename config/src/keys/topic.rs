@@ -4,7 +4,7 @@
 //! those of features that this broker does not have among them. Source: LogConfig.java, TopicConfig.java.
 
 use super::{Key, Support, Synonym};
-use crate::value::Rule::{AtLeast, Between, BetweenOr, ListOf, OneOf};
+use crate::value::Rule::{AtLeast, Between, BetweenOr, ListOf, OneOf, Replicas};
 use crate::value::ValueType::{Boolean, Double, Int, List, Long, String};
 
 pub(super) const COMPRESSION_TYPES: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
@@ -16,7 +16,6 @@ pub(super) const UNCLEAN: Support =
     Support::Refused { why: "a replica that misses acknowledged records never becomes leader" };
 const REMOTE: Support =
     Support::Refused { why: "there is no tiered storage; records stay in the data directory" };
-const THROTTLE: Support = Support::Refused { why: "replication is not throttled" };
 const DEAD_LETTERS: Support = Support::Refused { why: "share groups are not served yet" };
 
 const MAX: &str = "9223372036854775807";
@@ -201,11 +200,16 @@ pub(super) static KEYS: &[Key] = &[
         "leader.replication.throttled.replicas",
         List,
         "",
-        "The replicas whose leaders are throttled.",
+        "The replicas that, while they lead, send to replicas out of sync no faster than leader.replication.throttled.rate.",
     )
-    .support(THROTTLE),
-    Key::topic("follower.replication.throttled.replicas", List, "", "The replicas that are throttled as followers.")
-        .support(THROTTLE),
+    .rule(Replicas),
+    Key::topic(
+        "follower.replication.throttled.replicas",
+        List,
+        "",
+        "The replicas that catch up no faster than follower.replication.throttled.rate.",
+    )
+    .rule(Replicas),
     Key::topic("remote.storage.enable", Boolean, "false", "Whether segments move to remote storage.").support(REMOTE),
     Key::topic("local.retention.ms", Long, "-2", "retention.ms of the local copy under tiered storage.")
         .rule(AtLeast(-2))

@@ -197,6 +197,7 @@ fn valid_values(key: &Key) -> String {
         Rule::AtLeast(_) | Rule::Between(..) | Rule::BetweenOr(..) => {
             format!("give it a number of {}", key.rule)
         }
+        Rule::Replicas => format!("give it {}", key.rule),
     };
     match (key.default, key.default_in_set) {
         (Some(default), None) => format!("{what}, or remove it for {default}"),

@@ -1,10 +1,12 @@
 //! What a session answers: the records of partitions that have news, as views of their segments.
 
 use super::{Ended, Session, State};
+use crate::broker::Broker;
 use crate::partition::{Leadership, Partition};
 use crate::partitions::PartitionKey;
 use crate::peer::write_frame;
 use crate::replica_messages::{LeaderSays, PartitionAnswer};
+use crate::replication_quota::LOOK_AGAIN_AFTER;
 use bytes::Bytes;
 use replication::fetch::{FetchAnswer, FetchPosition, FetchRefusal};
 use std::convert::Infallible;
@@ -51,8 +53,9 @@ pub(super) async fn speak<W: AsyncWrite + Unpin>(
 ) -> Result<Infallible, Ended> {
     let mut last_said = Instant::now();
     loop {
-        let due = last_said + session.state.lock().wait_max;
-        let is_silent = timeout_at(due, session.ready.woken()).await.is_err();
+        let (due, look) = session.state.lock().deadlines(last_said, &session.broker);
+        let is_late = timeout_at(due.min(look), session.ready.woken()).await.is_err();
+        let is_silent = is_late && due <= look;
         let questions = {
             let mut state = session.state.lock();
             if !state.wants_answer {
@@ -64,6 +67,9 @@ pub(super) async fn speak<W: AsyncWrite + Unpin>(
                 continue;
             }
             state.backlog.extend(session.ready.take());
+            if is_late || session.broker.leader_quota.wait().is_none() {
+                state.release_held_back();
+            }
             if is_silent {
                 state.recall_high_watermarks();
             }
@@ -85,6 +91,21 @@ pub(super) async fn speak<W: AsyncWrite + Unpin>(
 }
 
 impl State {
+    /// When the follower is to hear something, and when to look whether the throttle still holds something back.
+    fn deadlines(&self, last_said: Instant, broker: &Broker) -> (Instant, Instant) {
+        let due = last_said + self.wait_max;
+        if !self.wants_answer || self.held_back.is_empty() {
+            return (due, due);
+        }
+        let wait = broker.leader_quota.wait().unwrap_or_default();
+        (due, Instant::now() + wait.min(LOOK_AGAIN_AFTER))
+    }
+
+    /// Looks again at what was held back.
+    fn release_held_back(&mut self) {
+        self.backlog.extend(std::mem::take(&mut self.held_back));
+    }
+
     /// Looks again at the partitions whose high watermark has moved since the follower was told of it.
     fn recall_high_watermarks(&mut self) {
         let moved = self.asked.iter().filter(|(_, asked)| {
@@ -146,6 +167,18 @@ impl State {
     }
 }
 
+impl Session {
+    /// How many bytes the throttle lets through to a follower that has to catch up; `None` where it is not throttled.
+    fn room(&self, question: &Question) -> Option<usize> {
+        let (partition, _) = question.agreed.as_ref().ok()?;
+        if !partition.is_throttled_for(self.broker.node_id(), self.follower) {
+            return None;
+        }
+        let quota = &self.broker.leader_quota;
+        Some(if quota.wait().is_some() { 0 } else { quota.read_bytes_max() })
+    }
+}
+
 /// Reads what the questions ask for. What may have to come from the disk is read where waiting for it blocks nobody else.
 async fn read(session: &Arc<Session>, questions: Vec<Question>) -> Vec<Answered> {
     let is_cold = |question: &Question| {
@@ -176,10 +209,20 @@ fn read_all(session: &Session, questions: Vec<Question>) -> Vec<Answered> {
             answered.push(Answered { question, answer: None });
             continue;
         }
-        let answer = answer(&question, bytes_left.min(partition_bytes_max), is_first);
+        let room = session.room(&question);
+        if room == Some(0) && !question.is_owed {
+            session.state.lock().held_back.insert(question.key);
+            answered.push(Answered { question, answer: None });
+            continue;
+        }
+        let bytes_max = bytes_left.min(partition_bytes_max).min(room.unwrap_or(usize::MAX));
+        let answer = answer(&question, bytes_max, is_first && room != Some(0));
         let bytes = answer.as_ref().map_or(0, |(_, records)| records.len());
         bytes_left -= bytes.min(bytes_left);
         is_first &= bytes == 0;
+        if room.is_some() {
+            session.broker.leader_quota.spend(bytes);
+        }
         if answer.is_none() && question.is_behind() {
             // Its next batch did not fit. In the next answer it comes first, where every batch fits.
             session.state.lock().backlog.push_back(question.key);

@@ -48,6 +48,8 @@ impl Reader<'_> {
             replica_fetch_max_bytes: self.typed("replica.fetch.max.bytes"),
             replica_fetch_response_max_bytes: self.typed("replica.fetch.response.max.bytes"),
             replica_fetch_wait_max_ms: self.typed("replica.fetch.wait.max.ms"),
+            leader_replication_throttled_rate: self.typed("leader.replication.throttled.rate"),
+            follower_replication_throttled_rate: self.typed("follower.replication.throttled.rate"),
             replica_selector_class: match selector.as_deref() {
                 Some(RACK_AWARE_SELECTOR) => ReplicaSelector::RackAware,
                 Some(_) | None => ReplicaSelector::Leader,
