@@ -84,6 +84,19 @@ pub enum FollowerAppendError {
     Disk(DiskError),
 }
 
+impl From<TruncateError> for FollowerAppendError {
+    /// A log that starts over for an append has nothing to read, and fails as an append does.
+    fn from(error: TruncateError) -> Self {
+        match error {
+            TruncateError::Offline(partition) => Self::Offline(partition),
+            TruncateError::Deleted(partition) => Self::Deleted(partition),
+            TruncateError::DiskFull(partition) => Self::DiskFull(partition),
+            TruncateError::Disk(error) => Self::Disk(error),
+            TruncateError::Read(_) => unreachable!("an empty log is not read to start over"),
+        }
+    }
+}
+
 /// Why a log was not cut.
 #[derive(Debug, thiserror::Error)]
 pub enum TruncateError {

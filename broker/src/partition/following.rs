@@ -128,7 +128,11 @@ impl Partition {
     /// Whether following `answer` may have to wait for the disk, beyond an append.
     pub(crate) fn answer_waits_for_disk(&self, answer: &FetchAnswer) -> bool {
         match answer {
-            FetchAnswer::Records { log_start_offset, .. } => *log_start_offset > self.log.log_start_offset(),
+            FetchAnswer::Records { log_start_offset, .. } => {
+                let start = self.log.log_start_offset();
+                // An empty log that does not start at 0 starts over where it starts within a batch.
+                *log_start_offset > start || (start > Offset(0) && start == self.log.log_end_offset())
+            }
             FetchAnswer::Refused(_) => true,
         }
     }

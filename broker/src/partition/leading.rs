@@ -61,7 +61,10 @@ impl Partition {
         let begins = !matches!(*role, Role::Leader(_));
         self.log.begin_leader_epoch(epoch);
         self.leader_epoch.store(epoch.0, Ordering::Release);
-        let core = Leader::new(local, metadata, &self.log_ends(), self.high_watermark(), now);
+        let log = self.log_ends();
+        // A log that starts over within a batch ends below its start until the batch is in it.
+        let high_watermark = self.high_watermark().min(log.log_end_offset);
+        let core = Leader::new(local, metadata, &log, high_watermark, now);
         let mut leading = Box::new(Leading { core, replica_count, scheduled: role.scheduled() });
         self.flush_reporter.store(None);
         self.led(&mut leading, now);

@@ -25,7 +25,10 @@ struct LeaderBatch<'a> {
 impl<D: Disk> Log<D> {
     /// Appends batches of a leader as they are and answers the new end of the log (exclusive). `bytes` are whole batches one
     /// behind the other, at offsets that grow from the end of this log on; compaction at the leader may have left gaps.
-    /// Source: UnifiedLog.appendAsFollower.
+    ///
+    /// A leader's log may start in the middle of a batch, which comes as a whole: an empty log that starts there starts
+    /// over with the batch, and below where it started until [`Log::follow_log_start`] says so again.
+    /// Source: UnifiedLog.appendAsFollower, UnexpectedAppendOffsetException.
     ///
     /// # Errors
     /// [`FollowerAppendError`]; batches before one that found the disk full or failing are in the log.
@@ -35,6 +38,9 @@ impl<D: Disk> Log<D> {
         now: TimestampMs,
     ) -> Result<Offset, FollowerAppendError> {
         let batches = batches_of(bytes)?;
+        if let Some(first) = batches.first().filter(|first| self.is_empty_within(&first.header)) {
+            self.start_over_at(first.header.base_offset)?;
+        }
         let mut appender = self.append.lock();
         self.check_may_follow()?;
         if let Some(first) = batches.first() {
@@ -58,6 +64,12 @@ impl<D: Disk> Log<D> {
             self.shared.flusher.mark_dirty(self, appended_bytes);
         }
         failed.map_or(Ok(log_end_offset), |error| Err(self.follower_append_failed(error)))
+    }
+
+    /// Whether the log has no record and would begin in the middle of that batch.
+    fn is_empty_within(&self, header: &BatchHeader) -> bool {
+        let start = self.log_start_offset();
+        start == self.log_end_offset() && header.base_offset < start && start < header.next_offset()
     }
 
     fn check_may_follow(&self) -> Result<(), FollowerAppendError> {

@@ -222,6 +222,41 @@ fn gap_of_more_than_an_index_can_hold_is_taken() {
     assert_eq!(read_all(&follower, Offset(far + 1)).len(), 3);
 }
 
+/// The leader's log starts at 12, within a batch of offsets 10 to 14. A follower that starts over there takes the batch and
+/// what comes next, and starts at 12 again, after a crash as well.
+#[test]
+fn log_that_starts_over_within_a_batch_takes_the_whole_batch() {
+    for had_records in [false, true] {
+        let (disk, dir, follower) = new_log(1 << 20);
+        if had_records {
+            follower.append_as_follower(&placed(0, 5, 3), NOW).unwrap();
+        }
+        follower.start_over_at(Offset(12)).unwrap();
+        let bytes = Bytes::from([placed(10, 5, 4), placed(15, 2, 4)].concat());
+        assert_eq!(follower.append_as_follower(&bytes, NOW).unwrap(), Offset(17));
+        follower.follow_log_start(Offset(12), NOW).unwrap();
+        dir.flush_round();
+        assert_eq!(follower.flushed_end_offset(), Offset(17));
+        assert_eq!((follower.log_start_offset(), read_all(&follower, Offset(12)).len()), (Offset(12), 2));
+        dir.checkpoint().unwrap();
+        drop((dir, follower));
+        let (_dir, follower) = log_on(&disk.crash(), 1 << 20);
+        assert_eq!((follower.log_start_offset(), follower.log_end_offset()), (Offset(12), Offset(17)));
+        assert_eq!(read_all(&follower, Offset(12)).len(), 2);
+    }
+}
+
+#[test]
+fn log_with_records_is_not_given_up_for_a_batch_that_begins_before_its_end() {
+    let (_disk, _dir, follower) = new_log(1 << 20);
+    follower.append_as_follower(&placed(0, 12, 4), NOW).unwrap();
+    let overlap = follower.append_as_follower(&placed(10, 5, 4), NOW);
+    assert!(matches!(overlap, Err(FollowerAppendError::OffsetWentBack { .. })));
+    follower.start_over_at(Offset(12)).unwrap();
+    let ends_there = follower.append_as_follower(&placed(10, 2, 4), NOW);
+    assert!(matches!(ends_there, Err(FollowerAppendError::OffsetWentBack { .. })));
+}
+
 fn assert_unchanged(log: &Arc<Log<SimulatedDisk>>, end: i64) {
     assert_eq!(log.log_end_offset(), Offset(end));
     assert_eq!(read_all(log, Offset(0)).last().unwrap().next_offset(), Offset(end));
