@@ -1,6 +1,8 @@
 use super::*;
 use storage::leader_epochs::LeaderEpochs;
 
+mod meeting;
+
 const EPOCH: LeaderEpoch = LeaderEpoch(7);
 
 /// A log of these epochs and their starts.
