@@ -1,7 +1,8 @@
 //! Makes the node's partitions follow the metadata: what was agreed on comes into being here.
 //!
-//! One task, and the only one that changes the set of partitions and the part that this node plays for each. An image is
-//! published to requests after the partitions follow it, so that whoever sees a topic can use it, and announced once
+//! One task, and the only one that changes the set of partitions and the part that this node plays for each. It works on a
+//! thread that may wait for the disk, and begins with what others wait for: what this node has been elected to lead. An image
+//! is published to requests after the partitions follow it, so that whoever sees a topic can use it, and announced once
 //! groups are coordinated by it.
 
 use crate::broker::Broker;
@@ -26,7 +27,12 @@ pub(crate) async fn run(
 ) {
     loop {
         let image = Arc::clone(&images.borrow_and_update());
-        follow(&broker, image);
+        let follows = Arc::clone(&broker);
+        // Whoever cuts a log, or deletes one, may wait for the disk.
+        if tokio::task::spawn_blocking(move || follow(&follows, image)).await.is_err() {
+            // A panic has already ended the process; see `panics`.
+            return;
+        }
         tokio::select! {
             biased;
             () = stopping.requested() => return,
@@ -42,7 +48,10 @@ pub(crate) fn follow(broker: &Arc<Broker>, image: Arc<MetadataImage>) {
     if delta.broker_configs {
         follow_broker_configs(broker, &image);
     }
-    // First what goes, then what comes: a topic that was made again under its name has new logs in the old place.
+    let is_held = |local: &&LocalPartition| held(broker, local).is_some();
+    let (elected, made): (Vec<_>, Vec<_>) = delta.leads.iter().partition(is_held);
+    lead_first(broker, &image, elected);
+    // What goes comes before what is made: a topic that was made again under its name has new logs in the old place.
     let removed: BTreeSet<PartitionKey> = delta.removed.iter().map(key).collect();
     for (topic_id, index) in &removed {
         if let Some(partition) = broker.partitions.find(*topic_id, *index) {
@@ -55,7 +64,7 @@ pub(crate) fn follow(broker: &Arc<Broker>, image: Arc<MetadataImage>) {
             tracing::error!("the files of {} were not moved away: {error}", partition.topic_partition);
         }
     }
-    let takes_part = delta.leads.iter().chain(&delta.follows);
+    let takes_part = made.into_iter().chain(&delta.follows);
     let parts: Vec<_> = takes_part.map(|local| (key(local), take_part(broker, &image, local))).collect();
     broker.partitions.add(parts.iter().map(|(key, partition)| (*key, Arc::clone(partition))).collect());
     // Only now: the flush of what a follower appends is told to a partition that can be found.
@@ -69,7 +78,7 @@ pub(crate) fn follow(broker: &Arc<Broker>, image: Arc<MetadataImage>) {
     }
     if delta.brokers.is_empty() {
         for local in &delta.replicas_changed {
-            if let Some(partition) = broker.partitions.find(local.topic_id, local.topic_partition.partition) {
+            if let Some(partition) = held(broker, local) {
                 lead(broker, &image, &local.state, &partition);
             }
         }
@@ -102,14 +111,25 @@ fn follow_coordinators(broker: &Arc<Broker>, delta: &MetadataDelta) {
     }
 }
 
+/// Leads what this node has been elected to lead. Where a log is being cut, nothing else waits for that.
+fn lead_first(broker: &Arc<Broker>, image: &MetadataImage, mut elected: Vec<&LocalPartition>) {
+    elected.sort_by_key(|local| held(broker, local).is_some_and(|partition| partition.is_being_changed()));
+    for local in elected {
+        take_part(broker, image, local);
+    }
+}
+
+fn held(broker: &Broker, local: &LocalPartition) -> Option<Arc<Partition>> {
+    broker.partitions.find(local.topic_id, local.topic_partition.partition)
+}
+
 fn key(local: &LocalPartition) -> PartitionKey {
     (local.topic_id, local.topic_partition.partition)
 }
 
 /// Plays the part that this node has in a partition's new epoch, but for asking its leader for records.
 fn take_part(broker: &Arc<Broker>, image: &MetadataImage, local: &LocalPartition) -> Arc<Partition> {
-    let held = broker.partitions.find(local.topic_id, local.topic_partition.partition);
-    let partition = held.unwrap_or_else(|| make_partition(broker, image, local));
+    let partition = held(broker, local).unwrap_or_else(|| make_partition(broker, image, local));
     let state = &local.state;
     if state.leader == Some(broker.node_id()) {
         broker.replica_fetchers.forget_all_but(None, &partition);
@@ -184,3 +204,6 @@ pub(crate) fn topic_config(
 ) -> Arc<config::topic::TopicConfig> {
     broker.settings.of_topic(topic, image.configs_of(&ConfigResource::Topic(topic.to_owned())))
 }
+
+#[cfg(test)]
+mod tests;

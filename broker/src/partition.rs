@@ -223,6 +223,11 @@ impl Partition {
         self.waiters.reached(Milestone::DurableEnd, self.durable_end_offset());
     }
 
+    /// Whether somebody changes the log or the part that this node plays, which may take until the disk is done.
+    pub(crate) fn is_being_changed(&self) -> bool {
+        self.changing.is_locked()
+    }
+
     /// Where the log stands.
     fn log_ends(&self) -> LogEnds {
         // In this order, so that what is durable is within the log.
@@ -259,6 +264,12 @@ impl Partition {
     pub fn wake_all(&self) {
         self.waiters.wake_all();
         self.subscribers.load().iter().for_each(Mark::set);
+    }
+
+    /// Keeps everybody from changing the log or the part that this node plays, as a cut does that waits for the disk.
+    #[cfg(test)]
+    pub(crate) fn hold_changes(&self) -> parking_lot::RwLockReadGuard<'_, ()> {
+        self.changing.read()
     }
 
     /// How many wait.

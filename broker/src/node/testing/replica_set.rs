@@ -131,18 +131,23 @@ impl TestSet {
     }
 
     pub(crate) fn election(&self, leader: Option<i32>, isr: &[i32]) -> MetadataRecord {
+        self.election_of(TOPIC, leader, isr)
+    }
+
+    pub(crate) fn election_of(&self, topic: &str, leader: Option<i32>, isr: &[i32]) -> MetadataRecord {
         let leader = leader.map_or(LeaderChange::NoLeader, |leader| LeaderChange::Elected(BrokerId(leader)));
-        MetadataRecord::PartitionChange(PartitionChange { leader, isr: Some(brokers(isr)), ..self.change() })
+        let isr = Some(brokers(isr));
+        MetadataRecord::PartitionChange(PartitionChange { leader, isr, ..self.change_of(topic) })
     }
 
     /// Changes who is in sync.
     pub(crate) fn set_isr(&mut self, isr: &[i32]) {
-        let change = PartitionChange { isr: Some(brokers(isr)), ..self.change() };
+        let change = PartitionChange { isr: Some(brokers(isr)), ..self.change_of(TOPIC) };
         self.decide(&[MetadataRecord::PartitionChange(change)]);
     }
 
-    fn change(&self) -> PartitionChange {
-        let topic = self.image.topic_by_name(TOPIC).expect("the topic is there");
+    fn change_of(&self, topic: &str) -> PartitionChange {
+        let topic = self.image.topic_by_name(topic).expect("the topic is there");
         PartitionChange::of(topic.id, PartitionIndex(0))
     }
 
