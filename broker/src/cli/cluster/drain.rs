@@ -2,7 +2,8 @@
 //!
 //! Leaders go first, to replicas that are in sync already, so that producers and consumers have left the node before its
 //! data is copied elsewhere. A node of three, each with a replica of everything, has nobody to give its replicas to: it
-//! keeps them, and can be stopped as it is.
+//! keeps them, and can be stopped as it is. Absent: a mark that keeps new partitions off a node; until it is stopped it may
+//! be given some, which is said.
 
 use super::balance::shown;
 use super::plan::{self, DrainPlan};
@@ -87,7 +88,9 @@ fn describe(drained: &Drained) -> String {
         let leaders = count(plan.leaders.len(), "leader");
         let replicas = count(plan.replicas.len(), "replica");
         text.push_str(&match executed {
-            true if refused.is_empty() => format!("Moved {leaders} and {replicas} off node {node}.\n"),
+            true if refused.is_empty() => format!(
+                "Moved {leaders} and {replicas} off node {node}. Until it stops, new topics may be placed on it.\n"
+            ),
             true => format!("Moved {leaders} and {replicas} off node {node}, except:\n"),
             false => format!("Would move {leaders} and {replicas} off node {node}; --execute does it.\n"),
         });
@@ -116,7 +119,7 @@ mod tests {
         let expected = "\
 PARTITION  WHAT    FROM   TO
 t-0        leader  3,1,2  1,2,3
-Moved 1 leader and 0 replicas off node 3.
+Moved 1 leader and 0 replicas off node 3. Until it stops, new topics may be placed on it.
 Node 3 keeps its replica of 1 partition, since no other node that may be used is without one.
 ";
         assert_eq!(describe(&drained), expected);
