@@ -46,6 +46,7 @@ mod raft_rpc;
 mod reporting;
 mod service;
 mod snapshot;
+mod snapshot_chunks;
 mod start;
 mod state_machine;
 mod status;

@@ -10,6 +10,7 @@ use crate::quorum::election::Election;
 use crate::quorum::identity::Identity;
 use crate::quorum::link::{CallError, Link};
 use crate::quorum::links::{Lane, Links};
+use crate::quorum::snapshot_chunks::SnapshotChunks;
 use crate::quorum::store::LogReader;
 use crate::quorum::types::{Membership, QuorumNode, Raft, RaftNodeId};
 use crate::quorum::{Decided, ProposeError};
@@ -40,6 +41,8 @@ pub(super) struct Council {
     pub(super) desk: Desk,
     /// What the members acknowledged to this node, as far as it leads.
     pub(super) acknowledged: Arc<Mutex<Acknowledged>>,
+    /// The snapshot that is being received; chunks are passed on one after the other.
+    pub(super) snapshot_chunks: tokio::sync::Mutex<SnapshotChunks>,
 }
 
 /// Where the controller of this node takes requests, until the quorum stops.

@@ -34,6 +34,10 @@ const BATCH: u8 = 1;
 const MEMBERSHIP_WITHOUT_ADDRESSES: u8 = 2;
 const MEMBERSHIP: u8 = 3;
 
+/// The largest term or index. Larger: openraft, which adds to them, or an offset of the metadata log overflows. Smaller by
+/// far: a cluster comes to its end.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// The first version whose memberships say where nodes are reached.
 const ADDRESSES_SINCE: u32 = 2;
 
@@ -72,13 +76,21 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], EntryError>
     Ok(taken)
 }
 
+/// A term or an index.
+fn number(bytes: &mut &[u8]) -> Result<u64, EntryError> {
+    match bytes.try_get_u64()? {
+        value if value <= NUMBER_MAX => Ok(value),
+        value => Err(EntryError::TooLarge { value }),
+    }
+}
+
 pub(super) fn put_log_id(out: &mut Vec<u8>, id: &LogId) {
     out.extend_from_slice(&id.leader_id.term.to_be_bytes());
     out.extend_from_slice(&id.index.to_be_bytes());
 }
 
 pub(super) fn read_log_id(bytes: &mut &[u8]) -> Result<LogId, EntryError> {
-    Ok(log_id(bytes.try_get_u64()?, bytes.try_get_u64()?))
+    Ok(log_id(number(bytes)?, number(bytes)?))
 }
 
 pub(super) fn put_vote(out: &mut Vec<u8>, vote: &Vote) {
@@ -88,7 +100,7 @@ pub(super) fn put_vote(out: &mut Vec<u8>, vote: &Vote) {
 }
 
 pub(super) fn read_vote(bytes: &mut &[u8]) -> Result<Vote, EntryError> {
-    let term = bytes.try_get_u64()?;
+    let term = number(bytes)?;
     let voted_for = optional(bytes, |bytes| Ok(bytes.try_get_u64()?))?;
     let committed = bytes.try_get_u8()? == 1;
     Ok(Vote { leader_id: LeaderId { term, voted_for }, committed })

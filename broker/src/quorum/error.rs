@@ -113,6 +113,18 @@ pub enum EntryError {
         /// The byte found.
         value: u8,
     },
+    /// A term or an index that no log reaches.
+    #[error("the term or index {value} is larger than any log has")]
+    TooLarge {
+        /// The number.
+        value: u64,
+    },
+    /// Entries that do not follow each other, or the entry before them, or the term of their leader.
+    #[error("its entries do not follow each other")]
+    NotConsecutive,
+    /// A vote in whose name nothing of the kind is asked.
+    #[error("its vote is not that of a leader or of a candidate, as it should be")]
+    Vote,
     /// A metadata record in it is not understood.
     #[error(transparent)]
     Record(#[from] DecodeError),

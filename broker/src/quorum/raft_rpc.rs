@@ -30,13 +30,14 @@ use crate::quorum::entry_codec::{
     read_optional_log_id, read_stored_membership, read_string, read_vote,
 };
 use crate::quorum::error::EntryError;
-use crate::quorum::types::{LogId, RaftNodeId, SnapshotMeta, TypeConfig, Vote};
+use crate::quorum::types::{Entry, LogId, RaftNodeId, SnapshotMeta, TypeConfig, Vote, log_id};
 use bytes::Buf;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, VoteRequest, VoteResponse,
 };
 
-/// The layout of memberships in calls.
+/// The layout of memberships in calls, as `entry_codec` counts them. Larger than what `put_stored_membership` writes, or
+/// smaller: nodes that are upgraded one after the other do not understand each other.
 const MEMBERSHIP_VERSION: u32 = 2;
 
 /// What one member asks another.
@@ -122,10 +123,19 @@ impl Call {
                 let prev_log_id = read_optional_log_id(bytes)?;
                 let leader_commit = read_optional_log_id(bytes)?;
                 let entries = read_entries(bytes)?;
-                Self::Append(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })
+                follow_each_other(&vote, prev_log_id, &entries)?;
+                Self::Append(AppendEntriesRequest {
+                    vote: of_leader(vote)?,
+                    prev_log_id,
+                    entries,
+                    leader_commit,
+                })
             }
             1 => {
                 let vote = read_vote(bytes)?;
+                if vote.committed || vote.leader_id.voted_for.is_none() {
+                    return Err(EntryError::Vote);
+                }
                 Self::Vote(VoteRequest { vote, last_log_id: read_optional_log_id(bytes)? })
             }
             2 => Self::Snapshot(read_snapshot(bytes)?),
@@ -137,8 +147,28 @@ impl Call {
     }
 }
 
+/// The vote of a call that only a leader makes.
+fn of_leader(vote: Vote) -> Result<Vote, EntryError> {
+    if vote.committed && vote.leader_id.voted_for.is_some() { Ok(vote) } else { Err(EntryError::Vote) }
+}
+
+/// Checks what openraft takes for granted of the entries of a leader.
+fn follow_each_other(vote: &Vote, before: Option<LogId>, entries: &[Entry]) -> Result<(), EntryError> {
+    let mut last = before;
+    for LogId { leader_id, index } in entries.iter().map(|entry| entry.log_id) {
+        let follows = index == last.map_or(0, |last| last.index + 1)
+            && last.is_none_or(|last| last.leader_id <= leader_id)
+            && leader_id.term <= vote.leader_id.term;
+        if !follows {
+            return Err(EntryError::NotConsecutive);
+        }
+        last = Some(log_id(leader_id.term, index));
+    }
+    Ok(())
+}
+
 fn read_snapshot(bytes: &mut &[u8]) -> Result<InstallSnapshotRequest<TypeConfig>, EntryError> {
-    let vote = read_vote(bytes)?;
+    let vote = of_leader(read_vote(bytes)?)?;
     let last_log_id = read_optional_log_id(bytes)?;
     let last_membership = read_stored_membership(bytes, MEMBERSHIP_VERSION)?;
     let snapshot_id = read_string(bytes)?;
@@ -215,6 +245,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::{Answer, Call};
+    use crate::quorum::EntryError;
     use crate::quorum::types::{Entry, MetadataBatch, QuorumNode, SnapshotMeta, log_id};
     use config::broker::Endpoint;
     use openraft::raft::{
@@ -286,6 +317,45 @@ mod tests {
         }
         for answer in answers() {
             assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
+        }
+    }
+
+    #[test]
+    fn what_no_leader_or_candidate_says_is_refused() {
+        let entry = |term, index| Entry { log_id: log_id(term, index), payload: EntryPayload::Blank };
+        let append = |vote, before, entries| {
+            let call = AppendEntriesRequest { vote, prev_log_id: before, entries, leader_commit: None };
+            Call::decode(&Call::Append(call).encode()).map(drop)
+        };
+        let (leader, before) = (Vote::new_committed(3, 11), Some(log_id(2, 7)));
+        assert_eq!(append(leader, before, vec![entry(2, 8), entry(3, 9)]), Ok(()));
+        assert_eq!(append(leader, None, vec![entry(1, 0)]), Ok(()));
+        for entries in [
+            vec![entry(3, 9)],
+            vec![entry(3, 7)],
+            vec![entry(1, 8)],
+            vec![entry(4, 8)],
+            vec![entry(3, 8), entry(3, 10)],
+            vec![entry(3, 8), entry(2, 9)],
+        ] {
+            let refused = append(leader, before, entries.clone());
+            assert_eq!(refused, Err(EntryError::NotConsecutive), "{entries:?}");
+        }
+        assert_eq!(append(Vote::new(3, 11), before, vec![]), Err(EntryError::Vote));
+        let vote = Call::Vote(VoteRequest { vote: leader, last_log_id: None });
+        assert_eq!(Call::decode(&vote.encode()).map(drop), Err(EntryError::Vote));
+    }
+
+    #[test]
+    fn terms_and_indexes_that_would_overflow_are_refused() {
+        for value in [u64::MAX, 1 << 63] {
+            let too_large = Err(EntryError::TooLarge { value });
+            let canvass = Call::Canvass { last_log_id: Some(log_id(1, value)) };
+            assert_eq!(Call::decode(&canvass.encode()).map(drop), too_large);
+            let canvass = Call::Canvass { last_log_id: Some(log_id(value, 1)) };
+            assert_eq!(Call::decode(&canvass.encode()).map(drop), too_large);
+            let answer = Answer::Snapshot(Vote::new(value, 11));
+            assert_eq!(Answer::decode(&answer.encode()).map(drop), too_large);
         }
     }
 

@@ -323,6 +323,10 @@ async fn answer_member(council: &Council, call: Call) -> Answer {
         },
         Call::Snapshot(request) => {
             let vote = request.vote;
+            let mut chunks = council.snapshot_chunks.lock().await;
+            if !chunks.take(&request.meta.snapshot_id, request.offset, request.data.len()) {
+                return Answer::SnapshotMismatch;
+            }
             match council.raft.install_snapshot(request).await {
                 Ok(answer) => {
                     if answer.vote <= vote {

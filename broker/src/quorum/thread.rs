@@ -145,6 +145,7 @@ async fn prepare(
         election_changed: Notify::new(),
         desk: Desk::new(proposal_sender),
         acknowledged,
+        snapshot_chunks: tokio::sync::Mutex::default(),
     });
     let session_timeout = settings.set.as_ref().map_or(Duration::MAX, |set| set.session_timeout);
     let controllership = Arc::new(Controllership::new(session_timeout));
