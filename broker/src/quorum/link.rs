@@ -27,7 +27,7 @@ use std::time::Duration;
 use storage::ids::BrokerId;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -49,6 +49,11 @@ const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How long a failed connection is not tried again. Larger: a node that comes up is noticed later. Smaller: a node that is
 /// gone is dialled more often.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// The most that the pause grows to where a member is known not to be there; it doubles with each vain attempt, and ends when
+/// that member connects to this node. Larger: one that comes back and connects to nobody is noticed later. Smaller: a node
+/// that is gone is dialled more often.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Why a call was not answered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -78,6 +83,17 @@ pub(super) enum CallError {
     Ended,
 }
 
+impl CallError {
+    /// Whether the machine says that the member is not there: it will say itself when it is. A machine that says nothing may
+    /// be there and cut off.
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Mismatch(_) | Self::AnotherNode { .. } => true,
+            Self::Unreachable(_) | Self::Busy | Self::Ended => false,
+        }
+    }
+}
+
 /// Who is meant by a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whom {
@@ -101,6 +117,8 @@ pub(super) struct Link {
     calls: mpsc::Sender<Outgoing>,
     /// When the last answer came, in milliseconds of the monotonic clock; 0 where none did.
     answered_at: Arc<AtomicU64>,
+    /// Ends a pause.
+    is_back: Arc<Notify>,
     _task: Arc<AbortOnDrop>,
 }
 
@@ -124,8 +142,15 @@ impl Link {
     pub(super) fn new(runtime: &Handle, dialer: Dialer, identity: Arc<Identity>, target: Target) -> Self {
         let (calls, waiting) = mpsc::channel(WAITING_MAX);
         let answered_at = Arc::<AtomicU64>::default();
-        let task = runtime.spawn(run(dialer, identity, target, waiting));
-        Self { calls, answered_at, _task: Arc::new(AbortOnDrop(task)) }
+        let is_back = Arc::<Notify>::default();
+        let task = runtime.spawn(run(dialer, identity, target, waiting, Arc::clone(&is_back)));
+        Self { calls, answered_at, is_back, _task: Arc::new(AbortOnDrop(task)) }
+    }
+
+    /// The node at the other end is known to be there: it is dialled with the next call.
+    pub(super) fn is_back(&self) {
+        // Only a pause that goes on hears it.
+        self.is_back.notify_waiters();
     }
 
     /// Sends one call and waits for its answer.
@@ -152,17 +177,32 @@ pub(super) fn milliseconds(moment: Duration) -> u64 {
     u64::try_from(moment.as_millis()).unwrap_or(u64::MAX)
 }
 
-async fn run(dialer: Dialer, identity: Arc<Identity>, target: Target, mut calls: mpsc::Receiver<Outgoing>) {
+async fn run(
+    dialer: Dialer,
+    identity: Arc<Identity>,
+    target: Target,
+    mut calls: mpsc::Receiver<Outgoing>,
+    is_back: Arc<Notify>,
+) {
+    let mut pause = PAUSE;
     while let Some(first) = calls.recv().await {
         // Who stopped waiting before there was a connection needs none.
         if first.answer.is_closed() {
             continue;
         }
         match connect(&dialer, &identity, &target).await {
-            Ok(stream) => exchange(stream, first, &mut calls).await,
+            Ok(stream) => {
+                pause = PAUSE;
+                exchange(stream, first, &mut calls).await;
+            }
             Err(error) => {
                 drop(first.answer.send(Err(error.clone())));
-                refuse_for_a_while(&error, &mut calls).await;
+                let is_awaited = tokio::select! {
+                    () = refuse_for_a_while(&error, &mut calls, pause) => true,
+                    () = is_back.notified() => false,
+                };
+                let grows = is_awaited && target.whom != Whom::Anyone && error.is_absence();
+                pause = if grows { PAUSE_MAX.min(2 * pause) } else { PAUSE };
             }
         }
     }
@@ -189,8 +229,8 @@ async fn connect(dialer: &Dialer, identity: &Identity, target: &Target) -> Resul
     }
 }
 
-async fn refuse_for_a_while(error: &CallError, calls: &mut mpsc::Receiver<Outgoing>) {
-    let until = Instant::now() + PAUSE;
+async fn refuse_for_a_while(error: &CallError, calls: &mut mpsc::Receiver<Outgoing>, pause: Duration) {
+    let until = Instant::now() + pause;
     loop {
         tokio::select! {
             () = sleep_until(until) => return,
@@ -287,5 +327,100 @@ where
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CallError, Link, PAUSE, PAUSE_MAX, Target, Whom};
+    use crate::clock;
+    use crate::peer::{Dialer, PeerListener, PeerSockets, Purpose};
+    use crate::quorum::identity::Identity;
+    use config::broker::Endpoint;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use storage::ids::BrokerId;
+    use tokio::net::TcpListener;
+    use tokio::runtime::Handle;
+    use tokio::sync::watch;
+    use tokio::time::timeout;
+
+    fn identity(broker_id: i32) -> Arc<Identity> {
+        let (_, images) = watch::channel(Arc::default());
+        Arc::new(Identity::new(BrokerId(broker_id), 10, uuid::Uuid::new_v4(), None, images))
+    }
+
+    fn link(address: &Endpoint) -> Link {
+        let whom = Whom::Member(10, BrokerId(2));
+        let target = Target { whom, address: address.clone(), purpose: Purpose::Raft };
+        Link::new(&Handle::current(), Dialer::new(None), identity(1), target)
+    }
+
+    /// Waits until a node that is always asked for has been dialled `count` times, and gives the pauses between.
+    async fn pauses(link: &Link, listener: &mut PeerListener, count: usize) -> Vec<Duration> {
+        let another = identity(3);
+        let asking = async {
+            loop {
+                let answer = link.call(Vec::new()).await;
+                assert!(matches!(answer, Err(CallError::AnotherNode { .. })), "{answer:?}");
+                tokio::task::yield_now().await;
+            }
+        };
+        let dialled = async {
+            let mut at = Vec::new();
+            for _ in 0..count {
+                drop(listener.accept(|| another.hello()).await);
+                at.push(clock::monotonic());
+            }
+            at.windows(2).map(|two| two[1] - two[0]).collect()
+        };
+        tokio::select! {
+            () = asking => unreachable!("it asks for ever"),
+            pauses = dialled => pauses,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_member_that_is_not_there_is_dialled_ever_more_rarely() {
+        let sockets = PeerSockets::bind(&Endpoint { host: "127.0.0.1".to_owned(), port: 0 }).await;
+        let sockets = sockets.expect("a port is free");
+        let port = sockets.addresses().next().expect("it is bound").port();
+        let mut listener = PeerListener::listen(sockets, None).expect("nobody else listens there");
+        let link = link(&Endpoint { host: "127.0.0.1".to_owned(), port });
+        let pauses = pauses(&link, &mut listener, 5).await;
+        for (pause, doubled) in pauses.iter().zip([1, 2, 4, 8]) {
+            // Accepting a connection takes its time.
+            assert!(*pause > PAUSE * doubled * 3 / 4, "{pauses:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_member_that_connects_is_dialled_at_once() {
+        let gone = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+        let address =
+            Endpoint { host: "127.0.0.1".to_owned(), port: gone.local_addr().expect("it is bound").port() };
+        drop(gone);
+        let link = link(&address);
+        let refused = link.call(Vec::new()).await;
+        assert!(matches!(refused, Err(CallError::Refused(_))), "{refused:?}");
+        let sockets = PeerSockets::bind(&address).await.expect("its port is free again");
+        let mut listener = PeerListener::listen(sockets, None).expect("nobody else listens there");
+        let node = identity(2);
+        let dialled = async {
+            loop {
+                // Each attempt says that the node is back, whether or not a pause goes on just then.
+                link.is_back();
+                let called = link.call(Vec::new());
+                if timeout(Duration::from_millis(10), called).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let began = clock::monotonic();
+        tokio::select! {
+            () = dialled => {}
+            stream = listener.accept(|| node.hello()) => drop(stream),
+        }
+        assert!(clock::monotonic() < began + PAUSE_MAX);
     }
 }

@@ -99,6 +99,15 @@ impl Links {
         Some(link)
     }
 
+    /// A member has connected to this node: it is there, whatever was found before.
+    pub(super) fn is_back(&self, raft_node_id: RaftNodeId) {
+        for lane in [Lane::Raft, Lane::Control, Lane::Heartbeats] {
+            if let Some((_, link)) = self.open.lock().get(&(lane, raft_node_id)) {
+                link.is_back();
+            }
+        }
+    }
+
     /// A connection of its own to whoever has this address.
     pub(super) fn to_address(&self, address: Endpoint) -> Link {
         let target = Target { whom: Whom::Anyone, address, purpose: Purpose::Control };

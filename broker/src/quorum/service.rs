@@ -94,6 +94,9 @@ impl Service {
             tokio::select! {
                 stream = listener.accept(move || identity.hello()) => {
                     number += 1;
+                    if let Some(links) = &self.council.links {
+                        links.is_back(stream.hello.raft_node_id);
+                    }
                     match stream.hello.purpose {
                         // A queue that is full belongs to a node that does not serve yet, or not any more.
                         Purpose::Fetch => drop(self.fetch_streams.try_send(stream)),
