@@ -207,6 +207,13 @@ impl Quorum {
         self.opened.set.as_ref().is_some_and(|set| set.pulse.is_isolated())
     }
 
+    /// Returns once [`Self::is_isolated`] is as wanted; at once on a node that runs alone.
+    pub async fn isolated(&self, wanted: bool) {
+        if let Some(set) = &self.opened.set {
+            set.pulse.isolated(wanted).await;
+        }
+    }
+
     /// The connections of followers, to be served elsewhere; `None` where they were taken before.
     pub(crate) fn fetch_streams(&self) -> Option<mpsc::Receiver<PeerStream>> {
         self.fetch_streams.lock().take()
@@ -262,7 +269,7 @@ impl Quorum {
                 );
             },
             // As the last one of a set that is stopped: nobody is left who could take anything.
-            () = set.pulse.isolated() => {
+            () = set.pulse.isolated(true) => {
                 tracing::info!("no other node takes over from this one: too few of them run");
             }
         }

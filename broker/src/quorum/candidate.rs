@@ -100,10 +100,7 @@ async fn stand_if_wanted(council: &Council) {
 
 async fn would_be_given(voter: RaftNodeId, link: Link, call: Vec<u8>) -> Option<RaftNodeId> {
     let answer = timeout(CANVASS_DEADLINE, link.call(call)).await.ok()?.ok()?;
-    match Answer::decode(&answer) {
-        Ok(Answer::Canvass { would_vote: true }) => Some(voter),
-        _ => None,
-    }
+    (Answer::decode(&answer) == Ok(Answer::Canvass { would_vote: true })).then_some(voter)
 }
 
 /// Begins a new term as its candidate.

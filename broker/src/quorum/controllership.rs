@@ -62,6 +62,40 @@ struct State {
     changing: BTreeSet<BrokerId>,
 }
 
+/// Why the state of a broker changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Ready,
+    WantsToStop,
+    Stopped,
+    Gone,
+    StartedAnew,
+    Silent,
+}
+
+impl Why {
+    fn state(self) -> BrokerState {
+        match self {
+            Self::Ready => BrokerState::Unfenced,
+            Self::WantsToStop => BrokerState::ShuttingDown,
+            Self::Stopped | Self::Gone | Self::StartedAnew | Self::Silent => BrokerState::Fenced,
+        }
+    }
+
+    fn say(self, node: BrokerId, session: Duration) {
+        match self {
+            Self::Ready => tracing::info!("node {node} serves"),
+            Self::WantsToStop => tracing::info!("node {node} wants to stop; others lead what they can"),
+            Self::Stopped => tracing::info!("node {node} has stopped"),
+            Self::Gone => tracing::warn!("node {node} is fenced: its process is gone"),
+            Self::StartedAnew => {
+                tracing::warn!("node {node} is fenced: it was killed, and is being started again");
+            }
+            Self::Silent => tracing::warn!("node {node} is fenced: nothing was heard of it for {session:?}"),
+        }
+    }
+}
+
 /// What a broker said last.
 #[derive(Debug, Clone, Copy)]
 struct Heard {
@@ -147,9 +181,9 @@ impl Controllership {
         let may_stop = stops_at.is_some_and(|offset| state.others_know(beat.broker_id, offset, &image));
         drop(state);
         if beat.wants_to_stop && stops_at.is_none() {
-            self.change_in_background(council, &known, BrokerState::ShuttingDown);
+            self.change_in_background(council, &known, Why::WantsToStop);
         } else if !beat.wants_to_stop && beat.is_ready && !known.is_active() {
-            self.change_in_background(council, &known, BrokerState::Unfenced);
+            self.change_in_background(council, &known, Why::Ready);
         }
         Some(ControlAnswer::Alive { may_stop })
     }
@@ -178,29 +212,24 @@ impl Controllership {
             let Some(links) = &council.links else { return };
             let Some(address) = peer_address(links, &council.membership(), known.broker_id) else { return };
             let why = match links.look_for(&address, this.session_timeout).await {
-                Probe::Gone if known.is_shutting_down => "it has stopped",
-                Probe::Gone => "its process is gone",
-                Probe::Answers { incarnation } if incarnation != known.incarnation => "it was started anew",
+                Probe::Gone if known.is_shutting_down => Why::Stopped,
+                Probe::Gone => Why::Gone,
+                Probe::Answers { incarnation } if incarnation != known.incarnation => Why::StartedAnew,
                 Probe::Answers { .. } | Probe::HungUp | Probe::Silent => return,
             };
-            this.change(&council, &known, BrokerState::Fenced, why).await;
+            this.change(&council, &known, why).await;
         });
     }
 
-    fn change_in_background(
-        self: &Arc<Self>,
-        council: &Arc<Council>,
-        known: &BrokerRegistration,
-        to: BrokerState,
-    ) {
+    fn change_in_background(self: &Arc<Self>, council: &Arc<Council>, known: &BrokerRegistration, why: Why) {
         let (this, council, known) = (Arc::clone(self), Arc::clone(council), known.clone());
-        // Only a session that ended fences without a look.
-        tokio::spawn(async move { this.change(&council, &known, to, "it is silent").await });
+        tokio::spawn(async move { this.change(&council, &known, why).await });
     }
 
-    /// Changes the state of a broker, step by step until all partitions follow. `why` is said where it is fenced.
-    async fn change(&self, council: &Council, known: &BrokerRegistration, to: BrokerState, why: &str) {
+    /// Changes the state of a broker, step by step until all partitions follow.
+    async fn change(&self, council: &Council, known: &BrokerRegistration, why: Why) {
         let BrokerRegistration { broker_id, broker_epoch, .. } = *known;
+        let to = why.state();
         if !self.state.lock().changing.insert(broker_id) {
             return;
         }
@@ -208,14 +237,14 @@ impl Controllership {
         let mut state = self.state.lock();
         state.changing.remove(&broker_id);
         let Some(offset) = outcome else { return };
+        why.say(broker_id, self.session_timeout);
         match to {
             BrokerState::Fenced => {
-                tracing::info!("node {broker_id} is fenced: {why}");
                 if let Some(sessions) = &mut state.sessions {
                     sessions.end(broker_id, broker_epoch);
                 }
             }
-            BrokerState::Unfenced => tracing::info!("node {broker_id} serves"),
+            BrokerState::Unfenced => {}
             BrokerState::ShuttingDown => {
                 if let Some(heard) = state.brokers.get_mut(&broker_id) {
                     heard.stops_at = Some(offset);
@@ -311,9 +340,9 @@ impl Controllership {
         for (broker_id, broker_epoch) in expired.unwrap_or_default() {
             match image.broker(broker_id) {
                 Some(known) if known.broker_epoch == broker_epoch && !known.is_fenced => {
-                    self.change_in_background(council, known, BrokerState::Fenced);
+                    self.change_in_background(council, known, Why::Silent);
                 }
-                _ => {
+                Some(_) | None => {
                     if let Some(sessions) = &mut self.state.lock().sessions {
                         sessions.end(broker_id, broker_epoch);
                     }
@@ -342,7 +371,11 @@ async fn change_until_complete(council: &Council, change: ChangeBrokerState) -> 
                     return Some(decided.offset);
                 }
                 ControllerReply::ChangeBrokerState(Ok(_incomplete)) => {}
-                _ => return None,
+                ControllerReply::ChangeBrokerState(Err(error)) => {
+                    tracing::debug!("the state of node {} was not changed: {error}", change.broker_id);
+                    return None;
+                }
+                other => unreachable!("a change of a broker's state is answered by {other:?}"),
             },
             Err(error) => {
                 tracing::debug!("the state of node {} was not changed: {error}", change.broker_id);

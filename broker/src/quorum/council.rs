@@ -170,7 +170,18 @@ async fn decide_there(link: &Link, request: Vec<u8>) -> Result<Decided, ProposeE
             Some(ControlAnswer::Failed(ProposeError::Stopped)) => Err(ProposeError::NotController),
             Some(ControlAnswer::Failed(error)) => Err(error),
             Some(ControlAnswer::NotController { .. }) => Err(ProposeError::NotController),
-            _ => Err(ProposeError::LeadLost),
+            // What became of the request is not known.
+            None
+            | Some(
+                ControlAnswer::Introduction(_)
+                | ControlAnswer::Joined
+                | ControlAnswer::Taken { .. }
+                | ControlAnswer::Copied { .. }
+                | ControlAnswer::OlderCopy { .. }
+                | ControlAnswer::Alive { .. }
+                | ControlAnswer::Superseded
+                | ControlAnswer::Status(_),
+            ) => Err(ProposeError::LeadLost),
         },
         Err(CallError::Ended) => Err(ProposeError::LeadLost),
         Err(CallError::Busy) => Err(ProposeError::Busy),

@@ -36,6 +36,8 @@ pub(super) struct Pulse {
     answered_at: AtomicU64,
     may_stop: watch::Sender<bool>,
     is_superseded: watch::Sender<bool>,
+    /// Whether it was isolated when it last looked: for who waits for it.
+    isolation: watch::Sender<bool>,
 }
 
 impl Pulse {
@@ -52,6 +54,7 @@ impl Pulse {
             answered_at: AtomicU64::new(milliseconds(clock::monotonic())),
             may_stop: watch::Sender::new(false),
             is_superseded: watch::Sender::new(false),
+            isolation: watch::Sender::new(false),
         }
     }
 
@@ -82,27 +85,24 @@ impl Pulse {
         clock::monotonic() > answered_at + self.session_timeout
     }
 
-    /// Tells the operator when the node becomes isolated, and when it is no more.
-    fn say_where_it_changed(&self, is_known_isolated: &mut bool) {
-        let is_isolated = self.is_isolated();
-        if std::mem::replace(is_known_isolated, is_isolated) == is_isolated {
-            return;
-        }
-        if is_isolated {
-            tracing::warn!(
-                "no controller has answered this node for {:?}: it refuses what clients ask of the partitions that it leads \
-                 until one does; check that a majority of the nodes in ottla.replica.set runs and can be reached",
-                self.session_timeout
-            );
-        } else {
-            tracing::info!("the controller answers this node again");
-        }
+    /// Returns once this node is isolated, or no longer.
+    pub(super) async fn isolated(&self, wanted: bool) {
+        // The sender lives in `self`.
+        let _seen = self.isolation.subscribe().wait_for(|isolated| *isolated == wanted).await.is_ok();
     }
 
-    /// Returns once [`Self::is_isolated`].
-    pub(super) async fn isolated(&self) {
-        while !self.is_isolated() {
-            sleep(LOOK_AGAIN).await;
+    /// Says it in the log when this node begins or ceases to be isolated: clients see no more of it than refusals.
+    fn look_at_isolation(&self) {
+        let is_isolated = self.is_isolated();
+        if self.isolation.send_if_modified(|known| std::mem::replace(known, is_isolated) != is_isolated) {
+            match is_isolated {
+                true => tracing::warn!(
+                    "no controller has answered this node for {:?}: it refuses what clients ask of the partitions that it \
+                     leads until one does; check that a majority of the nodes in ottla.replica.set runs and can be reached",
+                    self.session_timeout
+                ),
+                false => tracing::info!("the controller answers this node again"),
+            }
         }
     }
 
@@ -132,7 +132,19 @@ impl Pulse {
             Some(ControlAnswer::Superseded) => {
                 self.is_superseded.send_replace(true);
             }
-            _ => {}
+            // Whoever answered does not lead, or answered something else.
+            None
+            | Some(
+                ControlAnswer::Introduction(_)
+                | ControlAnswer::Joined
+                | ControlAnswer::Taken { .. }
+                | ControlAnswer::Copied { .. }
+                | ControlAnswer::OlderCopy { .. }
+                | ControlAnswer::Decided(..)
+                | ControlAnswer::Failed(_)
+                | ControlAnswer::Status(_)
+                | ControlAnswer::NotController { .. },
+            ) => {}
         }
     }
 }
@@ -145,7 +157,6 @@ pub(super) async fn run(
     every: Duration,
 ) {
     let mut metrics = council.raft.metrics();
-    let mut is_known_isolated = false;
     loop {
         let leader = metrics.borrow_and_update().current_leader;
         let sent_at = clock::monotonic();
@@ -154,7 +165,7 @@ pub(super) async fn run(
         let answer = timeout(every, tell(&council, &controllership, &beat)).await.ok().flatten();
         let was_heard = answer.is_some();
         pulse.take(answer.as_ref(), sent_at);
-        pulse.say_where_it_changed(&mut is_known_isolated);
+        pulse.look_at_isolation();
         let pause = if was_heard { every } else { LOOK_AGAIN };
         let wants_to_stop = pulse.wants_to_stop.load(Ordering::Acquire);
         let another_leads = metrics.wait_for(|metrics| metrics.current_leader != leader);

@@ -15,10 +15,8 @@ pub(super) async fn status(council: &Council, controllership: &Controllership) -
         Controller::Here => status_here(council, controllership),
         Controller::There(link) => {
             let answer = link.call(control::encode(&ControlRequest::Status)).await.ok()?;
-            match control::decode(&answer) {
-                Some(ControlAnswer::Status(status)) => Some(status),
-                _ => None,
-            }
+            // Any other answer is that of a node that does not lead.
+            if let ControlAnswer::Status(status) = control::decode(&answer)? { Some(status) } else { None }
         }
         Controller::Unknown => None,
     }

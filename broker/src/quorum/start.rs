@@ -42,8 +42,11 @@ const ROUND_PAUSE: Duration = Duration::from_millis(50);
 /// Larger: a set starts later. Smaller: two that collide collide again.
 const AGREEMENT_PAUSE_MS: u64 = 200;
 
-/// How often the log says what is waited for. Larger: a person wonders. Smaller: the log fills.
+/// How often the log says what is waited for, where that changes. Larger: a person wonders. Smaller: the log fills.
 const SAY_EVERY: Duration = Duration::from_secs(4);
+
+/// How often it says the same again. Larger: a person who looks at the end of the log finds nothing. Smaller: it fills.
+const SAY_AGAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// For how long a node whose `node.id` is taken asks again: a node that was killed and started again may meet the session
 /// of its former run. Larger: a node that is started twice notices later. Smaller: than a session, a restart fails.
@@ -171,7 +174,7 @@ impl StartInSet {
             council.raft.trigger().elect().await?;
         }
         let began = clock::monotonic();
-        let mut said_at: Option<Duration> = None;
+        let mut said: Option<(Duration, String)> = None;
         let mut taken_since = None;
         loop {
             let (answers, heard) = ask(&others, Wish::Nothing).await;
@@ -202,11 +205,15 @@ impl StartInSet {
                     Entry::Closed => Waiting::Controller { heard },
                 },
             };
-            let now = clock::monotonic();
-            // A set whose nodes start together has nothing to say.
-            if now > said_at.unwrap_or(began) + if said_at.is_some() { SAY_EVERY } else { SAY_EVERY / 4 } {
-                said_at = Some(now);
+            let (now, waiting) = (clock::monotonic(), waiting.to_string());
+            let is_due = match &said {
+                // A set whose nodes start together has nothing to say.
+                None => now > began + SAY_EVERY / 4,
+                Some((at, last)) => now > *at + if *last == waiting { SAY_AGAIN_EVERY } else { SAY_EVERY },
+            };
+            if is_due {
                 tracing::info!("{waiting}");
+                said = Some((now, waiting));
             }
             sleep(ROUND_PAUSE).await;
         }
@@ -332,7 +339,7 @@ async fn ask(
                     answers.insert(broker_id, introduction.into());
                     words
                 }
-                _ => "it answers what this version does not understand".to_owned(),
+                None | Some(_) => "it answers what this version does not understand".to_owned(),
             },
             Ok(Err(error)) => {
                 answers.extend(of_another_cluster(&error).map(|answer| (broker_id, answer)));

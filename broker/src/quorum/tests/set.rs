@@ -10,14 +10,14 @@ use crate::quorum::raft_rpc::Call;
 use crate::quorum::types::log_id;
 use crate::quorum::{Quorum, QuorumError};
 use crate::stopping::StopSwitch;
-use nodes::{LOOK_AGAIN, PATIENCE, Set, State, free_address, in_set, is_used};
+use nodes::{PATIENCE, Set, State, free_address, in_set, is_used};
 use replication::metadata::image::MetadataImage;
 use replication::metadata::record::ConfigResource;
 use std::sync::Arc;
 use storage::ids::BrokerId;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_empty_nodes_form_one_cluster_and_any_of_them_takes_requests() {
@@ -412,18 +412,11 @@ async fn a_node_whose_others_are_gone_knows_that_it_is_isolated() {
     for other in &others {
         set.kill(*other).await;
     }
-    let isolated = timeout(PATIENCE, async {
-        while !set.quorum(leader).is_isolated() {
-            sleep(LOOK_AGAIN).await;
-        }
-    });
+    let isolated = timeout(PATIENCE, set.quorum(leader).isolated(true));
     isolated.await.expect("also the node that still takes itself for the leader");
+    assert!(set.quorum(leader).is_isolated());
     set.start(&others).await;
-    let heard = timeout(PATIENCE, async {
-        while set.quorum(leader).is_isolated() {
-            sleep(LOOK_AGAIN).await;
-        }
-    });
+    let heard = timeout(PATIENCE, set.quorum(leader).isolated(false));
     heard.await.expect("it is heard again");
 }
 
