@@ -1,11 +1,18 @@
 //! The command line.
 
+mod asking;
 mod client;
 pub mod cluster;
+pub mod completion;
 pub mod config_reference;
 pub mod groups;
 pub mod serve;
 mod table;
+mod target;
+mod time;
+pub mod topics;
+
+pub use asking::ClusterArguments;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -28,10 +35,14 @@ pub enum Command {
     Serve(ServeArguments),
     /// Print every configuration key with its type, range, default and meaning.
     Config(ConfigArguments),
+    /// Topics: list, describe, create, alter, delete. Works on any Kafka broker.
+    Topics(topics::TopicsArguments),
     /// Consumer groups: list, describe, reset, delete. Works on any Kafka broker.
     Groups(groups::GroupsArguments),
     /// A cluster as a whole: how it stands, evening it out, taking a node out of use; and the certificates of a set.
     Cluster(cluster::ClusterCommandArguments),
+    /// Print what makes a shell complete this command line: `source <(ottla completion bash)`.
+    Completion(completion::CompletionArguments),
 }
 
 /// An error with its causes, each of them once: many name theirs within their own sentence.
@@ -53,7 +64,8 @@ pub fn sentence(error: &anyhow::Error) -> String {
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     let of_groups = error.downcast_ref::<groups::GroupRefusal>().map(groups::GroupRefusal::exit_code);
     let of_clusters = error.downcast_ref::<cluster::ClusterTrouble>().map(cluster::ClusterTrouble::exit_code);
-    of_groups.or(of_clusters).unwrap_or(1)
+    let of_topics = error.downcast_ref::<topics::TopicRefusal>().map(topics::TopicRefusal::exit_code);
+    of_groups.or(of_clusters).or(of_topics).unwrap_or(1)
 }
 
 /// How a node is configured: the file first, then the environment (OTTLA_NUM_PARTITIONS=3), then --set.
@@ -65,21 +77,6 @@ pub struct ServeArguments {
     /// Set one key, over the file and the environment. May be given many times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-}
-
-/// What the commands that ask a cluster take: which, and how the answer is shown.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Cluster and output")]
-pub struct ClusterArguments {
-    /// Brokers to begin with, comma-separated.
-    #[arg(long, global = true, default_value = "localhost:9092", value_name = "HOST:PORT")]
-    pub bootstrap: String,
-    /// How long the command may take.
-    #[arg(long, global = true, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    pub timeout: u64,
-    /// The form of the output.
-    #[arg(long, global = true, value_enum, default_value_t = Form::Text)]
-    pub output: Form,
 }
 
 /// The form of an answer.

@@ -1,7 +1,7 @@
 //! The `ottla` binary: reads the command line and hands on.
 
 use clap::Parser;
-use ottla::cli::{self, Cli, Command, cluster, config_reference, groups, serve};
+use ottla::cli::{self, Cli, Command, cluster, completion, config_reference, groups, serve, topics};
 use std::process::ExitCode;
 
 /// Reserves without committing, so that a count which a peer made up costs nothing until it is filled; see
@@ -14,8 +14,10 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config_reference::run(&arguments),
+        Command::Topics(arguments) => topics::run(&arguments),
         Command::Groups(arguments) => groups::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
+        Command::Completion(arguments) => completion::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@
 //!
 //! - [`node`] starts, kills, stops and restarts the broker's process; [`target`] is that node, or a broker that is
 //!   already running elsewhere.
+//! - [`command_line`] runs the commands of our own binary.
 //! - [`driver`] talks to a client program over JSON lines; [`scenario`] is what every client must be able to do.
 //! - [`group`] runs consumer groups: processes of real clients that come, die, hang and leave.
 //! - [`tools`] finds or installs the clients' runtimes, once.
@@ -33,6 +34,7 @@
 pub mod access_log;
 pub mod client;
 pub mod clock;
+pub mod command_line;
 pub mod driver;
 pub mod group;
 pub mod history;

@@ -1,16 +1,14 @@
 //! `ottla groups` lists, describes, resets and deletes groups, and says why one is not stable.
 
-use std::process::Output;
-
 use anyhow::{Result, ensure};
+use client_tests::command_line::CommandLine;
 use client_tests::group::SETTINGS;
 use client_tests::group::admin::{commit, commit_request, coordinator, create_served_topic, expect_code};
 use client_tests::group::classic::{JOIN_VERSION, RawMember, join_request};
-use client_tests::node;
 use client_tests::target::{Target, skip_on_foreign_broker, unique_topic};
 use client_tests::wait::wait_until;
 use client_tests::wire::{self, Connection, batch};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
 /// The exit codes that scripts are promised.
@@ -20,36 +18,8 @@ const HAS_MEMBERS: i32 = 4;
 const RECORDS: i64 = 10;
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The command line, pointed at one broker.
-struct Groups<'a>(&'a str);
-
-impl Groups<'_> {
-    fn run(&self, arguments: &str) -> Result<Output> {
-        let mut command = node::command()?;
-        command.arg("groups").args(arguments.split(' ')).args(["--bootstrap", self.0]);
-        Ok(command.output()?)
-    }
-
-    /// What a command that must succeed prints.
-    fn text(&self, arguments: &str) -> Result<String> {
-        let output = self.run(arguments)?;
-        ensure!(output.status.success(), "groups {arguments}: {output:?}");
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
-    /// What a command that must succeed prints for scripts.
-    fn json(&self, arguments: &str) -> Result<Value> {
-        Ok(serde_json::from_str(&self.text(&format!("{arguments} --output json"))?)?)
-    }
-
-    /// The one line that a command that must fail with this code prints on standard error.
-    fn refusal(&self, arguments: &str, exit_code: i32) -> Result<String> {
-        let output = self.run(arguments)?;
-        let said = String::from_utf8(output.stderr.clone())?;
-        ensure!(output.status.code() == Some(exit_code), "groups {arguments}: {output:?}");
-        ensure!(output.stdout.is_empty() && said.lines().count() == 1, "groups {arguments}: {output:?}");
-        Ok(said)
-    }
+fn groups(bootstrap: &str) -> CommandLine<'_> {
+    CommandLine::new("groups", bootstrap)
 }
 
 /// A topic of two partitions with ten records in the first.
@@ -69,7 +39,7 @@ fn a_group_without_members_is_reset_and_deleted() -> Result<()> {
     let group = unique_topic("group");
     let mut connection = coordinator(target.bootstrap(), &group)?;
     let topic = topic_with_records(&mut connection)?;
-    let groups = Groups(target.bootstrap());
+    let groups = groups(target.bootstrap());
     expect_code("commit", commit(&mut connection, 8, &commit_request(&group, &topic, 0, 4))?, None)?;
 
     let described = groups.json(&format!("describe {group}"))?;
@@ -110,7 +80,7 @@ fn a_group_with_members_is_neither_reset_nor_deleted() -> Result<()> {
     let group = unique_topic("group");
     let mut connection = coordinator(target.bootstrap(), &group)?;
     let topic = topic_with_records(&mut connection)?;
-    let groups = Groups(target.bootstrap());
+    let groups = groups(target.bootstrap());
     let member = RawMember::alone(&mut connection, &group)?;
     for command in [format!("reset {group} --topic {topic} --to-latest --execute"), format!("delete {group}")]
     {
@@ -129,7 +99,7 @@ fn whom_a_group_waits_for_is_said_in_one_sentence() -> Result<()> {
     let group = unique_topic("group");
     let mut connection = coordinator(target.bootstrap(), &group)?;
     let member = RawMember::alone(&mut connection, &group)?;
-    let groups = Groups(target.bootstrap());
+    let groups = groups(target.bootstrap());
     let stable = groups.text(&format!("describe {group}"))?;
     ensure!(stable.contains(&format!("{group}: Stable")) && !stable.contains("Not stable"), "{stable}");
 
@@ -149,7 +119,7 @@ fn whom_a_group_waits_for_is_said_in_one_sentence() -> Result<()> {
 
 #[test]
 fn a_broker_that_does_not_answer_is_one_sentence() -> Result<()> {
-    let nobody = Groups("127.0.0.1:1").refusal("list", FAILED)?;
+    let nobody = groups("127.0.0.1:1").refusal("list", FAILED)?;
     ensure!(nobody.starts_with("ottla: no broker answers at 127.0.0.1:1"), "{nobody}");
     Ok(())
 }

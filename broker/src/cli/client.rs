@@ -8,6 +8,7 @@
 mod connection;
 mod coordinator;
 mod offsets;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -18,7 +19,8 @@ use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::{Request, StrBytes};
 
 use connection::Connection;
-pub(crate) use offsets::{OffsetAt, PartitionId};
+pub(crate) use offsets::{OffsetAt, Offsets, PartitionId};
+pub(crate) use topics::{PartitionState, TopicState, wire_name};
 
 /// How long the client waits before it asks again. Larger: a command is slow while a cluster starts. Smaller: a broker
 /// that is starting is asked for nothing.
@@ -115,6 +117,11 @@ calls! {
     ElectLeaders: ElectLeadersRequest 1..=2;
     AlterPartitionReassignments: AlterPartitionReassignmentsRequest 0..=0;
     ListPartitionReassignments: ListPartitionReassignmentsRequest 0..=0;
+    CreateTopics: CreateTopicsRequest 5..=7;
+    DeleteTopics: DeleteTopicsRequest 6..=6;
+    CreatePartitions: CreatePartitionsRequest 2..=3;
+    DescribeConfigs: DescribeConfigsRequest 1..=4;
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest 0..=1;
 }
 
 /// A client of one cluster.

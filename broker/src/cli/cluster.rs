@@ -14,10 +14,8 @@ mod plan;
 mod status;
 
 use crate::cli::client::Client;
-use crate::cli::{ClusterArguments, Form};
-use anyhow::bail;
+use crate::cli::{ClusterArguments, Form, asking};
 use clap::{Args, Subcommand};
-use std::time::Duration;
 
 /// A cluster as a whole.
 #[derive(Debug, Args)]
@@ -105,23 +103,7 @@ fn ask(
     cluster: &ClusterArguments,
     act: impl AsyncFnOnce(&mut Client, Form) -> anyhow::Result<Answer>,
 ) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ClusterArguments { bootstrap, timeout, output } = cluster;
-    let limit = Duration::from_secs(*timeout);
-    let answer = runtime.block_on(async {
-        let connecting = tokio::time::timeout(limit, Client::connect(bootstrap)).await;
-        let Ok(client) = connecting else {
-            bail!("no broker answers at {bootstrap} within {timeout} s");
-        };
-        let mut client = client?;
-        match tokio::time::timeout(limit, act(&mut client, *output)).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => {
-                let trouble = client.trouble().unwrap_or("a broker does not answer");
-                bail!("not done within {timeout} s: {trouble}")
-            }
-        }
-    })?;
+    let answer = asking::ask(cluster, async |client| act(client, cluster.output).await)?;
     super::print(&answer.text)?;
     answer.trouble.map_or(Ok(()), |trouble| Err(trouble.into()))
 }

@@ -12,18 +12,13 @@ mod list;
 mod offsets;
 mod reset;
 mod stability;
-mod target;
-mod time;
 
-use std::time::Duration;
-
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use kafka_protocol::messages::GroupId;
 use kafka_protocol::protocol::StrBytes;
 
 use super::client::Client;
-use super::{ClusterArguments, Form};
+use super::{ClusterArguments, Form, asking};
 
 /// List, describe, reset and delete consumer groups, on Ottla or on any other Kafka broker.
 #[derive(Debug, Args)]
@@ -84,23 +79,7 @@ impl GroupRefusal {
 /// # Errors
 /// When no broker can be reached, one refuses, the time is over, or standard output is closed.
 pub fn run(arguments: &GroupsArguments) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ClusterArguments { bootstrap, timeout, .. } = &arguments.cluster;
-    let limit = Duration::from_secs(*timeout);
-    let text = runtime.block_on(async {
-        let connecting = tokio::time::timeout(limit, Client::connect(bootstrap)).await;
-        let Ok(client) = connecting else {
-            bail!("no broker answers at {bootstrap} within {timeout} s");
-        };
-        let mut client = client?;
-        match tokio::time::timeout(limit, answer(&mut client, arguments)).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => {
-                let trouble = client.trouble().unwrap_or("a broker does not answer");
-                bail!("not done within {timeout} s: {trouble}")
-            }
-        }
-    })?;
+    let text = asking::ask(&arguments.cluster, async |client| answer(client, arguments).await)?;
     super::print(&text)
 }
 

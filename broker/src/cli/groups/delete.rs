@@ -12,9 +12,9 @@ use kafka_protocol::messages::{DeleteGroupsRequest, OffsetDeleteRequest, TopicNa
 use kafka_protocol::protocol::StrBytes;
 use serde_json::json;
 
-use super::target::{TopicChoice, is_meant};
 use super::{Form, GroupRefusal, offsets, wire_id};
 use crate::cli::client::{Client, ClientError, PartitionId};
+use crate::cli::target::{TopicChoice, is_meant};
 
 /// What is deleted.
 #[derive(Debug, Args)]

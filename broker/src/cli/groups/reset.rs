@@ -17,10 +17,11 @@ use kafka_protocol::protocol::StrBytes;
 use serde::Serialize;
 
 use super::description;
-use super::target::{self, TopicChoice};
-use super::{Form, GroupRefusal, offsets, time, wire_id};
+use super::{Form, GroupRefusal, offsets, wire_id};
 use crate::cli::client::{Client, ClientError, OffsetAt, PartitionId};
 use crate::cli::table::{Table, count, or_dash};
+use crate::cli::target::{self, TopicChoice};
+use crate::cli::time;
 use crate::clock;
 
 /// Which offsets are set, and to what.

@@ -9,7 +9,7 @@ use crate::cli::client::{Client, PartitionId};
 
 /// A topic, or some of its partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TopicChoice {
+pub(crate) struct TopicChoice {
     topic: String,
     /// `None` for all of them.
     partitions: Option<Vec<i32>>,
@@ -40,7 +40,7 @@ impl FromStr for TopicChoice {
 }
 
 /// The partitions that are meant, each once. A topic or partition that is not there is an error.
-pub(super) async fn partitions(
+pub(crate) async fn partitions(
     client: &mut Client,
     choices: &[TopicChoice],
 ) -> anyhow::Result<Vec<PartitionId>> {
@@ -62,7 +62,7 @@ pub(super) async fn partitions(
 }
 
 /// Whether one of `choices` means `partition`.
-pub(super) fn is_meant(choices: &[TopicChoice], partition: &PartitionId) -> bool {
+pub(crate) fn is_meant(choices: &[TopicChoice], partition: &PartitionId) -> bool {
     choices.iter().any(|choice| {
         choice.topic == partition.topic
             && choice.partitions.as_ref().is_none_or(|partitions| partitions.contains(&partition.partition))

@@ -8,7 +8,7 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Milliseconds since 1970 of `2026-11-21T14:00:00`, which is UTC; `.123` and `Z`, `+02:00` or `-0500` may follow.
-pub(super) fn parse_datetime(text: &str) -> Result<i64, String> {
+pub(crate) fn parse_datetime(text: &str) -> Result<i64, String> {
     let wrong =
         || format!("{text} is not a time such as 2026-11-21T14:00:00 or 2026-11-21T14:00:00.000+02:00");
     let (date, rest) = text.split_once(['T', ' ']).ok_or_else(wrong)?;
@@ -21,7 +21,7 @@ pub(super) fn parse_datetime(text: &str) -> Result<i64, String> {
 }
 
 /// `P1DT2H30M`, as Kafka's tools take it, or shorter `1d2h30m` or `90s`.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text} is not a duration such as P1DT2H30M or 90s");
     let mut total_ms: u64 = 0;
     let mut number = String::new();
