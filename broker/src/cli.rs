@@ -5,7 +5,10 @@ mod client;
 pub mod cluster;
 pub mod completion;
 pub mod config_reference;
+pub mod consume;
 pub mod groups;
+pub mod produce;
+mod record_json;
 pub mod serve;
 mod table;
 mod target;
@@ -37,6 +40,10 @@ pub enum Command {
     Config(ConfigArguments),
     /// Topics: list, describe, create, alter, delete. Works on any Kafka broker.
     Topics(topics::TopicsArguments),
+    /// Write records into a topic: standard input, a record a line. Works on any Kafka broker.
+    Produce(produce::ProduceArguments),
+    /// Read records of topics to standard output. Works on any Kafka broker.
+    Consume(consume::ConsumeArguments),
     /// Consumer groups: list, describe, reset, delete. Works on any Kafka broker.
     Groups(groups::GroupsArguments),
     /// A cluster as a whole: how it stands, evening it out, taking a node out of use; and the certificates of a set.

@@ -1,7 +1,10 @@
 //! The `ottla` binary: reads the command line and hands on.
 
 use clap::Parser;
-use ottla::cli::{self, Cli, Command, cluster, completion, config_reference, groups, serve, topics};
+use ottla::cli::{self, Cli, Command};
+use ottla::cli::{
+    cluster, completion, config_reference, consume, groups, produce, serve, topics,
+};
 use std::process::ExitCode;
 
 /// Reserves without committing, so that a count which a peer made up costs nothing until it is filled; see
@@ -15,6 +18,8 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config_reference::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),
+        Command::Produce(arguments) => produce::run(&arguments),
+        Command::Consume(arguments) => consume::run(&arguments),
         Command::Groups(arguments) => groups::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
         Command::Completion(arguments) => completion::run(&arguments),

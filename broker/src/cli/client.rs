@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::{Request, StrBytes};
@@ -122,6 +123,10 @@ calls! {
     CreatePartitions: CreatePartitionsRequest 2..=3;
     DescribeConfigs: DescribeConfigsRequest 1..=4;
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest 0..=1;
+    InitProducerId: InitProducerIdRequest 2..=5;
+    Produce: ProduceRequest 7..=12;
+    Fetch: FetchRequest 4..=12;
+    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest 0..=1;
 }
 
 /// A client of one cluster.
@@ -137,8 +142,9 @@ impl Client {
     pub(crate) async fn connect(bootstrap: &str) -> Result<Self, ClientError> {
         let mut reason = "there is no address".to_owned();
         for address in bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-            let mut client = Self { nodes: Vec::new(), connections: BTreeMap::new(), trouble: None };
-            match client.metadata_from(address, &[]).await {
+            let mut client =
+                Self { nodes: Vec::new(), connections: BTreeMap::new(), trouble: None };
+            match client.metadata_from(address, &[], false).await {
                 Ok(metadata) => {
                     client.nodes = nodes(&metadata);
                     return Ok(client);
@@ -176,6 +182,36 @@ impl Client {
         Ok(response)
     }
 
+    /// Asks several brokers at once, each its own request.
+    pub(crate) async fn call_each<R: Call>(
+        &mut self,
+        requests: Vec<(String, R)>,
+    ) -> Vec<(String, Result<R::Response, ClientError>)> {
+        let calls = requests.into_iter().map(|(address, request)| {
+            let kept = self.connections.remove(&address);
+            async move {
+                let answer = async {
+                    let mut connection = match kept {
+                        Some(connection) => connection,
+                        None => Connection::open(&address).await?,
+                    };
+                    connection.call(&request).await.map(|response| (response, connection))
+                };
+                let answer = answer.await;
+                (address, answer)
+            }
+        });
+        let answers = join_all(calls.collect::<Vec<_>>()).await;
+        let kept = answers.into_iter().map(|(address, answer)| {
+            let response = answer.map(|(response, connection)| {
+                self.connections.insert(address.clone(), connection);
+                response
+            });
+            (address, response)
+        });
+        kept.collect()
+    }
+
     /// Whether the broker at `address` serves this request in a version that the client speaks.
     pub(crate) async fn serves<R: Call>(&mut self, address: &str) -> Result<bool, ClientError> {
         if !self.connections.contains_key(address) {
@@ -201,6 +237,7 @@ impl Client {
         &mut self,
         address: &str,
         topics: &[&str],
+        makes_topics: bool,
     ) -> Result<MetadataResponse, ClientError> {
         let topic = |name: &&str| {
             kafka_protocol::messages::metadata_request::MetadataRequestTopic::default()
@@ -208,15 +245,24 @@ impl Client {
         };
         let request = MetadataRequest::default()
             .with_topics(Some(topics.iter().map(topic).collect()))
-            .with_allow_auto_topic_creation(false);
+            .with_allow_auto_topic_creation(makes_topics);
         self.call(address, &request).await
     }
 
     /// What the cluster knows of `topics`, from any broker that answers.
     async fn metadata(&mut self, topics: &[&str]) -> Result<MetadataResponse, ClientError> {
+        self.metadata_of(topics, false).await
+    }
+
+    /// The same; where it is wanted, the cluster makes topics that are not there, if it does so at all.
+    async fn metadata_of(
+        &mut self,
+        topics: &[&str],
+        makes_topics: bool,
+    ) -> Result<MetadataResponse, ClientError> {
         let mut failure = None;
         for node in self.nodes.clone() {
-            match self.metadata_from(&node.address, topics).await {
+            match self.metadata_from(&node.address, topics, makes_topics).await {
                 Ok(metadata) => {
                     self.nodes = nodes(&metadata);
                     return Ok(metadata);
@@ -236,6 +282,11 @@ impl Client {
             bootstrap: "any address".to_owned(),
             reason: "the cluster names no broker".to_owned(),
         })
+    }
+
+    /// Where the node of this id listens, if the cluster names it.
+    pub(crate) fn address_of(&self, node_id: i32) -> Option<String> {
+        self.node(BrokerId(node_id)).map(|node| node.address.clone())
     }
 
     fn node(&self, id: BrokerId) -> Option<&Node> {

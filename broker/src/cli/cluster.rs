@@ -19,6 +19,9 @@ use clap::{Args, Subcommand};
 
 /// A cluster as a whole.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 all is well, 1 failed, 2 not understood, 3 degraded or still moving, 4 a partition without a leader."
+)]
 pub struct ClusterCommandArguments {
     /// What to do with it.
     #[command(subcommand)]

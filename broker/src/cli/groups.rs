@@ -17,11 +17,16 @@ use clap::{Args, Subcommand};
 use kafka_protocol::messages::GroupId;
 use kafka_protocol::protocol::StrBytes;
 
+pub(in crate::cli) use offsets::committed;
+
 use super::client::Client;
 use super::{ClusterArguments, Form, asking};
 
 /// List, describe, reset and delete consumer groups, on Ottla or on any other Kafka broker.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 not understood, 3 there is no such group, 4 it has members."
+)]
 pub struct GroupsArguments {
     /// What to do with them.
     #[command(subcommand)]

@@ -15,6 +15,18 @@ pub(crate) struct TopicChoice {
     partitions: Option<Vec<i32>>,
 }
 
+impl TopicChoice {
+    /// The topic's name.
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Whether some of its partitions are meant only.
+    pub(crate) fn names_partitions(&self) -> bool {
+        self.partitions.is_some()
+    }
+}
+
 impl FromStr for TopicChoice {
     type Err = String;
 

@@ -18,6 +18,9 @@ use kafka_protocol::ResponseError;
 
 /// List, describe, create, alter and delete topics, on Ottla or on any other Kafka broker.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 not understood, 3 there is no such topic, 4 there is one already."
+)]
 pub struct TopicsArguments {
     /// What to do with them.
     #[command(subcommand)]
@@ -91,7 +94,7 @@ async fn answer(client: &mut Client, arguments: &TopicsArguments) -> anyhow::Res
 }
 
 /// The topic of this name.
-async fn existing(client: &mut Client, name: &str) -> anyhow::Result<TopicState> {
+pub(super) async fn existing(client: &mut Client, name: &str) -> anyhow::Result<TopicState> {
     match client.topic(name).await? {
         Ok(topic) => Ok(topic),
         Err(error) => Err(refused(name, error.code(), None)),

@@ -65,7 +65,23 @@ impl Client {
         &mut self,
         name: &str,
     ) -> Result<Result<TopicState, ResponseError>, ClientError> {
-        let told = self.metadata(&[name]).await?;
+        self.topic_of(name, false).await
+    }
+
+    /// The same; the cluster makes the topic where it is not there, if it makes topics at all.
+    pub(crate) async fn topic_or_new(
+        &mut self,
+        name: &str,
+    ) -> Result<Result<TopicState, ResponseError>, ClientError> {
+        self.topic_of(name, true).await
+    }
+
+    async fn topic_of(
+        &mut self,
+        name: &str,
+        makes_topics: bool,
+    ) -> Result<Result<TopicState, ResponseError>, ClientError> {
+        let told = self.metadata_of(&[name], makes_topics).await?;
         let topic = told.topics.into_iter().next().map(read);
         Ok(topic.unwrap_or(Err(ResponseError::UnknownTopicOrPartition)))
     }

@@ -10,7 +10,7 @@ use super::{GroupRefusal, wire_id};
 use crate::cli::client::{Client, ClientError, PartitionId};
 
 /// The committed offset of each partition of which `group_id` has one.
-pub(super) async fn committed(
+pub(in crate::cli) async fn committed(
     client: &mut Client,
     group_id: &str,
 ) -> anyhow::Result<BTreeMap<PartitionId, i64>> {
