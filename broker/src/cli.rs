@@ -10,6 +10,7 @@ pub mod groups;
 pub mod produce;
 mod record_json;
 pub mod serve;
+pub mod storage;
 mod table;
 mod target;
 mod time;
@@ -48,6 +49,8 @@ pub enum Command {
     Groups(groups::GroupsArguments),
     /// A cluster as a whole: how it stands, evening it out, taking a node out of use; and the certificates of a set.
     Cluster(cluster::ClusterCommandArguments),
+    /// Look at the files of a node that is stopped. Changes nothing.
+    Storage(storage::StorageArguments),
     /// Print what makes a shell complete this command line: `source <(ottla completion bash)`.
     Completion(completion::CompletionArguments),
 }
@@ -72,7 +75,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     let of_groups = error.downcast_ref::<groups::GroupRefusal>().map(groups::GroupRefusal::exit_code);
     let of_clusters = error.downcast_ref::<cluster::ClusterTrouble>().map(cluster::ClusterTrouble::exit_code);
     let of_topics = error.downcast_ref::<topics::TopicRefusal>().map(topics::TopicRefusal::exit_code);
-    of_groups.or(of_clusters).or(of_topics).unwrap_or(1)
+    let of_storage = error.downcast_ref::<storage::StorageTrouble>().map(storage::StorageTrouble::exit_code);
+    of_groups.or(of_clusters).or(of_topics).or(of_storage).unwrap_or(1)
 }
 
 /// How a node is configured: the file first, then the environment (OTTLA_NUM_PARTITIONS=3), then --set.

@@ -28,6 +28,7 @@ pub mod flusher;
 mod golden;
 pub mod ids;
 mod index;
+pub mod inspection;
 pub mod leader_epochs;
 pub mod log;
 pub mod log_dir;
