@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod completion;
 pub mod config_reference;
 pub mod consume;
+pub mod doctor;
 pub mod groups;
 pub mod produce;
 mod record_json;
@@ -49,6 +50,8 @@ pub enum Command {
     Groups(groups::GroupsArguments),
     /// A cluster as a whole: how it stands, evening it out, taking a node out of use; and the certificates of a set.
     Cluster(cluster::ClusterCommandArguments),
+    /// Look for what is, or will be, in the way of a node and its clients: addresses, disk, limits, clocks, certificates.
+    Doctor(doctor::DoctorArguments),
     /// Look at the files of a node that is stopped. Changes nothing.
     Storage(storage::StorageArguments),
     /// Print what makes a shell complete this command line: `source <(ottla completion bash)`.
@@ -76,7 +79,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     let of_clusters = error.downcast_ref::<cluster::ClusterTrouble>().map(cluster::ClusterTrouble::exit_code);
     let of_topics = error.downcast_ref::<topics::TopicRefusal>().map(topics::TopicRefusal::exit_code);
     let of_storage = error.downcast_ref::<storage::StorageTrouble>().map(storage::StorageTrouble::exit_code);
-    of_groups.or(of_clusters).or(of_topics).or(of_storage).unwrap_or(1)
+    let of_doctor = error.downcast_ref::<doctor::Unwell>().map(doctor::Unwell::exit_code);
+    of_groups.or(of_clusters).or(of_topics).or(of_storage).or(of_doctor).unwrap_or(1)
 }
 
 /// How a node is configured: the file first, then the environment (OTTLA_NUM_PARTITIONS=3), then --set.

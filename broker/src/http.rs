@@ -1,6 +1,7 @@
 //! The HTTP listener: health for probes, metrics for Prometheus. It reads, and changes nothing.
 
 use crate::broker::Broker;
+use crate::clock;
 use crate::metrics::exporter;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -19,6 +20,8 @@ struct Health {
     node_id: i32,
     cluster_id: String,
     version: &'static str,
+    /// Its clock, in milliseconds since 1970, so that clocks can be compared.
+    time_ms: i64,
 }
 
 #[derive(Clone)]
@@ -58,6 +61,7 @@ async fn health(State(shared): State<Shared>) -> impl IntoResponse {
         node_id: shared.broker.node_id().0,
         cluster_id: shared.broker.cluster_id(),
         version: env!("CARGO_PKG_VERSION"),
+        time_ms: clock::now().0,
     };
     (code, Json(health))
 }

@@ -3,7 +3,7 @@
 use clap::Parser;
 use ottla::cli::{self, Cli, Command};
 use ottla::cli::{
-    cluster, completion, config_reference, consume, groups, produce, serve, storage, topics,
+    cluster, completion, config_reference, consume, doctor, groups, produce, serve, storage, topics,
 };
 use std::process::ExitCode;
 
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Consume(arguments) => consume::run(&arguments),
         Command::Groups(arguments) => groups::run(&arguments),
         Command::Cluster(arguments) => cluster::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Storage(arguments) => storage::run(&arguments),
         Command::Completion(arguments) => completion::run(&arguments),
     };

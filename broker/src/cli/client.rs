@@ -132,6 +132,7 @@ calls! {
 /// A client of one cluster.
 #[derive(Debug)]
 pub(crate) struct Client {
+    cluster_id: Option<String>,
     nodes: Vec<Node>,
     connections: BTreeMap<String, Connection>,
     trouble: Option<String>,
@@ -143,10 +144,11 @@ impl Client {
         let mut reason = "there is no address".to_owned();
         for address in bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()) {
             let mut client =
-                Self { nodes: Vec::new(), connections: BTreeMap::new(), trouble: None };
+                Self { cluster_id: None, nodes: Vec::new(), connections: BTreeMap::new(), trouble: None };
             match client.metadata_from(address, &[], false).await {
                 Ok(metadata) => {
                     client.nodes = nodes(&metadata);
+                    client.cluster_id = metadata.cluster_id.map(|id| id.to_string());
                     return Ok(client);
                 }
                 Err(ClientError::Io { source, .. }) => reason = source.to_string(),
@@ -159,6 +161,11 @@ impl Client {
     /// The brokers of the cluster, by their ids.
     pub(crate) fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// Which cluster this is, as its brokers say.
+    pub(crate) fn cluster_id(&self) -> Option<&str> {
+        self.cluster_id.as_deref()
     }
 
     /// What the client was last held up by, for who gives up waiting.

@@ -85,7 +85,8 @@ async fn stop_early(
     }
 }
 
-fn load(arguments: &ServeArguments) -> anyhow::Result<Loaded> {
+/// What the file, the environment and the command line say.
+pub(super) fn load(arguments: &ServeArguments) -> anyhow::Result<Loaded> {
     let path = arguments.config.clone().or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from));
     let file = match path {
         None => None,

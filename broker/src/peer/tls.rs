@@ -40,6 +40,7 @@ const EXPIRY_WARNING: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 pub(crate) struct PeerTls {
     connector: TlsConnector,
     acceptor: TlsAcceptor,
+    expires_soon: bool,
 }
 
 /// Why a node's files for TLS are of no use.
@@ -142,8 +143,8 @@ impl PeerTls {
             roots: Arc::new(roots),
             provider: Arc::new(aws_lc_rs::default_provider()),
         });
-        check_own(files, &chain, &verifier, node_id)?;
-        Self::build(chain, private_key, &verifier).map_err(|source| match source {
+        let expires_soon = check_own(files, &chain, &verifier, node_id)?;
+        Self::build(chain, private_key, &verifier, expires_soon).map_err(|source| match source {
             RustlsError::InconsistentKeys(_) => {
                 PeerTlsError::KeyOfAnother { key: files.key.clone(), certificate: files.certificate.clone() }
             }
@@ -155,6 +156,7 @@ impl PeerTls {
         chain: Vec<CertificateDer<'static>>,
         private_key: PrivateKeyDer<'static>,
         verifier: &Arc<SetVerifier>,
+        expires_soon: bool,
     ) -> Result<Self, RustlsError> {
         let SetVerifier { roots, provider } = verifier.as_ref();
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
@@ -176,7 +178,13 @@ impl PeerTls {
         Ok(Self {
             connector: TlsConnector::from(Arc::new(client)),
             acceptor: TlsAcceptor::from(Arc::new(server)),
+            expires_soon,
         })
+    }
+
+    /// Whether the certificate or its authority is valid for less than 60 days.
+    pub(crate) fn expires_soon(&self) -> bool {
+        self.expires_soon
     }
 
     pub(super) async fn connect(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
@@ -297,13 +305,14 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
 }
 
 /// What the other nodes will find wrong with this node's certificate is said at the start, and not by their refusals.
+/// Returns whether it expires soon.
 fn check_own(
     files: &PeerTlsFiles,
     chain: &[CertificateDer<'_>],
     verifier: &SetVerifier,
     node_id: BrokerId,
-) -> Result<(), PeerTlsError> {
-    let Some((own, intermediates)) = chain.split_first() else { return Ok(()) };
+) -> Result<bool, PeerTlsError> {
+    let Some((own, intermediates)) = chain.split_first() else { return Ok(false) };
     let since_epoch = Duration::from_millis(u64::try_from(clock::now().0).unwrap_or(0));
     let check = |now| verifier.check(own, intermediates, UnixTime::since_unix_epoch(now));
     check(since_epoch).map_err(|source| PeerTlsError::NotTrusted {
@@ -317,14 +326,15 @@ fn check_own(
             node_id: node_id.0,
         });
     }
-    if check(since_epoch + EXPIRY_WARNING).is_err() {
+    let expires_soon = check(since_epoch + EXPIRY_WARNING).is_err();
+    if expires_soon {
         tracing::warn!(
             "ottla.peer.tls.certificate={} or its authority is valid for less than 60 days; without new ones the nodes of \
              the set will not find each other then",
             files.certificate.display()
         );
     }
-    Ok(())
+    Ok(expires_soon)
 }
 
 fn names(certificate: &CertificateDer<'_>, node_id: BrokerId) -> bool {

@@ -99,7 +99,7 @@ async fn a_node_of_another_authority_is_not_trusted_by_whom_it_dials() {
     // It trusts the set's authority, so that it is the accepting side alone which keeps it out.
     let chain = certificates("ottla.peer.tls.certificate", &foreign.files(2).certificate).unwrap();
     let private_key = PrivateKeyDer::from_pem_file(foreign.files(2).key).unwrap();
-    let believer = PeerTls::build(chain, private_key, &set.verifier()).unwrap();
+    let believer = PeerTls::build(chain, private_key, &set.verifier(), false).unwrap();
     let refused = connect(Some(set.node(1)), Some(believer)).await;
     let Err(DialError::Hello { source: HelloError::Tls(TlsProblem::Refused(_)), .. }) = &refused else {
         panic!("{refused:?}");

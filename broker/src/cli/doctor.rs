@@ -1,0 +1,148 @@
+//! `ottla doctor`: what is, or will be, in the way of a node and its clients, a sentence each with what to do about it.
+//!
+//! It changes nothing. The exit code is 0 where there is no problem (notes are none), 1 where the command failed, 2 where the
+//! command line cannot be understood, and 3 where there are problems.
+
+mod certificates;
+mod clocks;
+mod machine;
+mod network;
+
+use super::serve;
+use super::table::count;
+use super::{ClusterArguments, Form, ServeArguments, asking};
+use clap::Args;
+use serde::Serialize;
+
+/// What is looked at.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 no problem, 1 failed, 2 not understood, 3 there are problems.")]
+pub struct DoctorArguments {
+    /// Where nodes serve /health, whose clocks are compared. May be given many times; without it, the one that the
+    /// configuration of this node names.
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Vec<String>,
+    /// The configuration of the node on this machine.
+    #[command(flatten)]
+    configuration: ServeArguments,
+    /// Which cluster, and how the findings are shown.
+    #[command(flatten)]
+    cluster: ClusterArguments,
+}
+
+/// There are problems.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problems}")]
+pub struct Unwell {
+    /// How many, in words.
+    problems: String,
+}
+
+impl Unwell {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        3
+    }
+}
+
+/// Something that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    severity: Severity,
+    /// What is wrong and what to do, a whole sentence.
+    sentence: String,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    /// Worth knowing.
+    Note,
+    /// It is in the way, or will be.
+    Problem,
+}
+
+/// What was looked at, and what was found.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Findings {
+    checks: usize,
+    findings: Vec<Finding>,
+}
+
+impl Findings {
+    /// One thing was looked at; a sentence where it is a problem.
+    fn check(&mut self, problem: Option<String>) {
+        self.checks += 1;
+        self.findings.extend(problem.map(|sentence| Finding { severity: Severity::Problem, sentence }));
+    }
+
+    /// Something worth knowing.
+    fn note(&mut self, sentence: String) {
+        self.findings.push(Finding { severity: Severity::Note, sentence });
+    }
+
+    fn problems(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Problem).count()
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for finding in &self.findings {
+            let severity = match finding.severity {
+                Severity::Note => "note   ",
+                Severity::Problem => "PROBLEM",
+            };
+            text.push_str(&format!("{severity}  {}\n", finding.sentence));
+        }
+        let (checks, problems) = (count(self.checks, "check"), count(self.problems(), "problem"));
+        text + &format!("{checks}, {problems}.\n")
+    }
+}
+
+/// Looks at everything, and prints what was found.
+///
+/// # Errors
+/// When the configuration cannot be read, standard output is closed, or there are problems.
+pub fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
+    let loaded = serve::load(&arguments.configuration)?;
+    let mut findings = Findings::default();
+    for warning in loaded.warnings {
+        findings.note(warning);
+    }
+    let http: Vec<String> = match arguments.http.is_empty() {
+        false => arguments.http.clone(),
+        true => loaded.broker.http_listener.iter().map(ToString::to_string).collect(),
+    };
+    asking::runtime()?.block_on(async {
+        network::look(&arguments.cluster.bootstrap, &mut findings).await;
+        clocks::look(&http, !arguments.http.is_empty(), &mut findings).await;
+    });
+    machine::look(&loaded.broker, &mut findings);
+    certificates::look(&loaded.broker, &mut findings);
+    super::print(&match arguments.cluster.output {
+        Form::Json => asking::json(&findings)?,
+        Form::Text => findings.text(),
+    })?;
+    match findings.problems() {
+        0 => Ok(()),
+        problems => Err(Unwell { problems: count(problems, "problem") }.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Findings;
+
+    #[test]
+    fn each_finding_is_a_line_and_the_last_line_counts_them() {
+        let mut findings = Findings::default();
+        findings.check(None);
+        findings.check(Some("The disk is full.".to_owned()));
+        findings.note("Nobody listens.".to_owned());
+        let expected = "PROBLEM  The disk is full.\nnote     Nobody listens.\n2 checks, 1 problem.\n";
+        assert_eq!(findings.text(), expected);
+        assert_eq!(findings.problems(), 1);
+    }
+}

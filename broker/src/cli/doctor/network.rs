@@ -1,0 +1,102 @@
+//! Whether clients reach the nodes at the addresses that they are told.
+
+use super::Findings;
+use crate::cli::client::{Client, ClientError, Node};
+use std::net::IpAddr;
+use std::time::Duration;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+/// How long a node may take to answer. Longer: the command is slow where nodes are gone. Shorter: a busy node counts as gone.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Asks the cluster for its nodes, and dials each where clients are told to.
+pub(super) async fn look(bootstrap: &str, findings: &mut Findings) {
+    let connecting = timeout(ANSWER_LIMIT, Client::connect(bootstrap)).await;
+    let client = match connecting {
+        Ok(Ok(client)) => client,
+        Ok(Err(error)) => return findings.check(Some(format!("No broker can be asked: {error}."))),
+        Err(_elapsed) => {
+            let what = format!(
+                "No broker answers at {bootstrap} within {} s: is a firewall in between? --bootstrap names another address.",
+                ANSWER_LIMIT.as_secs()
+            );
+            return findings.check(Some(what));
+        }
+    };
+    findings.check(None);
+    let is_remote = bootstrap.split(',').any(|address| !is_local_name(host_of(address.trim())));
+    for node in client.nodes() {
+        let problem = match dial(&client, node).await {
+            Some(problem) => Some(problem),
+            None if is_remote && is_local_name(host_of(&node.address)) => Some(only_local(node)),
+            None => None,
+        };
+        findings.check(problem);
+    }
+}
+
+/// What is wrong with the address that clients are told for `node`.
+async fn dial(client: &Client, node: &Node) -> Option<String> {
+    let Node { node_id, address } = node;
+    let told = format!("Clients are told to connect to node {node_id} at {address}");
+    let fix = "set advertised.listeners of that node to an address that clients reach";
+    let found = timeout(ANSWER_LIMIT, lookup_host(address)).await.ok().and_then(Result::ok);
+    match found.and_then(|mut addresses| addresses.next()) {
+        Some(_address) => {}
+        None => {
+            return Some(format!(
+                "{told}, a name that this machine cannot resolve: {fix}, or let DNS know the name."
+            ));
+        }
+    }
+    match timeout(ANSWER_LIMIT, Client::connect(address)).await {
+        Err(_elapsed) => Some(format!(
+            "{told}, and nothing answers there: a firewall drops it, or the address is wrong; {fix}."
+        )),
+        Ok(Err(ClientError::Unreachable { reason, .. })) => {
+            Some(format!("{told}, and that fails ({reason}): start the node, or {fix}."))
+        }
+        Ok(Err(error)) => Some(format!("{told}, and {error}: {fix}.")),
+        Ok(Ok(found)) => match (client.cluster_id(), found.cluster_id()) {
+            (Some(asked), Some(answers)) if asked != answers => Some(format!(
+                "{told}, where a node of another cluster ({answers}, not {asked}) answers: {fix}."
+            )),
+            _ => None,
+        },
+    }
+}
+
+fn only_local(node: &Node) -> String {
+    format!(
+        "Clients are told to connect to node {} at {}, which is every machine's own address: set advertised.listeners of that \
+         node to one that clients on other machines reach.",
+        node.node_id, node.address
+    )
+}
+
+/// The host of `host:port`.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Whether only this machine itself is meant.
+fn is_local_name(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{host_of, is_local_name};
+
+    #[test]
+    fn addresses_of_the_machine_itself_are_known() {
+        for address in ["localhost:9092", "127.0.0.1:9092", "[::1]:9092", "127.9.9.9:1"] {
+            assert!(is_local_name(host_of(address)), "{address}");
+        }
+        for address in ["broker-1:9092", "10.0.0.1:9092", "[2001:db8::1]:9092"] {
+            assert!(!is_local_name(host_of(address)), "{address}");
+        }
+    }
+}
