@@ -8,6 +8,7 @@
 use crate::broker::Broker;
 use crate::limits::{self, RequestMemory};
 use crate::stopping::Stopping;
+use crate::timeline::Timeline;
 use crate::wire::api_versions_request::ApiVersionsRequest;
 use crate::wire::bounded_buffer::BoundedBuffer;
 use crate::wire::delete_groups::DeleteGroupsRequest;
@@ -72,6 +73,8 @@ pub struct RequestContext {
     pub ending: Stopping,
     /// The room that the request takes of those that wait for an answer.
     pub(crate) memory: Arc<RequestMemory>,
+    /// Where its time goes.
+    pub(crate) timeline: Arc<Timeline>,
 }
 
 /// What becomes of a request once it was handled.

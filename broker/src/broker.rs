@@ -3,13 +3,16 @@
 //! It owns no behaviour beyond short questions about its configuration and state; each part decides in its own
 //! module.
 
+use crate::clock;
 use crate::coordinators::Coordinators;
 use crate::fetch_sessions::FetchSessions;
 use crate::high_watermarks::HighWatermarks;
+use crate::http;
 use crate::isr::IsrDuties;
 use crate::limits::Limits;
 use crate::log_budget::LogBudget;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::partition::{Leadership, Partition};
 use crate::partitions::Partitions;
 use crate::producer_ids::ProducerIds;
@@ -74,6 +77,12 @@ pub struct Broker {
     pub(crate) seats: Seats,
     /// Lines of the log about connections that were closed for what came over them.
     pub(crate) refusal_lines: Mutex<LogBudget>,
+    /// Lines of the log about requests that took long.
+    pub(crate) slow_lines: Mutex<LogBudget>,
+    /// How fast connections are accepted.
+    pub(crate) pace: Mutex<Pace>,
+    /// Room for connections of the HTTP listener.
+    pub(crate) http_seats: Arc<Semaphore>,
     /// Room for requests that read from the disk.
     pub(crate) cold_reads: Semaphore,
     /// Set once, when the log directory fails.
@@ -128,6 +137,9 @@ impl Broker {
             metrics,
             limits: Limits::new(),
             refusal_lines: Mutex::default(),
+            slow_lines: Mutex::default(),
+            pace: Mutex::default(),
+            http_seats: Arc::new(Semaphore::new(http::CONNECTIONS_MAX)),
             cold_reads: Semaphore::new(COLD_READS_AT_ONCE),
             coordinators,
             image,
@@ -242,6 +254,18 @@ impl Broker {
         (count(settings.broker.max_connections), count(settings.broker.max_connections_per_ip))
     }
 
+    /// How long a connection that comes now has to wait, so that no more come in a second than may.
+    pub(crate) fn pace_connection(&self) -> Duration {
+        let per_second = self.settings.load().broker.max_connection_creation_rate;
+        self.pace.lock().take(clock::monotonic(), u32::try_from(per_second).unwrap_or(u32::MAX))
+    }
+
+    /// From when on a request is slow, if any is.
+    pub(crate) fn slow_request(&self) -> Option<Duration> {
+        let limit = u64::try_from(self.settings.load().broker.slow_request_ms).ok();
+        limit.filter(|limit| *limit > 0).map(Duration::from_millis)
+    }
+
     pub(crate) fn listen_backlog(&self) -> i32 {
         self.settings.load().broker.socket_listen_backlog_size
     }
@@ -299,6 +323,17 @@ impl Broker {
         self.update_replica_gauges(&image);
         self.metrics.connections.set(self.seats.taken() as f64);
         self.metrics.fetch_sessions.set(self.fetch_sessions.lock().len() as f64);
+        let http_connections = http::CONNECTIONS_MAX.saturating_sub(self.http_seats.available_permits());
+        self.metrics.http_connections.set(http_connections as f64);
+        let cold_reads = COLD_READS_AT_ONCE.saturating_sub(self.cold_reads.available_permits());
+        self.metrics.cold_reads.set(cold_reads as f64);
+        let usage = self.limits.usage();
+        self.metrics.requests_in_flight.set(usage.requests_in_flight as f64);
+        self.metrics.requests_waiting_for_memory.set(usage.requests_waiting_for_memory as f64);
+        self.metrics.small_request_memory.set(usage.small_request_bytes as f64);
+        self.metrics.request_memory.set(usage.request_bytes as f64);
+        self.metrics.parked_requests.set(usage.parked_requests as f64);
+        self.metrics.parked_memory.set(usage.parked_bytes as f64);
         self.metrics.isolated.set(f64::from(u8::from(self.quorum.is_isolated())));
         self.metrics.log_directory_failed.set(f64::from(u8::from(self.has_failed())));
         self.metrics.disk_full.set(f64::from(u8::from(self.log_dir.is_below_free_space_floor())));

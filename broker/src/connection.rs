@@ -14,11 +14,13 @@ use crate::clock;
 use crate::limits;
 use crate::panics;
 use crate::stopping::{StopSwitch, Stopping};
+use crate::timeline::{Asked, Timeline};
 use crate::wire::frame::{FrameError, FrameReader};
 use crate::wire::request_header::{MalformedHeader, RequestPrefix, split_client_id};
 use crate::wire::response::{EncodeError, ResponseFrame};
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -44,6 +46,9 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// How many pieces go into one vectored write; the kernel takes 1,024 at most.
 const PIECES_PER_WRITE: usize = 64;
+
+/// An answer, once everything that it waits for has happened; and where the time went.
+type PendingAnswer = BoxFuture<'static, (Result<Outcome, EncodeError>, Arc<Timeline>)>;
 
 /// Why a connection came to its end.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +112,7 @@ where
     let (queue, outcomes) = mpsc::channel(limits::REQUESTS_IN_FLIGHT_PER_CONNECTION);
     // A set of one, so that the writer ends with this future, also where a stop cuts it off.
     let mut writer = JoinSet::new();
-    writer.spawn(write_outcomes(write_half, outcomes, broker.idle_max()));
+    writer.spawn(write_outcomes(write_half, outcomes, Arc::clone(&broker), peer));
     let (reader_ended, ending) = StopSwitch::new();
     let mut reader = Reader {
         broker,
@@ -119,6 +124,7 @@ where
         stopping,
         reader_ended,
         ending,
+        client_id: Arc::from(""),
     };
     let end = reader.run().await;
     reader.reader_ended.stop();
@@ -166,13 +172,15 @@ struct Reader<R> {
     frames: FrameReader,
     local_address: SocketAddr,
     peer_address: SocketAddr,
-    queue: mpsc::Sender<PendingOutcome>,
+    queue: mpsc::Sender<PendingAnswer>,
     /// The word that the node stops.
     stopping: Stopping,
     /// Told to this connection's requests when no more will be read.
     reader_ended: StopSwitch,
     /// How they hear it.
     ending: Stopping,
+    /// The name that the client gave itself last.
+    client_id: Arc<str>,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
@@ -181,22 +189,25 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             if let Err(ending) = self.wait_for_request().await {
                 return ending;
             }
+            let arrived = clock::monotonic();
             let (frame, memory) = match self.read_frame_in_time().await {
                 Ok(read) => read,
                 Err(ending) => return ending,
             };
             let memory = Arc::new(memory);
-            let outcome = match self.handle(&frame, &memory) {
-                Ok(outcome) => outcome,
+            let (outcome, timeline) = match self.handle(&frame, &memory, arrived) {
+                Ok(handled) => handled,
                 Err(ending) => return ending,
             };
             drop(frame);
-            let outcome: PendingOutcome = Box::pin(async move {
+            timeline.handled(clock::monotonic());
+            let answer: PendingAnswer = Box::pin(async move {
                 let outcome = outcome.await;
                 drop(memory);
-                outcome
+                timeline.ready(clock::monotonic());
+                (outcome, timeline)
             });
-            if let Err(ending) = self.enqueue(outcome).await {
+            if let Err(ending) = self.enqueue(answer).await {
                 return ending;
             }
         }
@@ -214,7 +225,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     /// Puts an outcome behind the earlier ones. Where the queue is full and the node stops, the fetches in it are told
     /// to answer, which makes room.
-    async fn enqueue(&mut self, outcome: PendingOutcome) -> Result<(), Ending> {
+    async fn enqueue(&mut self, answer: PendingAnswer) -> Result<(), Ending> {
         let place = tokio::select! {
             biased;
             place = self.queue.reserve() => place,
@@ -223,7 +234,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 self.queue.reserve().await
             }
         };
-        place.map_err(|_closed| Ending::Broken)?.send(outcome);
+        place.map_err(|_closed| Ending::Broken)?.send(answer);
         Ok(())
     }
 
@@ -266,18 +277,28 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// Judges a request by its header and hands it on.
-    fn handle(&self, frame: &Bytes, memory: &Arc<limits::RequestMemory>) -> Result<PendingOutcome, Ending> {
+    fn handle(
+        &mut self,
+        frame: &Bytes,
+        memory: &Arc<limits::RequestMemory>,
+        arrived: Duration,
+    ) -> Result<(PendingOutcome, Arc<Timeline>), Ending> {
         let prefix = RequestPrefix::read(frame)?;
         let RequestPrefix { api_key: key, api_version: version, .. } = prefix;
         let api = api::find(key).ok_or(Ending::NotServed { key, version })?;
         if version < api.served_min || version > api.version_max {
             if key == api::API_VERSIONS_KEY {
-                return Ok(api_versions::answer_unsupported(prefix));
+                return Ok((api_versions::answer_unsupported(prefix), Arc::default()));
             }
             return Err(Ending::NotServed { key, version });
         }
         let (client_id, body) = split_client_id(frame, (api.request_flexible)(version))?;
         self.broker.metrics.request(api);
+        if *self.client_id != *client_id {
+            self.client_id = Arc::from(client_id.as_str());
+        }
+        let asked = Asked { api, version, client_id: Arc::clone(&self.client_id) };
+        let timeline = Arc::new(Timeline::new(asked, arrived, clock::monotonic()));
         let context = RequestContext {
             broker: Arc::clone(&self.broker),
             local_address: self.local_address,
@@ -286,9 +307,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             version,
             ending: self.ending.clone(),
             memory: Arc::clone(memory),
+            timeline: Arc::clone(&timeline),
         };
         match panics::contained(|| api::decode_request(api, version, body)) {
-            Some(request) => Ok(api::dispatch(request?, prefix, context)),
+            Some(request) => Ok((api::dispatch(request?, prefix, context), timeline)),
             None => {
                 self.broker.metrics.decode_panics.increment(1);
                 Err(Ending::Panic)
@@ -298,13 +320,15 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 }
 
 /// Sends outcomes in the order in which their requests came, until the reader has ended and all are sent. A client
-/// that takes nothing for `patience` has left.
+/// that takes nothing for `connections.max.idle.ms` has left.
 async fn write_outcomes<W: AsyncWrite + Unpin>(
     mut stream: W,
-    mut queue: mpsc::Receiver<PendingOutcome>,
-    patience: Duration,
+    mut queue: mpsc::Receiver<PendingAnswer>,
+    broker: Arc<Broker>,
+    peer: SocketAddr,
 ) {
-    let mut pending = FuturesOrdered::<PendingOutcome>::new();
+    let patience = broker.idle_max();
+    let mut pending = FuturesOrdered::<PendingAnswer>::new();
     let mut is_open = true;
     while is_open || !pending.is_empty() {
         tokio::select! {
@@ -314,12 +338,35 @@ async fn write_outcomes<W: AsyncWrite + Unpin>(
                     None => is_open = false,
                 }
             }
-            Some(outcome) = pending.next(), if !pending.is_empty() => {
+            Some((outcome, timeline)) = pending.next(), if !pending.is_empty() => {
+                let sending = clock::monotonic();
                 if !send(&mut stream, outcome, patience).await {
                     return;
                 }
+                report_if_slow(&broker, peer, &timeline, sending);
             }
         }
+    }
+}
+
+/// Counts a request that took long, and says of some of them where the time went.
+fn report_if_slow(broker: &Broker, peer: SocketAddr, timeline: &Timeline, sending: Duration) {
+    let Some(Asked { api, version, client_id }) = &timeline.of else { return };
+    let Some(limit) = broker.slow_request() else { return };
+    let now = clock::monotonic();
+    let parts = timeline.parts(sending, now);
+    let total = parts.total(api.key);
+    if total <= limit {
+        return;
+    }
+    broker.metrics.slow_requests.increment(1);
+    if let Some(left_out) = broker.slow_lines.lock().take_line(now) {
+        let (name, total_ms) = (api.name, total.as_millis());
+        let others =
+            if left_out > 0 { format!(" ({left_out} others were slow meanwhile)") } else { String::new() };
+        tracing::warn!(
+            "slow: {name} {version} of {client_id:?} at {peer} took {total_ms} ms: {parts}{others}"
+        );
     }
 }
 

@@ -1,5 +1,7 @@
 //! The HTTP listener: health for probes, metrics for Prometheus. It reads, and changes nothing.
 
+mod limited;
+
 use crate::broker::Broker;
 use crate::clock;
 use crate::metrics::exporter;
@@ -12,6 +14,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::Mutex;
+
+pub(crate) use limited::{CONNECTIONS_MAX, LimitedListener};
 
 /// The health of a node, as `/health` says it.
 #[derive(Debug, Serialize)]

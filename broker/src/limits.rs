@@ -3,6 +3,7 @@
 use crate::api;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -75,6 +76,42 @@ pub(crate) struct Limits {
     request_memory: Arc<Semaphore>,
     parked: Arc<Semaphore>,
     parked_memory: Arc<Semaphore>,
+    counts: Arc<Counts>,
+}
+
+/// How many requests there are.
+#[derive(Debug, Default)]
+struct Counts {
+    in_flight: AtomicUsize,
+    waiting: AtomicUsize,
+}
+
+/// One of those that are counted.
+#[derive(Debug)]
+struct Counted(Arc<Counts>, fn(&Counts) -> &AtomicUsize);
+
+impl Counted {
+    fn new(counts: &Arc<Counts>, which: fn(&Counts) -> &AtomicUsize) -> Self {
+        which(counts).fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counts), which)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.1)(&self.0).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How much of the bounds is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) requests_in_flight: usize,
+    pub(crate) requests_waiting_for_memory: usize,
+    pub(crate) small_request_bytes: usize,
+    pub(crate) request_bytes: usize,
+    pub(crate) parked_requests: usize,
+    pub(crate) parked_bytes: usize,
 }
 
 /// How often the bytes of a request to this API are read while it is decoded, before it is refused.
@@ -95,6 +132,7 @@ fn decoded_bytes_max(frame_bytes: usize, api_key: i16) -> usize {
 #[derive(Debug, Default)]
 pub(crate) struct RequestMemory {
     permit: Mutex<Option<OwnedSemaphorePermit>>,
+    _in_flight: Option<Counted>,
 }
 
 impl RequestMemory {
@@ -118,6 +156,20 @@ impl Limits {
             request_memory: Arc::new(Semaphore::new(REQUEST_MEMORY_KIB as usize)),
             parked: Arc::new(Semaphore::new(PARKED_REQUESTS_MAX)),
             parked_memory: Arc::new(Semaphore::new(PARKED_MEMORY_KIB as usize)),
+            counts: Arc::default(),
+        }
+    }
+
+    /// How much is taken now.
+    pub(crate) fn usage(&self) -> Usage {
+        let taken = |limit: usize, semaphore: &Semaphore| limit.saturating_sub(semaphore.available_permits());
+        Usage {
+            requests_in_flight: self.counts.in_flight.load(Ordering::Relaxed),
+            requests_waiting_for_memory: self.counts.waiting.load(Ordering::Relaxed),
+            small_request_bytes: 1024 * taken(SMALL_REQUEST_MEMORY_KIB as usize, &self.small_request_memory),
+            request_bytes: 1024 * taken(REQUEST_MEMORY_KIB as usize, &self.request_memory),
+            parked_requests: taken(PARKED_REQUESTS_MAX, &self.parked),
+            parked_bytes: 1024 * taken(PARKED_MEMORY_KIB as usize, &self.parked_memory),
         }
     }
 
@@ -127,8 +179,15 @@ impl Limits {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(REQUEST_MEMORY_KIB);
         let memory =
             if frame_bytes <= SMALL_FRAME_BYTES { &self.small_request_memory } else { &self.request_memory };
-        let permit = Arc::clone(memory).acquire_many_owned(kib).await;
-        RequestMemory { permit: Mutex::new(permit.ok()) }
+        let permit = match Arc::clone(memory).try_acquire_many_owned(kib) {
+            Ok(permit) => Some(permit),
+            Err(_full) => {
+                let _waiting = Counted::new(&self.counts, |counts| &counts.waiting);
+                Arc::clone(memory).acquire_many_owned(kib).await.ok()
+            }
+        };
+        let in_flight = Counted::new(&self.counts, |counts| &counts.in_flight);
+        RequestMemory { permit: Mutex::new(permit), _in_flight: Some(in_flight) }
     }
 
     /// A place for a request that waits until other members of its group come, and of which `bytes` stay meanwhile, in
@@ -197,6 +256,24 @@ mod tests {
         drop(parked);
         assert_eq!(limits.parked_memory.available_permits(), PARKED_MEMORY_KIB as usize);
         assert_eq!(limits.parked.available_permits(), PARKED_REQUESTS_MAX);
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_is_told() {
+        let limits = Limits::new();
+        let nothing = limits.usage();
+        let all = limits.request_memory(usize::MAX, PRODUCE_KEY).await;
+        let small = limits.request_memory(1025, METADATA_KEY).await;
+        let mut waiting = std::pin::pin!(limits.request_memory(100_000, PRODUCE_KEY));
+        assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());
+        let parked = limits.park(&small, 10).expect("there is a place");
+        let taken = limits.usage();
+        assert_eq!((taken.requests_in_flight, taken.requests_waiting_for_memory), (2, 1));
+        assert_eq!((taken.request_bytes, taken.small_request_bytes), (256 << 20, 0));
+        assert_eq!((taken.parked_requests, taken.parked_bytes), (1, 1024));
+        drop((all, small, parked));
+        drop(waiting.await);
+        assert_eq!(limits.usage(), nothing);
     }
 
     #[test]

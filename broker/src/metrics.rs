@@ -99,6 +99,24 @@ metrics_table! {
             "Connections refused by max.connections or max.connections.per.ip.";
         connections_refused_input: counter "ottla_connections_refused_input_total" [""]
             "Connections closed because what came over them was no request that is served.";
+        connections_delayed: counter "ottla_connections_delayed_total" [""]
+            "Connections that waited since max.connection.creation.rate was reached.";
+        http_connections: gauge "ottla_http_connections" [""] "Connections of the HTTP listener that are open, 64 at most.";
+        requests_in_flight: gauge "ottla_requests_in_flight" [""]
+            "Requests that are read and not answered, 64 of a connection at most.";
+        requests_waiting_for_memory: gauge "ottla_requests_waiting_for_memory" [""]
+            "Requests that are not read until others are answered, since there is no memory for them.";
+        small_request_memory: gauge "ottla_small_request_memory_bytes" [""]
+            "What requests of up to 64 KiB take that are read and not answered, 64 MiB at most.";
+        request_memory: gauge "ottla_request_memory_bytes" [""]
+            "What larger requests take that are read and not answered, decoded, 256 MiB at most.";
+        parked_requests: gauge "ottla_parked_requests" [""]
+            "Members of groups that wait for others, 50,000 at most.";
+        parked_memory: gauge "ottla_parked_memory_bytes" [""]
+            "What those members say of protocols and assignments, 256 MiB at most.";
+        cold_reads: gauge "ottla_cold_reads" [""] "Fetches that read from the disk right now, 16 at most.";
+        slow_requests: counter "ottla_slow_requests_total" [""]
+            "Requests that took longer than ottla.slow.request.ms.";
         decode_panics: counter "ottla_decode_panics_total" [""]
             "Requests whose decoding panicked, each a defect that closed one connection.";
         fetch_sessions: gauge "ottla_fetch_sessions" [""] "Fetch sessions that are kept.";

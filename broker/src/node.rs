@@ -363,6 +363,7 @@ async fn serve_http(
 ) {
     let mut stopped = stopping.clone();
     let stop = async move { stopping.requested().await };
+    let socket = http::LimitedListener::new(socket, Arc::clone(&broker.http_seats));
     let serve = axum::serve(socket, http::routes(broker, prometheus)).with_graceful_shutdown(stop);
     let deadline = async move {
         stopped.requested().await;

@@ -11,6 +11,7 @@ use crate::stopping::Stopping;
 use config::broker::Endpoint;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
@@ -143,6 +144,9 @@ pub async fn accept(broker: Arc<Broker>, socket: TcpListener, stopping: Stopping
             Some(ended) = connections.join_next() => drop(ended),
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
+                    if keep_pace(&broker, &mut stopped).await.is_break() {
+                        break;
+                    }
                     if let Some(seat) = admit(&broker, &stream, peer) {
                         let serving = connection::serve(Arc::clone(&broker), stream, peer, stopping.clone());
                         connections.spawn(async move {
@@ -163,6 +167,19 @@ pub async fn accept(broker: Arc<Broker>, socket: TcpListener, stopping: Stopping
     if drained.is_err() {
         tracing::warn!("{} connections did not take their last answers in time", connections.len());
         connections.shutdown().await;
+    }
+}
+
+/// Waits where connections come faster than they may. Breaks where the node stops meanwhile.
+async fn keep_pace(broker: &Broker, stopping: &mut Stopping) -> ControlFlow<()> {
+    let wait = broker.pace_connection();
+    if wait.is_zero() {
+        return ControlFlow::Continue(());
+    }
+    broker.metrics.connections_delayed.increment(1);
+    tokio::select! {
+        () = stopping.requested() => ControlFlow::Break(()),
+        () = tokio::time::sleep(wait) => ControlFlow::Continue(()),
     }
 }
 

@@ -70,6 +70,8 @@ pub struct BrokerConfig {
     pub max_connections: i32,
     /// The most connections at once from one address.
     pub max_connections_per_ip: i32,
+    /// The most connections that are accepted in a second.
+    pub max_connection_creation_rate: i32,
     /// How long a partition remembers an idempotent producer that stopped writing to it.
     pub producer_id_expiration_ms: i32,
     /// How often expired producers are looked for.
@@ -108,6 +110,8 @@ pub struct BrokerConfig {
     pub flush_window_bytes: i64,
     /// With less free space than this, appends are refused until there is more.
     pub free_space_floor_bytes: i64,
+    /// A request that takes longer is counted as slow; 0 counts none.
+    pub slow_request_ms: i64,
 }
 
 /// When a record counts as stored at a replica.
@@ -145,6 +149,7 @@ impl Default for BrokerConfig {
             connections_max_idle_ms: 600_000,
             max_connections: 10_000,
             max_connections_per_ip: i32::MAX,
+            max_connection_creation_rate: i32::MAX,
             producer_id_expiration_ms: 86_400_000,
             producer_id_expiration_check_interval_ms: 600_000,
             num_recovery_threads_per_data_dir: 2,
@@ -164,6 +169,7 @@ impl Default for BrokerConfig {
             flush_window_ms: 2,
             flush_window_bytes: 262_144,
             free_space_floor_bytes: 268_435_456,
+            slow_request_ms: 1000,
         }
     }
 }

@@ -14,10 +14,11 @@
 
 use super::nodes::{CurrentLeaders, Node};
 use super::{Outcome, Reply, RequestContext};
-use crate::broker::{Broker, TopicLookup};
+use crate::broker::TopicLookup;
 use crate::clock;
 use crate::error_code;
 use crate::partition::{Leadership, Milestone, Partition, Registration};
+use crate::timeline::Awaited;
 use crate::topics;
 use crate::wire::request_header::RequestPrefix;
 use crate::wire::response::EncodeError;
@@ -130,7 +131,7 @@ pub(crate) fn handle(
             let has_failed = topics.iter().flat_map(|topic| &topic.partitions).any(|(_, result)| result.is_err());
             return if has_failed { ProduceReply::Close } else { ProduceReply::Silence };
         }
-        wait_until_durable(&context.broker, &topics, deadline).await;
+        wait_until_durable(&context, &topics, deadline).await;
         ProduceReply::Answer(answer(&context, topics))
     }
 }
@@ -201,7 +202,10 @@ fn append(
 
 /// Waits until nothing is to be waited for any more with any pending batch, the log directory has failed, or the deadline
 /// has passed. What became of each is seen by [`Pending::state`].
-async fn wait_until_durable(broker: &Broker, topics: &[TopicOutcome], deadline: Instant) {
+async fn wait_until_durable(context: &RequestContext, topics: &[TopicOutcome], deadline: Instant) {
+    let broker = &context.broker;
+    // What holds up a request is looked at once it is slow, and not for each of them.
+    let mut slow = broker.slow_request().map(|limit| Instant::now() + limit);
     let wake = Arc::new(Notify::new());
     // Register before the last look, so that a flush in between is not missed.
     let pending = || {
@@ -213,8 +217,14 @@ async fn wait_until_durable(broker: &Broker, topics: &[TopicOutcome], deadline: 
     };
     let _registrations: Vec<_> = pending().map(|pending| pending.register(&wake)).collect();
     while pending().next().is_some() && !broker.has_failed() {
-        if timeout_at(deadline, wake.notified()).await.is_err() {
-            return;
+        let next = slow.map_or(deadline, |slow| slow.min(deadline));
+        if timeout_at(next, wake.notified()).await.is_err() {
+            let is_flushed = !pending().any(Pending::is_unflushed);
+            context.timeline.awaits(if is_flushed { Awaited::Replicas } else { Awaited::Flush });
+            if next == deadline {
+                return;
+            }
+            slow = None;
         }
     }
 }
@@ -235,6 +245,11 @@ enum PendingState {
 impl Pending {
     fn register(&self, wake: &Arc<Notify>) -> Registration {
         self.partition.register(self.milestone, self.appended.end_offset, wake)
+    }
+
+    /// Whether the records are not on the disk of this node yet.
+    fn is_unflushed(&self) -> bool {
+        self.partition.reached(Milestone::DurableEnd) < self.appended.end_offset
     }
 
     fn lacks_replicas(&self) -> bool {

@@ -1,12 +1,16 @@
 //! `ottla serve`: starts a node, and stops it in order.
 
+mod reach;
+
 use super::ServeArguments;
+use crate::clock;
 use crate::node::{Node, StartError};
 use crate::quorum::QuorumError;
 use crate::stopping::StopSwitch;
 use anyhow::{Context, bail};
-use config::broker::{PeerSecurity, ReplicaSet};
+use config::broker::{Endpoint, PeerSecurity, ReplicaSet};
 use config::parse::{self, Loaded, Sources};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -25,6 +29,7 @@ const CONFIG_VARIABLE: &str = "OTTLA_CONFIG";
 /// When the node cannot start, or its log directory fails.
 pub fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
     log_to_standard_error()?;
+    open_as_many_files_as_allowed();
     let loaded = load(arguments)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -33,6 +38,17 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
     let done = runtime.block_on(serve(loaded));
     runtime.shutdown_background();
     done
+}
+
+/// Raises the soft limit of open files, 1,024 in most shells, to the hard one: it is kept low for programs that use `select`.
+fn open_as_many_files_as_allowed() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!("the limit of open files stays at {current:?}: {error}");
+    }
 }
 
 async fn serve(loaded: Loaded) -> anyhow::Result<()> {
@@ -47,14 +63,18 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         _ = interrupt.recv() => return stop_early(starting, &stop_switch).await,
     };
     super::print(&banner(&node))?;
+    tracing::info!("{}", start_line(&node));
+    let unreachable = reach::warn_if_unreachable(told_address(&node), node.broker.cluster_id());
     let failure = tokio::select! {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
         failure = node.failed() => Some(failure),
+        never = unreachable => match never {},
     };
     match failure {
         None => {
-            tracing::info!("stopping");
+            let began = clock::monotonic();
+            tracing::debug!("stopping");
             let told_again = async {
                 tokio::select! {
                     _ = terminate.recv() => {}
@@ -65,7 +85,10 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
                 stopped = node.stop() => stopped?,
                 () = told_again => bail!("told to stop a second time, and stopped at once; the next start recovers"),
             }
-            tracing::info!("stopped");
+            let took = clock::monotonic().saturating_sub(began);
+            tracing::info!(
+                "stopped in {took:.1?}: everything is flushed, and the next start has nothing to recover"
+            );
             Ok(())
         }
         Some(failure) => Err(failure.into()),
@@ -113,6 +136,30 @@ fn log_to_standard_error() -> anyhow::Result<()> {
         .with_target(false)
         .try_init()
         .map_err(|error| anyhow::anyhow!("the log cannot be set up: {error}"))
+}
+
+/// The start in one line of the log.
+fn start_line(node: &Node) -> String {
+    let image = node.broker.image();
+    let addresses: Vec<String> = node.kafka_addresses.iter().map(ToString::to_string).collect();
+    format!(
+        "ottla {}: node {} of cluster {} serves {} topics ({} partitions) on {} after {:.1?}",
+        env!("CARGO_PKG_VERSION"),
+        node.broker.node_id(),
+        node.broker.cluster_id(),
+        image.topic_count(),
+        image.partition_count(),
+        addresses.join(", "),
+        node.start_duration
+    )
+}
+
+/// The address that clients are told, where that is not the one that they came to.
+fn told_address(node: &Node) -> Option<Endpoint> {
+    let settings = node.broker.settings.load();
+    let own = settings.broker.replica_set.as_ref().and_then(|set| set.nodes.get(&node.broker.node_id().0));
+    let port = node.kafka_addresses.first().map_or(0, SocketAddr::port);
+    node.broker.advertised().or_else(|| own.map(|own| Endpoint { host: own.host.clone(), port }))
 }
 
 /// What the node tells the person who started it. One fact a line, for scripts too.

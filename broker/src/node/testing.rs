@@ -180,6 +180,7 @@ impl TestNode {
             version,
             ending: self.ending.clone(),
             memory: Arc::default(),
+            timeline: Arc::default(),
         }
     }
 

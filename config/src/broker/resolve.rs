@@ -62,6 +62,7 @@ pub(crate) fn resolve(layers: &BrokerLayers) -> (Resolved, Vec<ConfigError>) {
         connections_max_idle_ms: reader.typed("connections.max.idle.ms"),
         max_connections: reader.typed("max.connections"),
         max_connections_per_ip: reader.typed("max.connections.per.ip"),
+        max_connection_creation_rate: reader.typed("max.connection.creation.rate"),
         producer_id_expiration_ms: reader.typed("producer.id.expiration.ms"),
         producer_id_expiration_check_interval_ms: reader.typed("producer.id.expiration.check.interval.ms"),
         num_recovery_threads_per_data_dir: reader.typed("num.recovery.threads.per.data.dir"),
@@ -81,6 +82,7 @@ pub(crate) fn resolve(layers: &BrokerLayers) -> (Resolved, Vec<ConfigError>) {
         flush_window_ms: reader.typed("ottla.flush.window.ms"),
         flush_window_bytes: reader.typed("ottla.flush.window.bytes"),
         free_space_floor_bytes: reader.typed("ottla.free.space.floor.bytes"),
+        slow_request_ms: reader.typed("ottla.slow.request.ms"),
     };
     reader.check_roles();
     (Resolved { broker, warnings: addresses.warnings }, reader.errors)

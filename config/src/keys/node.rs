@@ -102,6 +102,13 @@ pub(super) static KEYS: &[Key] = &[
         "The most client connections at once from one address.",
     )
     .rule(AtLeast(1)),
+    Key::dynamic(
+        "max.connection.creation.rate",
+        Int,
+        Some("2147483647"),
+        "The most connections that are accepted in a second; further ones wait in the system's backlog.",
+    )
+    .rule(AtLeast(1)),
     Key::broker(
         "num.partitions",
         Int,

@@ -80,4 +80,14 @@ pub(super) static KEYS: &[Key] = &[
          is stored stays readable and deletable.",
     )
     .rule(Rule::AtLeast(0)),
+    // Many times what a flush takes on a disk that is well, and a tenth of what clients wait for. Smaller names requests
+    // that nobody misses.
+    Key::ours(
+        "ottla.slow.request.ms",
+        Long,
+        Some("1000"),
+        "A request that takes longer is counted, and some are named in the log with where the time went; the waiting of \
+         fetches for records and of members for others is left out. 0 names none.",
+    )
+    .rule(Rule::AtLeast(0)),
 ];

@@ -5,7 +5,6 @@ use crate::value::ValueType::{Boolean, Class, Int, List, Long, String};
 
 const THREADS: &str = "the broker has no such pool of threads to size";
 const IN_FLIGHT: &str = "requests that wait are bounded for each connection, not in one queue";
-const CREATION_RATE: &str = "connections are bounded in number, not yet in how fast they come";
 const REPLICATION: &str = "what the nodes of a set say to each other has deadlines of its own";
 const HOUSEKEEPING: &str = "housekeeping begins with the broker";
 const QUOTAS: &str = "there are no quotas yet";
@@ -26,7 +25,6 @@ pub(super) static KEYS: &[Key] = &[
     Key::refused("cordoned.log.dirs", List, Some(""), ONE_DIRECTORY),
     Key::refused("create.topic.policy.class.name", Class, None, JAVA),
     Key::inert("log.initial.task.delay.ms", Long, Some("30000"), HOUSEKEEPING),
-    Key::inert("max.connection.creation.rate", Int, Some("2147483647"), CREATION_RATE),
     Key::refused("max.connections.per.ip.overrides", String, Some(""), OVERRIDES),
     Key::inert("num.io.threads", Int, Some("8"), THREADS),
     Key::inert("num.network.threads", Int, Some("3"), THREADS),
