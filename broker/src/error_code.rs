@@ -180,7 +180,9 @@ pub(crate) fn of_create_partitions(error: &CreatePartitionsError) -> ResponseErr
 /// Source: `ReplicationControlManager.electLeader`.
 pub(crate) fn of_elect_leader(error: &ElectLeaderError) -> ResponseError {
     match error {
-        ElectLeaderError::UnknownPartition => ResponseError::UnknownTopicOrPartition,
+        ElectLeaderError::UnknownTopic | ElectLeaderError::UnknownPartition => {
+            ResponseError::UnknownTopicOrPartition
+        }
         ElectLeaderError::NotNeeded => ResponseError::ElectionNotNeeded,
         ElectLeaderError::PreferredLeaderNotAvailable => ResponseError::PreferredLeaderNotAvailable,
         ElectLeaderError::EligibleLeadersNotAvailable => ResponseError::EligibleLeadersNotAvailable,

@@ -6,9 +6,10 @@
 //! - [`node`] starts, kills, stops and restarts the broker's process; [`target`] is that node, or a broker that is
 //!   already running elsewhere.
 //! - [`command_line`] runs the commands of our own binary.
-//! - [`driver`] talks to a client program over JSON lines; [`scenario`] is what every client must be able to do.
+//! - [`driver`] talks to a client program over JSON lines; [`client`] has the clients that keep that contract, and
+//!   [`scenario`] is what each must be able to do.
 //! - [`group`] runs consumer groups: processes of real clients that come, die, hang and leave.
-//! - [`tools`] finds or installs the clients' runtimes, once.
+//! - [`tools`] finds or installs the clients' runtimes, once; [`transcript`] is what Kafka's own tools print.
 //! - [`wire`] speaks raw frames, for requests that no well-behaved client would send.
 //! - [`history`] takes down what clients of a replica set did and saw, and looks for anomalies in it.
 //! - [`replica_set`] runs three nodes that are one, and [`load`] puts all clients on them at once.
@@ -49,5 +50,6 @@ pub mod scenario;
 pub mod service;
 pub mod target;
 pub mod tools;
+pub mod transcript;
 pub mod wait;
 pub mod wire;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use client_tests::driver::{Driver, ToolFiles};
+use client_tests::driver::Driver;
 use client_tests::group::SETTINGS;
 use client_tests::group::admin::{commit, commit_request, coordinator, create_served_topic, expect_code};
 use client_tests::group::classic::RawMember;
@@ -19,80 +19,38 @@ use client_tests::group::journal::Journal;
 use client_tests::group::member::Member;
 use client_tests::records::TIMESTAMP_STEP;
 use client_tests::target::{Target, unique_topic};
+use client_tests::transcript::Transcript;
 use client_tests::wait::wait_until;
 use client_tests::wire::{self, Connection, batch};
 
 const GOLDEN: &str = "tests/golden/kafka-consumer-groups.txt";
-const CONSUMER_GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
-const GROUPS: &str = "org.apache.kafka.tools.GroupsCommand";
 const PARTITIONS: i32 = 3;
 const RECORDS: i64 = 10;
 /// The longest that two members may take to share, and to commit what there is.
 const LIMIT: Duration = Duration::from_secs(40);
 
 /// What was asked, and what the tools printed.
-struct Transcript<'a> {
-    tools: Driver,
-    bootstrap: &'a str,
-    /// Made-up names, and what stands for them.
-    names: Vec<(String, &'static str)>,
+struct Story {
+    transcript: Transcript,
     text: String,
 }
 
-impl Transcript<'_> {
+impl Story {
     /// Runs `kafka-consumer-groups`.
     fn groups(&mut self, arguments: &str) -> Result<()> {
-        self.run("kafka-consumer-groups", CONSUMER_GROUPS, arguments, |_| true)
+        self.run("kafka-consumer-groups", arguments, |_| true)
     }
 
-    /// Runs a tool with these arguments, in which the stand-ins are replaced by the names.
-    fn run(&mut self, name: &str, class: &str, arguments: &str, keep: fn(&str) -> bool) -> Result<()> {
-        let mut real = arguments.to_owned();
-        for (made_up, stand_in) in &self.names {
-            real = real.replace(stand_in, made_up);
-        }
-        let arguments_with_bootstrap: Vec<&str> =
-            ["--bootstrap-server", self.bootstrap].into_iter().chain(real.split(' ')).collect();
-        let output = self.tools.run_tool(class, &arguments_with_bootstrap, ToolFiles::default())?;
-        writeln!(self.text, "$ {name} {arguments}")?;
-        let printed = output.stdout + &output.stderr;
-        let lines: Vec<String> = printed.lines().map(|line| self.normal(line)).collect();
-        let mut lines: Vec<&str> =
-            lines.iter().map(|line| &**line).filter(|line| !line.is_empty() && keep(line)).collect();
-        // The places in the tool's own code are nobody's business; rows come in the order of its hash tables.
-        lines.retain(|line| !line.starts_with("at ") && !line.starts_with("Caused by: "));
-        lines.sort_unstable_by_key(|line| (!is_heading(line), *line));
-        for line in lines {
+    /// Runs a tool and keeps these lines of what it prints.
+    fn run(&mut self, tool: &str, arguments: &str, keep: fn(&str) -> bool) -> Result<()> {
+        let printed = self.transcript.run(tool, arguments, None)?;
+        writeln!(self.text, "$ {tool} {arguments}")?;
+        for line in printed.lines.iter().filter(|line| keep(line)) {
             writeln!(self.text, "{line}")?;
         }
         writeln!(self.text)?;
         Ok(())
     }
-
-    fn normal(&self, line: &str) -> String {
-        let mut line = line.to_owned();
-        for (made_up, stand_in) in &self.names {
-            line = line.replace(made_up, stand_in);
-        }
-        let line = line.replace(self.bootstrap, "HOST:PORT");
-        let words: Vec<String> = line.split_whitespace().map(without_id).collect();
-        words.join(" ")
-    }
-}
-
-fn is_heading(line: &str) -> bool {
-    line.starts_with("GROUP ") || line.starts_with("TOPIC PARTITION ")
-}
-
-/// The word with `ID` for the identifier that it ends with: a UUID, or 16 bytes in base 64.
-fn without_id(word: &str) -> String {
-    const UUID: usize = 36;
-    const BASE64: usize = 24;
-    let (head, tail) = word.split_at_checked(word.len().saturating_sub(UUID)).unwrap_or((word, ""));
-    if tail.len() == UUID && uuid::Uuid::try_parse(tail).is_ok() {
-        return format!("{head}ID");
-    }
-    if word.len() == BASE64 && word.ends_with("==") { "ID".to_owned() } else { word.to_owned() }
 }
 
 /// Two members of a group that have read and committed all there is.
@@ -147,11 +105,9 @@ fn tools_print_what_they_print_about_apache_kafka() -> Result<()> {
     let bootstrap = target.bootstrap();
     let Some(tools) = Driver::kafka_tools()? else { return Ok(()) };
     let stand_ins = ["GROUP-CLASSIC", "GROUP-CONSUMER", "GROUP-SIMPLE", "GROUP-LEFT", "GROUP-NONE", "TOPIC"];
-    let names: Vec<_> = stand_ins.iter().map(|name| (unique_topic("tools"), *name)).collect();
-    let name = |stand_in| {
-        let found = names.iter().find(|(_, name)| *name == stand_in);
-        found.map(|(made_up, _)| made_up.clone()).context("an unknown name")
-    };
+    let names = stand_ins.iter().map(|name| (unique_topic("tools"), (*name).to_owned())).collect();
+    let transcript = Transcript::new(tools, bootstrap, names);
+    let name = |stand_in| transcript.name(stand_in).map(str::to_owned);
     let (topic, simple) = (name("TOPIC")?, name("GROUP-SIMPLE")?);
     let mut connection = coordinator(bootstrap, &simple)?;
     create_served_topic(&mut connection, &topic, PARTITIONS)?;
@@ -164,48 +120,48 @@ fn tools_print_what_they_print_about_apache_kafka() -> Result<()> {
     let consumer = two_members(bootstrap, &name("GROUP-CONSUMER")?, &topic, Protocol::Consumer)?;
     let (Some(_classic), Some(_consumer)) = (classic, consumer) else { return Ok(()) };
 
-    let mut transcript = Transcript { tools, bootstrap, names, text: String::new() };
-    describe(&mut transcript)?;
-    reset(&mut transcript)?;
-    delete(&mut transcript)?;
+    let mut story = Story { transcript, text: String::new() };
+    describe(&mut story)?;
+    reset(&mut story)?;
+    delete(&mut story)?;
 
     let golden = client_tests::tools::workspace().join("client-tests").join(GOLDEN);
     if std::env::var_os("OTTLA_TEST_RENEW_GOLDEN").is_some() {
-        std::fs::write(&golden, &transcript.text)?;
+        std::fs::write(&golden, &story.text)?;
     }
     let expected = std::fs::read_to_string(&golden)?;
-    let differing = expected.lines().zip(transcript.text.lines()).find(|(expected, found)| expected != found);
+    let differing = expected.lines().zip(story.text.lines()).find(|(expected, found)| expected != found);
     ensure!(
-        expected == transcript.text,
+        expected == story.text,
         "beginning with {differing:?}, the tools differ from {GOLDEN}:\n{}",
-        transcript.text
+        story.text
     );
     Ok(())
 }
 
-fn describe(transcript: &mut Transcript<'_>) -> Result<()> {
+fn describe(story: &mut Story) -> Result<()> {
     // Other tests' groups are on a broker that is not ours alone.
     let ours = |line: &str| line.starts_with("GROUP");
     for arguments in
         ["--list", "--list --state", "--list --state empty", "--list --type", "--list --type consumer"]
     {
-        transcript.run("kafka-consumer-groups", CONSUMER_GROUPS, arguments, ours)?;
+        story.run("kafka-consumer-groups", arguments, ours)?;
     }
     for arguments in
         ["--list", "--list --consumer", "--list --group-type classic", "--list --protocol consumer"]
     {
-        transcript.run("kafka-groups", GROUPS, arguments, ours)?;
+        story.run("kafka-groups", arguments, ours)?;
     }
     for group in ["GROUP-CLASSIC", "GROUP-CONSUMER", "GROUP-SIMPLE", "GROUP-LEFT", "GROUP-NONE"] {
         for what in ["--offsets", "--members", "--state"] {
-            transcript.groups(&format!("--describe --group {group} {what}"))?;
-            transcript.groups(&format!("--describe --group {group} {what} --verbose"))?;
+            story.groups(&format!("--describe --group {group} {what}"))?;
+            story.groups(&format!("--describe --group {group} {what} --verbose"))?;
         }
     }
     Ok(())
 }
 
-fn reset(transcript: &mut Transcript<'_>) -> Result<()> {
+fn reset(story: &mut Story) -> Result<()> {
     let modes = [
         "--to-earliest",
         "--to-latest",
@@ -220,7 +176,7 @@ fn reset(transcript: &mut Transcript<'_>) -> Result<()> {
         "--by-duration PT1S",
     ];
     for mode in modes {
-        transcript.groups(&format!("--reset-offsets --group GROUP-SIMPLE --all-topics {mode} --dry-run"))?;
+        story.groups(&format!("--reset-offsets --group GROUP-SIMPLE --all-topics {mode} --dry-run"))?;
     }
     for (scope, mode) in [
         ("--topic TOPIC:0,1", "--to-offset 7 --execute"),
@@ -228,26 +184,22 @@ fn reset(transcript: &mut Transcript<'_>) -> Result<()> {
         ("--all-topics", "--to-current --export"),
         ("--topic NO-SUCH-TOPIC", "--to-earliest --dry-run"),
     ] {
-        transcript.groups(&format!("--reset-offsets --group GROUP-SIMPLE {scope} {mode}"))?;
+        story.groups(&format!("--reset-offsets --group GROUP-SIMPLE {scope} {mode}"))?;
     }
     let plan = tempfile::NamedTempFile::new()?;
-    let topic =
-        transcript.names.iter().find(|(_, name)| *name == "TOPIC").map(|(made_up, _)| made_up.clone());
-    let topic = topic.context("an unknown name")?;
+    let topic = story.transcript.name("TOPIC")?;
     std::fs::write(plan.path(), format!("{topic},0,1\n{topic},1,2\n"))?;
-    let path = plan.path().display().to_string();
-    transcript.names.push((path, "PLAN"));
-    transcript.groups("--reset-offsets --group GROUP-SIMPLE --from-file PLAN --execute")?;
-    transcript.groups("--describe --group GROUP-SIMPLE")?;
-    transcript.groups("--reset-offsets --group GROUP-NEW-ONE --topic TOPIC --to-offset 5 --dry-run")?;
+    story.transcript.add_name(plan.path().display().to_string(), "PLAN");
+    story.groups("--reset-offsets --group GROUP-SIMPLE --from-file PLAN --execute")?;
+    story.groups("--describe --group GROUP-SIMPLE")?;
+    story.groups("--reset-offsets --group GROUP-NEW-ONE --topic TOPIC --to-offset 5 --dry-run")?;
     for group in ["GROUP-CLASSIC", "GROUP-CONSUMER"] {
-        transcript
-            .groups(&format!("--reset-offsets --group {group} --all-topics --to-earliest --execute"))?;
+        story.groups(&format!("--reset-offsets --group {group} --all-topics --to-earliest --execute"))?;
     }
     Ok(())
 }
 
-fn delete(transcript: &mut Transcript<'_>) -> Result<()> {
+fn delete(story: &mut Story) -> Result<()> {
     for (group, topic) in [
         ("GROUP-SIMPLE", "TOPIC:0"),
         ("GROUP-SIMPLE", "NO-SUCH-TOPIC:0"),
@@ -255,11 +207,11 @@ fn delete(transcript: &mut Transcript<'_>) -> Result<()> {
         ("GROUP-CONSUMER", "TOPIC"),
         ("GROUP-NONE", "TOPIC"),
     ] {
-        transcript.groups(&format!("--delete-offsets --group {group} --topic {topic}"))?;
+        story.groups(&format!("--delete-offsets --group {group} --topic {topic}"))?;
     }
-    transcript.groups("--describe --group GROUP-SIMPLE")?;
+    story.groups("--describe --group GROUP-SIMPLE")?;
     for group in ["GROUP-SIMPLE", "GROUP-LEFT", "GROUP-CLASSIC", "GROUP-CONSUMER", "GROUP-NONE"] {
-        transcript.groups(&format!("--delete --group {group}"))?;
+        story.groups(&format!("--delete --group {group}"))?;
     }
-    transcript.groups("--describe --group GROUP-SIMPLE")
+    story.groups("--describe --group GROUP-SIMPLE")
 }

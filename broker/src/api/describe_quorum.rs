@@ -103,11 +103,12 @@ fn state(
     let at = |ago: Option<Duration>| {
         ago.and_then(|ago| i64::try_from(ago.as_millis()).ok()).map_or(UNKNOWN, |ago| now.0 - ago)
     };
+    // The leader asks nobody, and is where it is now.
     let is_leader = member.broker_id == leader;
     let state = ReplicaState::default()
         .with_replica_id(BrokerId(member.broker_id.0))
         .with_log_end_offset(member.log_end_offset.unwrap_or(UNKNOWN))
-        .with_last_fetch_timestamp(if is_leader { UNKNOWN } else { at(member.answered_ago) })
+        .with_last_fetch_timestamp(if is_leader { now.0 } else { at(member.answered_ago) })
         .with_last_caught_up_timestamp(at(member.caught_up_ago));
     match version {
         ..ADDRESSES_SINCE => state,
@@ -197,7 +198,7 @@ mod tests {
             (state.replica_id.0, state.log_end_offset, times)
         };
         let voters: Vec<_> = partition.current_voters.iter().map(told).collect();
-        assert_eq!(voters, [(1, 92, (-1, 1000)), (2, 90, (995, 950)), (3, -1, (-1, -1))]);
+        assert_eq!(voters, [(1, 92, (1000, 1000)), (2, 90, (995, 950)), (3, -1, (-1, -1))]);
         assert_eq!(partition.observers.iter().map(told).collect::<Vec<_>>(), [(4, 80, (994, 940))]);
     }
 }

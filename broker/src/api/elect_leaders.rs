@@ -11,7 +11,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use replication::controller::elections::{ElectLeaders, ElectionType, LeaderElection};
+use replication::controller::elections::{ElectLeaderError, ElectLeaders, ElectionType, LeaderElection};
 use replication::controller::{ControllerReply, ControllerRequest};
 use std::collections::BTreeMap;
 use storage::ids::TopicPartition;
@@ -53,7 +53,19 @@ fn result(election: &LeaderElection) -> PartitionResult {
         Ok(()) => partition.with_error_message(None),
         Err(error) => partition
             .with_error_code(error_code::of_elect_leader(error).code())
-            .with_error_message(Some(StrBytes::from_string(error.to_string()))),
+            .with_error_message(Some(StrBytes::from_string(message(*error, &election.partition)))),
+    }
+}
+
+/// What Kafka's controller says, which names what it does not know.
+fn message(error: ElectLeaderError, place: &TopicPartition) -> String {
+    match error {
+        ElectLeaderError::UnknownTopic => format!("No such topic as {}", place.topic),
+        ElectLeaderError::UnknownPartition => format!("No such partition as {}-{}", place.topic, place.partition.0),
+        ElectLeaderError::NotNeeded
+        | ElectLeaderError::PreferredLeaderNotAvailable
+        | ElectLeaderError::EligibleLeadersNotAvailable
+        | ElectLeaderError::TooMany => error.to_string(),
     }
 }
 

@@ -25,6 +25,10 @@ pub(super) fn command(node: &Instructions<'_>) -> Result<Command> {
         let format = tools::java::kafka_storage_tool()?.context("the tools were there before")?;
         let mut format = java(&format);
         format.args(["format", "-t", CLUSTER_ID, "-c"]).arg(&properties);
+        if node.peers.len() == 1 {
+            // Alone it has no use for the feature, which writes min.insync.replicas among every topic's own settings.
+            format.args(["--feature", "eligible.leader.replicas.version=0"]);
+        }
         let output = format.output().context("java cannot be started")?;
         anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }

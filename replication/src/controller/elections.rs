@@ -41,8 +41,11 @@ pub struct LeaderElection {
 /// Why no leader was elected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ElectLeaderError {
-    /// There is no such partition.
-    #[error("This server does not host this topic-partition.")]
+    /// There is no such topic.
+    #[error("No such topic.")]
+    UnknownTopic,
+    /// The topic has no such partition.
+    #[error("No such partition.")]
     UnknownPartition,
     /// The wanted leader leads, or the partition has a leader.
     #[error("Leader election not needed for topic partition.")]
@@ -70,13 +73,15 @@ pub(super) fn elect(
         Some(named) => {
             // A partition that is named twice is answered once.
             for name in named.iter().collect::<BTreeSet<_>>() {
-                let found = image.topic_by_name(&name.topic).and_then(|topic| {
-                    topic.partition(name.partition).map(|partition| (topic.as_ref(), partition))
-                });
+                let topic = image.topic_by_name(&name.topic);
+                let found = topic.map(|topic| (topic.as_ref(), topic.partition(name.partition)));
                 elections.take(name.clone(), |is_full| match found {
                     _ if is_full => Err(ElectLeaderError::TooMany),
-                    Some((topic, partition)) => elect_one(topic, partition, request.election_type, &rules),
-                    None => Err(ElectLeaderError::UnknownPartition),
+                    Some((topic, Some(partition))) => {
+                        elect_one(topic, partition, request.election_type, &rules)
+                    }
+                    Some((_, None)) => Err(ElectLeaderError::UnknownPartition),
+                    None => Err(ElectLeaderError::UnknownTopic),
                 });
             }
         }

@@ -69,7 +69,7 @@ pub enum PlacementError {
     /// More replicas than brokers.
     #[error(
         "The target replication factor of {replication_factor} cannot be reached because only {brokers} broker(s) are \
-         registered."
+         registered or some brokers have all their log directories cordoned."
     )]
     TooFewBrokers {
         /// The number that was asked for.

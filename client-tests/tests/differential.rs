@@ -1,0 +1,207 @@
+//! Kafka's tools print about a node of ours what they print about a node of Apache Kafka 4.3.1: the same commands, a third
+//! of them mistakes, run against both. Identifiers, times, addresses and paths may differ; so may what [`DIFFERENCES`]
+//! lists, with its reason.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use client_tests::driver::Driver;
+use client_tests::replica_set::ReplicaSet;
+use client_tests::replica_set::network::Network;
+use client_tests::replica_set::product::Product;
+use client_tests::transcript::{Printed, Transcript};
+use client_tests::wire::{self, Connection};
+use tempfile::TempDir;
+
+/// Lines that may differ, by how they begin, and why.
+const DIFFERENCES: [(&[&str], &str); 3] = [
+    (&["Feature: "], "what may be switched on differs: README's table says which APIs are there"),
+    (&["CurrentVoters: "], "a node alone has no address for others; Kafka names one, and no directory"),
+    (
+        &["errors.deadletterqueue.", "remote.copy.lag."],
+        "keys of Kafka 4.4, which the tests' 4.3.1 does not know",
+    ),
+];
+
+/// Tools and their arguments, in order: later ones see what earlier ones did. `< FILE` is the standard input.
+const COMMANDS: &str = "
+kafka-topics --create --topic orders --partitions 3
+kafka-topics --create --topic orders
+kafka-topics --create --if-not-exists --topic orders
+kafka-topics --create --topic bad/name
+kafka-topics --create --topic spread --replication-factor 5
+kafka-topics --create --topic none --partitions 0
+kafka-topics --create --topic compacted --config cleanup.policy=compact --config min.cleanable.dirty.ratio=0.1
+kafka-topics --create --topic unknown --config no.such.key=1
+kafka-topics --create --topic unread --config retention.ms=soon
+kafka-topics --create --topic tiny --config segment.bytes=1
+kafka-topics --create --topic placed --replica-assignment 1,1
+kafka-topics --create --topic misplaced --replica-assignment 9
+kafka-topics --create --topic dotted.name
+kafka-topics --create --topic dotted_name
+kafka-topics --list
+kafka-topics --list --exclude-internal
+kafka-topics --describe
+kafka-topics --describe --topic orders
+kafka-topics --describe --topic nowhere
+kafka-topics --describe --topic or.*
+kafka-topics --describe --topics-with-overrides
+kafka-topics --describe --under-replicated-partitions
+kafka-topics --describe --unavailable-partitions
+kafka-topics --describe --at-min-isr-partitions
+kafka-topics --alter --topic orders --partitions 5
+kafka-topics --alter --topic orders --partitions 2
+kafka-topics --alter --topic nowhere --partitions 5
+kafka-topics --delete --topic nowhere
+kafka-topics --delete --if-exists --topic nowhere
+kafka-topics --delete --topic placed
+kafka-configs --entity-type topics --entity-name compacted --describe
+kafka-configs --entity-type topics --entity-name compacted --describe --all
+kafka-configs --entity-type topics --entity-name compacted --alter --add-config retention.ms=1000,max.message.bytes=2000
+kafka-configs --entity-type topics --entity-name compacted --alter --delete-config retention.ms
+kafka-configs --entity-type topics --entity-name compacted --alter --delete-config retention.ms
+kafka-configs --entity-type topics --entity-name compacted --alter --add-config retention.ms=never
+kafka-configs --entity-type topics --entity-name compacted --alter --add-config cleanup.policy=burn
+kafka-configs --entity-type topics --entity-name compacted --alter --add-config min.insync.replicas=0
+kafka-configs --entity-type topics --entity-name nowhere --alter --add-config retention.ms=1
+kafka-configs --entity-type topics --entity-name nowhere --describe
+kafka-configs --entity-type topics --describe
+kafka-configs --entity-type brokers --entity-name 1 --describe
+kafka-configs --entity-type brokers --entity-default --describe
+kafka-configs --entity-type brokers --entity-name 1 --alter --add-config log.cleaner.threads=2
+kafka-configs --entity-type brokers --entity-default --alter --add-config log.retention.ms=777777
+kafka-configs --entity-type brokers --entity-default --describe
+kafka-configs --entity-type brokers --entity-default --alter --delete-config log.retention.ms
+kafka-configs --entity-type groups --entity-name readers --alter --add-config consumer.session.timeout.ms=50000
+kafka-configs --entity-type groups --entity-name readers --describe
+kafka-configs --entity-type groups --entity-name readers --alter --add-config consumer.session.timeout.ms=1
+kafka-console-producer --topic orders --command-property linger.ms=0 < LINES
+kafka-console-producer --topic dotted.name < LINES
+kafka-get-offsets --topic dotted.name
+kafka-get-offsets --topic dotted.name --time earliest
+kafka-get-offsets --topic dotted.name --time 1
+kafka-get-offsets --topic-partitions dotted.name:0,orders:4 --time -2
+kafka-get-offsets --topic nowhere
+kafka-get-offsets --topic dotted.name --time yesterday
+kafka-console-consumer --topic dotted.name --partition 0 --offset 1 --max-messages 2 --timeout-ms 20000
+kafka-log-dirs --describe --topic-list dotted.name
+kafka-log-dirs --describe --broker-list 9
+kafka-leader-election --election-type preferred --all-topic-partitions
+kafka-leader-election --election-type preferred --topic orders --partition 0
+kafka-leader-election --election-type preferred --topic nowhere --partition 0
+kafka-leader-election --election-type unclean --topic orders --partition 0
+kafka-reassign-partitions --list
+kafka-reassign-partitions --verify --reassignment-json-file REASSIGN
+kafka-reassign-partitions --execute --reassignment-json-file REASSIGN-NOWHERE
+kafka-reassign-partitions --generate --topics-to-move-json-file TOPICS --broker-list 1
+kafka-cluster cluster-id --bootstrap-server HOST:PORT
+kafka-cluster unregister --bootstrap-server HOST:PORT --id 9
+kafka-cluster list-endpoints --bootstrap-server HOST:PORT
+kafka-metadata-quorum describe --replication
+kafka-metadata-quorum describe --status
+kafka-features describe
+kafka-consumer-groups --list
+kafka-consumer-groups --describe --group nobody
+kafka-groups --list
+";
+
+/// How many digits a time has, in milliseconds since the epoch.
+const EPOCH_MS_DIGITS: usize = 13;
+
+/// Files that commands name, by their stand-ins.
+const FILES: [(&str, &str); 4] = [
+    ("LINES", "one\ntwo\nthree\nfour\n"),
+    ("REASSIGN-NOWHERE", r#"{"version":1,"partitions":[{"topic":"nowhere","partition":0,"replicas":[1]}]}"#),
+    ("REASSIGN", r#"{"version":1,"partitions":[{"topic":"orders","partition":0,"replicas":[1]}]}"#),
+    ("TOPICS", r#"{"version":1,"topics":[{"topic":"orders"}]}"#),
+];
+
+/// One node, and the tools that are pointed at it.
+struct Broker {
+    transcript: Transcript,
+    home: TempDir,
+    _node: ReplicaSet,
+}
+
+impl Broker {
+    fn start(product: Product) -> Result<Option<Broker>> {
+        let Some(tools) = Driver::kafka_tools()? else { return Ok(None) };
+        let settings = ["auto.create.topics.enable=false", "min.insync.replicas=1"];
+        let Some(mut node) = ReplicaSet::prepare(product, Network::loopback()?, 1, &settings)? else {
+            return Ok(None);
+        };
+        node.start_all()?;
+        let home = TempDir::with_prefix("ottla-differential-")?;
+        let data = node.node(1)?.data_dir().display().to_string();
+        let (_, host) = node.hosts().into_iter().next().context("there is a node")?;
+        let cluster =
+            wire::cluster_id(&mut Connection::open(&node.bootstrap())?)?.context("it is in no cluster")?;
+        let mut names =
+            vec![(data, "DATA".to_owned()), (host, "HOST".to_owned()), (cluster, "CLUSTER".to_owned())];
+        for (stand_in, content) in FILES {
+            fs::write(home.path().join(stand_in), content)?;
+            names.push((path(home.path(), stand_in), stand_in.to_owned()));
+        }
+        let transcript = Transcript::new(tools, &node.bootstrap(), names);
+        Ok(Some(Broker { transcript, home, _node: node }))
+    }
+
+    fn run(&mut self, command: &str) -> Result<Printed> {
+        let (command, input) = match command.split_once(" < ") {
+            Some((command, input)) => (command, Some(path(self.home.path(), input))),
+            None => (command, None),
+        };
+        let (tool, arguments) = command.split_once(' ').context("a tool without arguments")?;
+        let mut printed = self.transcript.run(tool, arguments, input.as_deref())?;
+        let is_listed = |line: &String| {
+            DIFFERENCES.iter().any(|(begin, _)| begin.iter().any(|begin| line.starts_with(begin)))
+        };
+        printed.lines.retain(|line| !is_listed(line));
+        printed.lines.iter_mut().for_each(|line| *line = without_varying(command, line));
+        Ok(printed)
+    }
+}
+
+fn path(home: &Path, name: &str) -> String {
+    home.join(name).display().to_string()
+}
+
+/// The line without times and without how far the metadata log is: numbers that no two brokers share.
+fn without_varying(command: &str, line: &str) -> String {
+    let varies = |word: &str| {
+        let is_number = word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && (word.len() == EPOCH_MS_DIGITS || command.starts_with("kafka-metadata-quorum"))
+    };
+    let words = line.split(' ').map(|word| if varies(word) { "N" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn tools_print_the_same_about_both() -> Result<()> {
+    let (Some(mut theirs), Some(mut ours)) = (Broker::start(Product::Kafka)?, Broker::start(Product::Ottla)?)
+    else {
+        return Ok(());
+    };
+    let mut differing = String::new();
+    for command in COMMANDS.lines().filter(|command| !command.is_empty()) {
+        let (expected, found) = (theirs.run(command)?, ours.run(command)?);
+        if expected != found {
+            differing += &format!("$ {command}\n");
+            let only = |of: &Printed, other: &Printed, mark: &str| -> String {
+                of.lines
+                    .iter()
+                    .filter(|line| !other.lines.contains(line))
+                    .map(|line| format!("{mark} {line}\n"))
+                    .collect()
+            };
+            differing += &only(&expected, &found, "kafka");
+            differing += &only(&found, &expected, "ottla");
+            if expected.status != found.status {
+                differing += &format!("status {} of kafka, {} of ottla\n", expected.status, found.status);
+            }
+        }
+    }
+    ensure!(differing.is_empty(), "the tools differ:\n{differing}");
+    Ok(())
+}
