@@ -269,6 +269,9 @@ impl Quorum {
                 );
             },
             // As the last one of a set that is stopped: nobody is left who could take anything.
+            () = candidate::left_alone(&self.opened.council) => {
+                tracing::info!("no other node takes over from this one: none of them runs");
+            }
             () = set.pulse.isolated(true) => {
                 tracing::info!("no other node takes over from this one: too few of them run");
             }

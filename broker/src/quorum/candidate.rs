@@ -22,6 +22,10 @@ const CANVASS_DEADLINE: Duration = Duration::from_millis(250);
 /// Shorter: a busy one is passed over.
 const HEIR_DEADLINE: Duration = Duration::from_millis(500);
 
+/// How long a node that stops waits before it looks again for others that could take over. Longer: the last node of a set stops
+/// later. Shorter: more connections.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Stands for election whenever it is time to. Never returns.
 pub(super) async fn run(council: Arc<Council>) {
     loop {
@@ -110,6 +114,24 @@ pub(super) async fn elect(council: &Council) {
     }
 }
 
+/// Returns once the processes of all other voters are gone, so that nobody is left who could take anything. Never where this
+/// node is the only voter.
+pub(super) async fn left_alone(council: &Council) {
+    let Some(links) = &council.links else { return std::future::pending().await };
+    let own_id = council.identity.raft_node_id;
+    loop {
+        let membership = council.membership();
+        let others = membership.voter_ids().filter(|voter| *voter != own_id);
+        let addresses: Vec<_> =
+            others.filter_map(|voter| links.address(membership.get_node(&voter)?)).collect();
+        let looks = join_all(addresses.iter().map(|address| links.probe(address))).await;
+        if !looks.is_empty() && looks.iter().all(|look| *look == Probe::Gone) {
+            return;
+        }
+        sleep(LOOK_PAUSE).await;
+    }
+}
+
 /// Has another voter lead the quorum, if this node does. Returns once another one leads.
 pub(super) async fn step_down(council: &Council) {
     let own_id = council.identity.raft_node_id;
@@ -135,6 +157,6 @@ pub(super) async fn step_down(council: &Council) {
                 return;
             }
         }
-        sleep(HEIR_DEADLINE / 5).await;
+        sleep(LOOK_PAUSE).await;
     }
 }

@@ -214,8 +214,11 @@ impl Controllership {
             let why = match links.look_for(&address, this.session_timeout).await {
                 Probe::Gone if known.is_shutting_down => Why::Stopped,
                 Probe::Gone => Why::Gone,
-                Probe::Answers { incarnation } if incarnation != known.incarnation => Why::StartedAnew,
-                Probe::Answers { .. } | Probe::HungUp | Probe::Silent => return,
+                Probe::Answers { incarnation } if incarnation == known.incarnation => return,
+                // It stopped while nobody was left to take note.
+                Probe::Answers { .. } if known.is_shutting_down => Why::Stopped,
+                Probe::Answers { .. } => Why::StartedAnew,
+                Probe::HungUp | Probe::Silent => return,
             };
             this.change(&council, &known, why).await;
         });

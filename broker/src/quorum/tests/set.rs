@@ -4,6 +4,7 @@ mod nodes;
 
 use super::{as_after_a_kill, create, set_on_all_brokers, settings};
 use crate::peer::{Dialer, Purpose};
+use crate::quorum::candidate;
 use crate::quorum::identity::Identity;
 use crate::quorum::link::{CallError, Link, Target, Whom};
 use crate::quorum::raft_rpc::Call;
@@ -400,6 +401,8 @@ async fn the_last_node_of_a_set_that_is_stopped_waits_for_nobody() {
     }
     let handed_over = set.quorum(leader).hand_over(2 * PATIENCE);
     timeout(PATIENCE, handed_over).await.expect("it does not wait for its whole patience");
+    let alone = candidate::left_alone(&set.quorum(leader).opened.council);
+    timeout(PATIENCE, alone).await.expect("it sees that the others are gone");
 }
 
 #[tokio::test(flavor = "multi_thread")]
