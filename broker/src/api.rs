@@ -21,12 +21,12 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
     AlterPartitionReassignmentsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest, DescribeQuorumRequest,
-    DescribeTopicPartitionsRequest, ElectLeadersRequest, FetchRequest, FindCoordinatorRequest,
-    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
-    LeaveGroupRequest, ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest,
-    OffsetDeleteRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest, FetchRequest,
+    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+    JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListPartitionReassignmentsRequest,
+    MetadataRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
     UnregisterBrokerRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
@@ -201,6 +201,7 @@ apis! {
     ApiVersions = 18, advertised 0..=5, served from 0, schema to 5, ApiVersionsRequest => api_versions;
     CreateTopics = 19, advertised 2..=7, served from 2, schema to 7, CreateTopicsRequest => create_topics;
     DeleteTopics = 20, advertised 1..=6, served from 1, schema to 6, DeleteTopicsRequest => delete_topics;
+    DeleteRecords = 21, advertised 0..=2, served from 0, schema to 2, DeleteRecordsRequest => delete_records;
     InitProducerId = 22, advertised 0..=5, served from 0, schema to 5, InitProducerIdRequest => init_producer_id;
     OffsetForLeaderEpoch = 23, advertised 2..=4, served from 2, schema to 4,
         OffsetForLeaderEpochRequest => offset_for_leader_epoch;

@@ -1,11 +1,13 @@
 //! The only place where our failures become Kafka's error codes. No match has a wildcard arm, so a new failure must
 //! find its code here.
 
+use crate::api::delete_records::DeletionError;
 use crate::api::fetch::FetchError;
 use crate::api::list_offsets::ListOffsetsError;
 use crate::api::produce::ProduceError;
 use crate::coordinators::{CoordinatorError, OffsetsTopicError, WriteError};
 use crate::fetch_sessions::SessionError;
+use crate::partition::DeleteRecordsError;
 use crate::producer_ids::ProducerIdsError;
 use crate::quorum::ProposeError;
 use crate::topics::CreateOnFirstUseError;
@@ -102,6 +104,19 @@ pub(crate) fn of_fetch(error: &FetchError) -> ResponseError {
         FetchError::UnknownLeaderEpoch { .. } => ResponseError::UnknownLeaderEpoch,
         FetchError::NotLeader => ResponseError::NotLeaderOrFollower,
         FetchError::Read(error) => of_read(error),
+    }
+}
+
+/// Source: `Partition.deleteRecordsOnLeader`, `DelayedDeleteRecords`.
+pub(crate) fn of_deletion(error: &DeletionError) -> ResponseError {
+    match error {
+        DeletionError::UnknownTopic => ResponseError::UnknownTopicOrPartition,
+        DeletionError::InternalTopic => ResponseError::InvalidTopicException,
+        DeletionError::Compacted => ResponseError::PolicyViolation,
+        DeletionError::Refused(DeleteRecordsError::NotLeader) => ResponseError::NotLeaderOrFollower,
+        DeletionError::Refused(DeleteRecordsError::OutOfRange { .. }) => ResponseError::OffsetOutOfRange,
+        DeletionError::NotWritten => ResponseError::KafkaStorageError,
+        DeletionError::TimedOut { .. } => ResponseError::RequestTimedOut,
     }
 }
 

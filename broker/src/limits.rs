@@ -69,6 +69,13 @@ pub(crate) fn metadata_change_timeout(timeout_ms: i32) -> Duration {
     asked.clamp(Duration::from_secs(1), 4 * METADATA_CHANGE_TIMEOUT)
 }
 
+/// How long a deletion of records waits for followers. Unlike a change of the metadata it may be told not to wait: what
+/// this node does is done by then.
+pub(crate) fn deletion_timeout(timeout_ms: i32) -> Duration {
+    let asked = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+    asked.min(4 * METADATA_CHANGE_TIMEOUT)
+}
+
 /// The node's shared bounds.
 #[derive(Debug)]
 pub(crate) struct Limits {

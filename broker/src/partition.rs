@@ -35,6 +35,7 @@ use tokio::sync::Notify;
 
 pub(crate) use following::AfterAnswer;
 use following::Following;
+pub(crate) use leading::DeleteRecordsError;
 use leading::Leading;
 use waiters::Waiters;
 pub use waiters::{Milestone, Registration};
@@ -172,6 +173,7 @@ impl Partition {
         match milestone {
             Milestone::HighWatermark => self.high_watermark(),
             Milestone::DurableEnd => self.durable_end_offset(),
+            Milestone::LowWatermark => self.low_watermark().unwrap_or(Offset(-1)),
         }
     }
 

@@ -212,17 +212,23 @@ impl Fetcher {
     async fn take_in(&self, broker: &Broker, answers: Vec<(PartitionAnswer, Bytes)>) {
         let mut ask = Vec::with_capacity(answers.len());
         let mut refused = Vec::new();
+        let mut has_deleted = false;
         for (answer, records) in answers {
             let Some(partition) = self.find(answer.key) else { continue };
             broker.metrics.replicated(records.len());
             if partition.is_throttled_as_follower(broker.node_id()) {
                 broker.follower_quota.spend(records.len());
             }
-            match follow_answer(partition, &answer, records).await {
+            let start = partition.log.log_start_offset();
+            match follow_answer(Arc::clone(&partition), &answer, records).await {
                 Next::Ask => ask.push(answer.key),
                 Next::AskLater => refused.push(answer.key),
                 Next::Nothing => {}
             }
+            has_deleted |= partition.log.log_start_offset() > start;
+        }
+        if has_deleted {
+            write_log_starts(broker).await;
         }
         let mut outbox = self.outbox.lock();
         if refused.is_empty() {
@@ -318,6 +324,17 @@ async fn follow_answer(partition: Arc<Partition>, answer: &PartitionAnswer, reco
             tracing::warn!("{name}: what its leader sent was not taken in: {error}");
             Next::AskLater
         }
+    }
+}
+
+/// Before the leader is told what was deleted here, since it answers clients by that.
+async fn write_log_starts(broker: &Broker) {
+    let log_dir = Arc::clone(&broker.log_dir);
+    match tokio::task::spawn_blocking(move || log_dir.write_log_starts()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("records that were deleted may be back after a crash: {error}"),
+        // It has already ended the process; see `panics`.
+        Err(_panic) => {}
     }
 }
 

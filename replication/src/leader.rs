@@ -288,11 +288,14 @@ impl Leader {
         &self.isr
     }
 
-    /// The smallest log start offset of the replicas that were heard: what a deletion of records waits for.
+    /// The smallest log start offset of this leader, whose log starts at `log_start_offset`, and of the followers that run:
+    /// what a deletion of records waits for. `None` before all of those were heard in this epoch. A follower that does
+    /// not run deletes the records when it returns. Source: `Partition.lowWatermarkIfLeader`.
     #[must_use]
-    pub fn low_watermark(&self, log_start_offset: Offset) -> Offset {
-        let starts = self.followers.values().filter_map(|replica| replica.progress);
-        starts.map(|progress| progress.log_start_offset).fold(log_start_offset, Offset::min)
+    pub fn low_watermark(&self, log_start_offset: Offset) -> Option<Offset> {
+        let running = self.followers.values().filter(|replica| replica.runs());
+        let mut starts = running.map(|replica| replica.progress.map(|progress| progress.log_start_offset));
+        starts.try_fold(log_start_offset, |low, start| Some(low.min(start?)))
     }
 
     /// The followers, by ascending id.

@@ -1,6 +1,6 @@
 //! A partition that this node leads: what moves its high watermark and its in-sync replicas.
 
-use super::{Leadership, Partition, Role};
+use super::{Leadership, Milestone, Partition, Role};
 use crate::clock;
 use crate::ready::Mark;
 use replication::fetch::{BrokerRun, FetchPosition, FetchRefusal, FlushReport};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use storage::error::ReadError;
-use storage::ids::{BrokerId, LeaderEpoch};
+use storage::ids::{BrokerId, LeaderEpoch, Offset};
 use storage::log::LogRead;
 
 /// The core of a leader, and what the shell remembers of it.
@@ -19,6 +19,15 @@ pub(super) struct Leading {
     replica_count: usize,
     /// The deadline that stands in `IsrDuties`.
     scheduled: Option<Duration>,
+}
+
+/// Why a leader does not delete records.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeleteRecordsError {
+    #[error("this node does not lead the partition")]
+    NotLeader,
+    #[error("offset {offset} is not within what every in-sync replica holds, which ends at {high_watermark}")]
+    OutOfRange { offset: Offset, high_watermark: Offset },
 }
 
 impl Leading {
@@ -172,6 +181,41 @@ impl Partition {
         is_named && !waits
     }
 
+    /// Deletes what is below `offset`, or all that every in-sync replica holds where it is `None`: the log starts there now,
+    /// and followers are told. Answers where it starts at least. It is kept across a restart once the log directory has
+    /// written it. Source: KIP-107.
+    ///
+    /// # Errors
+    /// [`DeleteRecordsError`]; nothing was deleted then.
+    pub(crate) fn delete_records(
+        &self,
+        offset: Option<Offset>,
+        leadership: &Leadership,
+    ) -> Result<Offset, DeleteRecordsError> {
+        let _unchanged = self.changing.read();
+        if !self.still_leads(leadership) {
+            return Err(DeleteRecordsError::NotLeader);
+        }
+        let high_watermark = self.high_watermark();
+        let start = offset.unwrap_or(high_watermark);
+        if start < Offset(0) || start > high_watermark {
+            return Err(DeleteRecordsError::OutOfRange { offset: start, high_watermark });
+        }
+        if start > self.log.log_start_offset() {
+            self.log.advance_log_start_offset(start);
+            self.subscribers.load().iter().for_each(Mark::set);
+        }
+        Ok(start)
+    }
+
+    /// Where the logs of all replicas that run start at least; `None` where that is not known, or this node does not lead.
+    #[must_use]
+    pub fn low_watermark(&self) -> Option<Offset> {
+        let mut low_watermark = None;
+        self.with_leader(|leading| low_watermark = leading.core.low_watermark(self.log.log_start_offset()));
+        low_watermark
+    }
+
     /// Tells `mark` of what is appended from now on.
     pub(crate) fn subscribe(&self, mark: &Arc<Mark>) {
         self.subscribers.rcu(|subscribers| {
@@ -225,6 +269,9 @@ impl Partition {
         self.is_latest_offset_available.store(core.is_latest_offset_available(), Ordering::Release);
         if core.isr().len() < leading.replica_count {
             self.propose(leading, now);
+        }
+        if let Some(low_watermark) = leading.core.low_watermark(self.log.log_start_offset()) {
+            self.waiters.reached(Milestone::LowWatermark, low_watermark);
         }
         let deadline = leading.core.next_deadline(now);
         if deadline.is_some_and(|deadline| leading.scheduled.is_none_or(|scheduled| deadline < scheduled)) {

@@ -14,6 +14,8 @@ pub enum Milestone {
     HighWatermark,
     /// This node will not lose it.
     DurableEnd,
+    /// All replicas that run have deleted what is below it.
+    LowWatermark,
 }
 
 /// Who waits, each kind by itself: a flush need not look at those who wait for followers.
@@ -21,6 +23,7 @@ pub enum Milestone {
 pub(super) struct Waiters {
     high_watermark: Mutex<Waiting>,
     durable_end: Mutex<Waiting>,
+    low_watermark: Mutex<Waiting>,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +44,7 @@ impl Waiters {
         match milestone {
             Milestone::HighWatermark => &self.high_watermark,
             Milestone::DurableEnd => &self.durable_end,
+            Milestone::LowWatermark => &self.low_watermark,
         }
     }
 
@@ -57,7 +61,7 @@ impl Waiters {
 
     /// Wakes everybody.
     pub(super) fn wake_all(&self) {
-        for milestone in [Milestone::HighWatermark, Milestone::DurableEnd] {
+        for milestone in [Milestone::HighWatermark, Milestone::DurableEnd, Milestone::LowWatermark] {
             let waiting = std::mem::take(&mut self.of(milestone).lock().by_ticket);
             for waiter in waiting.into_values() {
                 waiter.wake.notify_one();

@@ -83,6 +83,7 @@ struct Asked {
     /// knows that both logs agree.
     answered_epoch: Option<LeaderEpoch>,
     told_high_watermark: Option<Offset>,
+    told_log_start_offset: Option<Offset>,
 }
 
 /// A partition, and the mark that is set when something is appended to it.
@@ -168,6 +169,7 @@ impl Session {
             position: None,
             answered_epoch: None,
             told_high_watermark: None,
+            told_log_start_offset: None,
         });
         if asked.served.as_ref().is_none_or(|served| served.partition.is_closed()) {
             let found = self.broker.partitions.find(key.0, key.1);
@@ -180,8 +182,11 @@ impl Session {
         };
         let agreed = served.partition.follower_fetches(from, &position);
         let is_owed = agreed.is_err() || asked.answered_epoch != Some(position.leader_epoch);
-        // What is appended from here on sets the mark; what was appended before is looked for now.
-        if is_owed || position.fetch_offset < served.partition.log.log_end_offset() {
+        let log = &served.partition.log;
+        // What is appended or deleted from here on sets the mark; what was before is looked for now.
+        let is_behind = position.fetch_offset < log.log_end_offset()
+            || asked.told_log_start_offset != Some(log.log_start_offset());
+        if is_owed || is_behind {
             served.mark.set();
         }
         asked.position = Some((position, agreed));

@@ -76,6 +76,11 @@ impl Replica {
         registered.max(self.progress.map(|progress| progress.broker_epoch))
     }
 
+    /// Whether the metadata says that its broker is neither fenced nor about to stop.
+    pub(super) fn runs(&self) -> bool {
+        self.standing.is_some_and(|standing| standing.may_join_isr)
+    }
+
     /// A report that agrees with the leader's log. The first one of a run counts as it is.
     pub(super) fn report(&mut self, report: Progress, leader_durable_end: Offset, now: Duration) {
         let same_run = self.progress.filter(|known| known.broker_epoch == report.broker_epoch);

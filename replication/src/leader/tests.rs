@@ -247,3 +247,25 @@ fn a_replica_that_needs_long_to_flush_joins_in_the_end_although_writes_go_on() {
     assert!(joined.is_some(), "it runs after the high watermark for ever");
     assert!(leader.followers().any(|view| view.durable_end_offset == Some(leader.high_watermark())));
 }
+
+#[test]
+fn the_low_watermark_is_where_the_last_of_those_that_run_starts() {
+    let mut leader = leader(&[1, 2, 3], &[1, 2, 3]);
+    let fetch_from = |leader: &mut Leader, broker: i32, log_start: i64| {
+        let position = FetchPosition { log_start_offset: Offset(log_start), ..position(10, 10) };
+        leader.fetch(run(broker), &position, &ends(10, 10), |_| None, NOW).expect("it agrees");
+    };
+    fetch_from(&mut leader, 2, 4);
+    assert_eq!(leader.low_watermark(Offset(7)), None, "broker 3 was not heard");
+    fetch_from(&mut leader, 3, 5);
+    assert_eq!(leader.low_watermark(Offset(7)), Some(Offset(4)));
+    fetch_from(&mut leader, 2, 7);
+    assert_eq!(leader.low_watermark(Offset(7)), Some(Offset(5)));
+    let partition = state(&[1, 2, 3], &[1, 2], 1);
+    let without_3 = |broker: BrokerId| {
+        let fenced = broker == BrokerId(3);
+        standing(broker).map(|standing| Standing { may_join_isr: !fenced, ..standing })
+    };
+    leader.metadata(metadata(&partition, &without_3), NOW);
+    assert_eq!(leader.low_watermark(Offset(7)), Some(Offset(7)), "nobody waits for one that does not run");
+}

@@ -88,7 +88,7 @@ impl<D: Disk> Log<D> {
     }
 
     /// Moves the start of the log up to `offset`: nothing below can be read any more. It is kept across a restart once
-    /// the next checkpoint was written. Source: KIP-107.
+    /// the next checkpoint was written, or `LogDir::write_log_starts` returned. Source: KIP-107.
     pub fn advance_log_start_offset(&self, offset: Offset) {
         // The end of the log does not move back meanwhile.
         let _appender = self.append.lock();

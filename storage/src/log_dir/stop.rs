@@ -9,7 +9,7 @@ use super::written::Written;
 use super::{CLEANED_ENDS, LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
 use crate::checkpoint::encode_offsets;
 use crate::disk::{Disk, DiskError};
-use crate::ids::BrokerEpoch;
+use crate::ids::{BrokerEpoch, Offset, TopicPartition};
 use crate::log::Log;
 
 /// The marker of a clean stop. Source: CleanShutdownFileHandler.java.
@@ -27,14 +27,50 @@ impl<D: Disk> LogDir<D> {
         let logs = self.logs();
         let outcome =
             self.checkpoint_logs(&logs, &mut written).and_then(|()| self.write_cleaned_ends(&mut written));
-        if let Err(error) = &outcome
+        self.fail_unless_full(&outcome);
+        logs.iter().for_each(|log| log.release_idle_writer());
+        outcome
+    }
+
+    /// Writes where the logs start, where that has changed since it was written last: what was deleted by a person stays
+    /// deleted after a crash. On the disk when this returns.
+    ///
+    /// # Errors
+    /// The disk failed; the directory is offline then, unless it was only full.
+    pub fn write_log_starts(&self) -> Result<(), DiskError> {
+        let mut written = self.shared.checkpointing.lock();
+        let mut unsynced = Unsynced::default();
+        let log_starts = log_starts(&self.logs());
+        let outcome = self
+            .replace_log_starts(&log_starts, &written, &mut unsynced)
+            .and_then(|()| unsynced.sync(&self.shared.disk, &self.shared.path));
+        self.fail_unless_full(&outcome);
+        if outcome.is_ok() {
+            written.log_starts = log_starts;
+        }
+        outcome
+    }
+
+    fn fail_unless_full(&self, outcome: &Result<(), DiskError>) {
+        if let Err(error) = outcome
             && !error.is_out_of_space()
             && !self.shared.has_failed()
         {
             self.shared.fail(error.copy());
         }
-        logs.iter().for_each(|log| log.release_idle_writer());
-        outcome
+    }
+
+    fn replace_log_starts(
+        &self,
+        log_starts: &BTreeMap<TopicPartition, Offset>,
+        written: &Written,
+        unsynced: &mut Unsynced,
+    ) -> Result<(), DiskError> {
+        if *log_starts == written.log_starts {
+            return Ok(());
+        }
+        let path = self.shared.path.join(LOG_START_OFFSETS);
+        unsynced.replace_file(&self.shared.disk, path, encode_offsets(log_starts).as_bytes())
     }
 
     fn checkpoint_logs(&self, logs: &[Arc<Log<D>>], written: &mut Written) -> Result<(), DiskError> {
@@ -63,11 +99,8 @@ impl<D: Disk> LogDir<D> {
             let text = encode_offsets(&by_name);
             unsynced.replace_file(disk, self.shared.path.join(RECOVERY_POINTS), text.as_bytes())?;
         }
-        let log_starts: BTreeMap<_, _> = logs.iter().filter_map(|log| log.start_to_write()).collect();
-        if log_starts != written.log_starts {
-            let text = encode_offsets(&log_starts);
-            unsynced.replace_file(disk, self.shared.path.join(LOG_START_OFFSETS), text.as_bytes())?;
-        }
+        let log_starts = log_starts(logs);
+        self.replace_log_starts(&log_starts, written, &mut unsynced)?;
         unsynced.sync(disk, &self.shared.path)?;
         written.log_starts = log_starts;
         if is_changed {
@@ -137,4 +170,9 @@ pub(super) fn take_marker<D: Disk>(disk: &D, directory: &Path) -> Result<Option<
     let number = text.split_once("\"brokerEpoch\":").map_or("", |(_, rest)| rest);
     let digits: String = number.chars().take_while(|c| c.is_ascii_digit() || *c == '-').collect();
     Ok(Some(BrokerEpoch(digits.parse().unwrap_or(-1))))
+}
+
+/// Where the logs start that do not start with their first segment.
+fn log_starts<D: Disk>(logs: &[Arc<Log<D>>]) -> BTreeMap<TopicPartition, Offset> {
+    logs.iter().filter_map(|log| log.start_to_write()).collect()
 }

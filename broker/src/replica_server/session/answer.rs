@@ -29,6 +29,7 @@ struct Question {
     /// It is answered whatever there is to say.
     is_owed: bool,
     told_high_watermark: Option<Offset>,
+    told_log_start_offset: Option<Offset>,
 }
 
 impl Question {
@@ -129,8 +130,16 @@ impl State {
                 Ok((Arc::clone(&served.partition), leadership))
             });
             let is_owed = asked.answered_epoch != Some(position.leader_epoch);
-            let told_high_watermark = asked.told_high_watermark;
-            questions.push(Question { key, position, agreed, is_owed, told_high_watermark });
+            let (told_high_watermark, told_log_start_offset) =
+                (asked.told_high_watermark, asked.told_log_start_offset);
+            questions.push(Question {
+                key,
+                position,
+                agreed,
+                is_owed,
+                told_high_watermark,
+                told_log_start_offset,
+            });
         }
         questions
     }
@@ -148,9 +157,10 @@ impl State {
                 asked.position.get_or_insert((position, leadership));
                 continue;
             };
-            if let FetchAnswer::Records { high_watermark, .. } = answer {
+            if let FetchAnswer::Records { high_watermark, log_start_offset } = answer {
                 asked.answered_epoch = Some(position.leader_epoch);
                 asked.told_high_watermark = Some(high_watermark);
+                asked.told_log_start_offset = Some(log_start_offset);
             }
             said.partitions.push(PartitionAnswer {
                 key,
@@ -257,8 +267,11 @@ fn answer(question: &Question, bytes_max: usize, at_least_one: bool) -> Option<(
     };
     populate(&read);
     let high_watermark = partition.high_watermark();
-    let has_news = !read.records.is_empty() || question.told_high_watermark != Some(high_watermark);
-    let answer = FetchAnswer::Records { high_watermark, log_start_offset: log.log_start_offset() };
+    let log_start_offset = log.log_start_offset();
+    let has_news = !read.records.is_empty()
+        || question.told_high_watermark != Some(high_watermark)
+        || question.told_log_start_offset != Some(log_start_offset);
+    let answer = FetchAnswer::Records { high_watermark, log_start_offset };
     (question.is_owed || has_news).then_some((answer, read.records))
 }
 

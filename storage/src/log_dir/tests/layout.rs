@@ -156,6 +156,24 @@ fn log_start_offset_survives_a_restart() {
 }
 
 #[test]
+fn log_start_offset_that_was_written_survives_a_crash_and_one_that_was_not_does_not() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let (dir, _) = open(&disk, &root());
+    let log = dir.create_log(partition(0), topic_id(), config(1 << 20));
+    for _ in 0..5 {
+        log.append_as_leader(batch(1, 10, NOW.0), EPOCH, NOW).unwrap();
+    }
+    dir.flush_round();
+    log.advance_log_start_offset(Offset(3));
+    dir.write_log_starts().unwrap();
+    log.advance_log_start_offset(Offset(4));
+    drop((dir, log));
+    let (_dir, loaded) = load(&disk.crash(), &root(), 1, &config(1 << 20)).unwrap();
+    assert_eq!(loaded.logs[0].log_start_offset(), Offset(3));
+    assert_eq!(read_all(&loaded.logs[0], Offset(3)).len(), 2);
+}
+
+#[test]
 fn flushers_thread_flushes_many_logs_and_a_clean_stop_ends_it() {
     let disk = SimulatedDisk::new(1, 1 << 30);
     let mut settings = settings();

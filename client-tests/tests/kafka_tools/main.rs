@@ -1,5 +1,7 @@
 //! Apache Kafka's own command line tools, which must not notice that this is not Apache Kafka.
 
+mod deletion;
+
 use anyhow::{Result, ensure};
 use client_tests::driver::{Driver, ToolFiles, ToolOutput};
 use client_tests::target::{Target, unique_topic};
@@ -41,6 +43,16 @@ impl Tools<'_> {
         let arguments = [&["--bootstrap-server", self.bootstrap], arguments].concat();
         self.driver.run_tool(class, &arguments, files)
     }
+}
+
+/// Writes these lines to a topic, one record a line.
+fn produce(tools: &mut Tools<'_>, topic: &str, lines: &str) -> Result<()> {
+    let input = tempfile::NamedTempFile::new()?;
+    std::fs::write(input.path(), lines)?;
+    let files = ToolFiles { stdin: input.path().to_str(), stdout: None };
+    let produced = tools.run_with_files(PRODUCER, &["--topic", topic], files)?;
+    ensure!(produced.status == 0 && !produced.stderr.contains("ERROR"), "{produced:?}");
+    Ok(())
 }
 
 fn with_tools(claim: impl FnOnce(&mut Tools<'_>) -> Result<()>) -> Result<()> {
@@ -155,10 +167,7 @@ fn offsets_are_found_by_special_and_by_real_times() -> Result<()> {
     with_tools(|tools| {
         let topic = &*unique_topic("offsets");
         tools.run(TOPICS, &["--create", "--topic", topic])?;
-        let input = tempfile::NamedTempFile::new()?;
-        std::fs::write(input.path(), "one\ntwo\nthree\n")?;
-        let files = ToolFiles { stdin: input.path().to_str(), stdout: None };
-        ensure!(tools.run_with_files(PRODUCER, &["--topic", topic], files)?.status == 0, "producing failed");
+        produce(tools, topic, "one\ntwo\nthree\n")?;
         for (time, offset) in [("earliest", 0), ("latest", 3), ("earliest-local", 0), ("1", 0)] {
             let found = tools.run(OFFSETS, &["--topic", topic, "--time", time])?;
             ensure!(found.trim() == format!("{topic}:0:{offset}"), "{time}: {found}");
