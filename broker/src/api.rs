@@ -20,19 +20,20 @@ use crate::wire::response::{EncodeError, FrameBuilder, ResponseFrame};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
-    AlterPartitionReassignmentsRequest, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
-    DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest, FetchRequest,
-    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
-    JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListPartitionReassignmentsRequest,
-    MetadataRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
-    UnregisterBrokerRequest,
+    AlterConfigsRequest, AlterPartitionReassignmentsRequest, ConsumerGroupDescribeRequest,
+    ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    DescribeLogDirsRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
+    FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest,
+    ProduceRequest, SyncGroupRequest, UnregisterBrokerRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+mod altering;
 mod coordination;
 mod nodes;
 
@@ -206,6 +207,7 @@ apis! {
     OffsetForLeaderEpoch = 23, advertised 2..=4, served from 2, schema to 4,
         OffsetForLeaderEpochRequest => offset_for_leader_epoch;
     DescribeConfigs = 32, advertised 1..=4, served from 1, schema to 4, DescribeConfigsRequest => describe_configs;
+    AlterConfigs = 33, advertised 0..=2, served from 0, schema to 2, AlterConfigsRequest => alter_configs;
     DescribeLogDirs = 35, advertised 1..=4, served from 1, schema to 4, DescribeLogDirsRequest => describe_log_dirs;
     CreatePartitions = 37, advertised 0..=3, served from 0, schema to 3,
         CreatePartitionsRequest => create_partitions;

@@ -113,11 +113,11 @@ pub enum AlterConfigError {
     /// The request names a key of the resource twice.
     #[error("Error due to duplicate config keys")]
     DuplicateKey,
-    /// An operation that needs a value has none.
-    #[error("Null value not supported for : {key}")]
+    /// Operations that need a value have none.
+    #[error("Null value not supported for : {keys}")]
     NullValue {
-        /// The key.
-        key: String,
+        /// The keys, with commas between them.
+        keys: String,
     },
     /// APPEND or SUBTRACT on a key that is no list.
     #[error("Can't {operation} to key {key} because its type is not LIST.")]
@@ -221,13 +221,19 @@ fn change_keys(
     before: &BTreeMap<String, String>,
     env: &Env<'_>,
 ) -> Result<BTreeMap<String, String>, AlterConfigError> {
+    let without_value = changes
+        .iter()
+        .filter(|change| change.operation != ConfigOperation::Delete && change.value.is_none())
+        .map(|change| change.key.as_str());
+    let without_value: Vec<_> = without_value.collect();
     let mut after = before.clone();
     let mut keys = BTreeSet::new();
     for KeyChange { key, operation, value } in changes {
         if !keys.insert(key) {
             return Err(AlterConfigError::DuplicateKey);
         }
-        let needed = || value.as_deref().ok_or_else(|| AlterConfigError::NullValue { key: key.clone() });
+        let missing = || AlterConfigError::NullValue { keys: without_value.join(", ") };
+        let needed = || value.as_deref().ok_or_else(missing);
         let entries = || list_entries(resource, key, *operation, before.get(key), env);
         match operation {
             ConfigOperation::Delete => {

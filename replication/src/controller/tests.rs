@@ -435,7 +435,7 @@ fn changes_that_cannot_be_are_refused_by_name() {
     let null = change("k", ConfigOperation::Set, None);
     assert_eq!(
         controller.alter(topic.clone(), null),
-        Err(AlterConfigError::NullValue { key: "k".to_owned() })
+        Err(AlterConfigError::NullValue { keys: "k".to_owned() })
     );
     let append = controller.alter(topic.clone(), change("k", ConfigOperation::Append, Some("1")));
     assert_eq!(
