@@ -25,9 +25,9 @@ use kafka_protocol::messages::{
     DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
     DescribeLogDirsRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
     FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest,
-    ProduceRequest, SyncGroupRequest, UnregisterBrokerRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
+    ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest, UnregisterBrokerRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::net::SocketAddr;
@@ -228,6 +228,8 @@ apis! {
         ConsumerGroupHeartbeatRequest => consumer_group_heartbeat;
     ConsumerGroupDescribe = 69, advertised 0..=1, served from 0, schema to 1,
         ConsumerGroupDescribeRequest => consumer_group_describe;
+    ListConfigResources = 74, advertised 0..=1, served from 0, schema to 1,
+        ListConfigResourcesRequest => list_config_resources;
     DescribeTopicPartitions = 75, advertised 0..=0, served from 0, schema to 0,
         DescribeTopicPartitionsRequest => describe_topic_partitions;
 }
