@@ -23,11 +23,12 @@ use kafka_protocol::messages::{
     AlterConfigsRequest, AlterPartitionReassignmentsRequest, ConsumerGroupDescribeRequest,
     ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
     DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    DescribeLogDirsRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
-    FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
-    ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest, UnregisterBrokerRequest,
+    DescribeLogDirsRequest, DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
+    ElectLeadersRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListConfigResourcesRequest, ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest,
+    OffsetDeleteRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
+    UnregisterBrokerRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::net::SocketAddr;
@@ -222,6 +223,8 @@ apis! {
     OffsetDelete = 47, advertised 0..=0, served from 0, schema to 0, OffsetDeleteRequest => offset_delete;
     DescribeQuorum = 55, advertised 0..=2, served from 0, schema to 2, DescribeQuorumRequest => describe_quorum;
     DescribeCluster = 60, advertised 0..=2, served from 0, schema to 2, DescribeClusterRequest => describe_cluster;
+    DescribeProducers = 61, advertised 0..=0, served from 0, schema to 0,
+        DescribeProducersRequest => describe_producers;
     UnregisterBroker = 64, advertised 0..=0, served from 0, schema to 0,
         UnregisterBrokerRequest => unregister_broker;
     ConsumerGroupHeartbeat = 68, advertised 0..=1, served from 0, schema to 1,
