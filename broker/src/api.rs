@@ -28,7 +28,7 @@ use kafka_protocol::messages::{
     IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
     ListConfigResourcesRequest, ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest,
     OffsetDeleteRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
-    UnregisterBrokerRequest,
+    UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::net::SocketAddr;
@@ -222,6 +222,7 @@ apis! {
         ListPartitionReassignmentsRequest => list_partition_reassignments;
     OffsetDelete = 47, advertised 0..=0, served from 0, schema to 0, OffsetDeleteRequest => offset_delete;
     DescribeQuorum = 55, advertised 0..=2, served from 0, schema to 2, DescribeQuorumRequest => describe_quorum;
+    UpdateFeatures = 57, advertised 0..=2, served from 0, schema to 2, UpdateFeaturesRequest => update_features;
     DescribeCluster = 60, advertised 0..=2, served from 0, schema to 2, DescribeClusterRequest => describe_cluster;
     DescribeProducers = 61, advertised 0..=0, served from 0, schema to 0,
         DescribeProducersRequest => describe_producers;

@@ -16,6 +16,7 @@ use kafka_protocol::ResponseError;
 use replication::controller::brokers::UnregisterBrokerError;
 use replication::controller::configs::AlterConfigError;
 use replication::controller::elections::ElectLeaderError;
+use replication::controller::features::UpdateFeatureError;
 use replication::controller::partitions::CreatePartitionsError;
 use replication::controller::producer_ids::AllocateProducerIdsError;
 use replication::controller::reassignments::ReassignError;
@@ -266,6 +267,15 @@ pub(crate) fn of_alter_config(error: &AlterConfigError) -> ResponseError {
         | AlterConfigError::InvalidConfig { .. } => ResponseError::InvalidConfig,
         AlterConfigError::TooManyGroups => ResponseError::PolicyViolation,
         AlterConfigError::UnknownTopic { .. } => ResponseError::UnknownTopicOrPartition,
+    }
+}
+
+/// Source: `FeatureControlManager.updateFeature`.
+pub(crate) fn of_update_feature(error: &UpdateFeatureError) -> ResponseError {
+    match error {
+        UpdateFeatureError::InvalidLevel { .. }
+        | UpdateFeatureError::MetadataDowngrade { .. }
+        | UpdateFeatureError::UnsafeMetadataDowngrade { .. } => ResponseError::InvalidUpdateVersion,
     }
 }
 

@@ -63,6 +63,8 @@ pub enum ControllerRequest {
     BalanceLeaders,
     /// Add replicas to topics that grow with the set.
     GrowReplicas(growth::GrowReplicas),
+    /// Finalise feature levels.
+    UpdateFeatures(features::UpdateFeatures),
 }
 
 /// The answer to the [`ControllerRequest`] of the same name, true once the records are committed.
@@ -96,6 +98,8 @@ pub enum ControllerReply {
     BalanceLeaders(balance::BalancedLeaders),
     /// How much has grown, and whether to ask again.
     GrowReplicas(growth::GrownReplicas),
+    /// Whether all of them are finalised.
+    UpdateFeatures(Result<(), features::UpdateFeatureError>),
 }
 
 /// What a decision depends on beside the request and the image.
@@ -173,6 +177,10 @@ pub fn handle(request: &ControllerRequest, env: &mut Env<'_>, image: &MetadataIm
         ControllerRequest::GrowReplicas(request) => {
             let (records, grown) = growth::grow(request, env, image);
             Decision { records, reply: ControllerReply::GrowReplicas(grown) }
+        }
+        ControllerRequest::UpdateFeatures(request) => {
+            let (records, result) = features::update(request, image);
+            Decision { records, reply: ControllerReply::UpdateFeatures(result) }
         }
     }
 }

@@ -11,17 +11,10 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::ApiVersionsResponse;
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use kafka_protocol::protocol::StrBytes;
-use replication::controller::features::{
-    GROUP_VERSION, GROUP_VERSION_LEVEL, METADATA_VERSION, METADATA_VERSION_LEVEL,
-};
+use replication::controller::features::SUPPORTED_LEVELS;
 
 /// The first version whose response names features, and whose request names the client's software.
 const FEATURES_SINCE: i16 = 3;
-
-/// The features of this version of Ottla, with the range of levels that it can run. The lowest metadata.version is
-/// Kafka 3.3-IV3, below which no Kafka without ZooKeeper goes. Source: `MetadataVersion.java`.
-const SUPPORTED_FEATURES: &[(&str, i16, i16)] =
-    &[(METADATA_VERSION, 7, METADATA_VERSION_LEVEL), (GROUP_VERSION, 0, GROUP_VERSION_LEVEL)];
 
 /// The first version whose clients understand a feature that may be absent: below, supported features whose lowest level
 /// is 0 are left out. Source: KIP-1022.
@@ -38,7 +31,7 @@ pub(crate) async fn handle(context: RequestContext, request: ApiVersionsRequest)
         .with_api_keys(APIS.iter().map(advertised).collect());
     if context.version >= FEATURES_SINCE {
         let name = |name: &str| StrBytes::from_string(name.to_owned());
-        response.supported_features = SUPPORTED_FEATURES
+        response.supported_features = SUPPORTED_LEVELS
             .iter()
             .filter(|(_, min, _)| *min > 0 || context.version >= OPTIONAL_FEATURES_SINCE)
             .map(|(feature, min, max)| {
@@ -69,7 +62,7 @@ pub(crate) fn answer_unsupported(prefix: RequestPrefix) -> PendingOutcome {
 }
 
 /// The response; its body below version 5 is the crate's.
-pub(crate) struct ApiVersionsReply(ApiVersionsResponse);
+pub(crate) struct ApiVersionsReply(pub(crate) ApiVersionsResponse);
 
 impl Reply for ApiVersionsReply {
     fn into_outcome(

@@ -1,4 +1,4 @@
-//! The identity of the cluster and its feature levels. Source: KIP-584, KIP-1022.
+//! The identity of the cluster and its feature levels. Source: KIP-584, KIP-778, KIP-1022, `FeatureControlManager.java`.
 //!
 //! A level is finalised here only for what works: `transaction.version` stays away until transactions are served, since a
 //! Java client chooses its transaction protocol by the finalised level alone.
@@ -6,6 +6,8 @@
 use crate::controller::Env;
 use crate::metadata::image::MetadataImage;
 use crate::metadata::record::MetadataRecord;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use storage::ids::TopicId;
 
 /// The feature whose level names the Kafka release that the cluster behaves like.
@@ -23,6 +25,189 @@ pub const GROUP_VERSION_LEVEL: i16 = 1;
 /// What every cluster of this version has.
 const LEVELS: &[(&str, i16)] =
     &[(METADATA_VERSION, METADATA_VERSION_LEVEL), (GROUP_VERSION, GROUP_VERSION_LEVEL)];
+
+/// The features of this version, with the range of levels, inclusive, that it can run; each of them works. The lowest
+/// metadata.version is Kafka 3.3-IV3, below which no Kafka without ZooKeeper goes. Source: `MetadataVersion.java`.
+pub const SUPPORTED_LEVELS: &[(&str, i16, i16)] = &[
+    (METADATA_VERSION, 7, METADATA_VERSION_LEVEL),
+    (GROUP_VERSION, GROUP_VERSION_LEVEL, GROUP_VERSION_LEVEL),
+];
+
+/// A request to finalise levels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateFeatures {
+    /// The features; of one that is named twice, the last counts.
+    pub updates: Vec<FeatureUpdate>,
+    /// Whether to check only.
+    pub validate_only: bool,
+}
+
+/// The level of one feature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeatureUpdate {
+    /// The feature's name.
+    pub feature: String,
+    /// The level that it is to have.
+    pub level: i16,
+    /// Which changes are meant.
+    pub upgrade_type: UpgradeType,
+}
+
+/// Which changes of a level are meant. Source: `FeatureUpdate.UpgradeType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpgradeType {
+    /// To a later level.
+    Upgrade,
+    /// To an earlier one where no metadata is lost.
+    SafeDowngrade,
+    /// To an earlier one.
+    UnsafeDowngrade,
+    /// A kind of a later Kafka.
+    Unknown,
+}
+
+/// Why no level was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum UpdateFeatureError {
+    /// The level of a feature is not one that it can have.
+    #[error("Invalid update version {level} for feature {feature}. {reason}")]
+    InvalidLevel {
+        /// The feature.
+        feature: String,
+        /// The level.
+        level: i16,
+        /// Why not.
+        reason: InvalidLevel,
+    },
+    /// What the metadata holds does not fit an earlier release.
+    #[error(
+        "Unsupported metadata.version downgrade from {from} to {to}. Refusing to perform the requested downgrade because \
+         it might delete metadata information."
+    )]
+    MetadataDowngrade {
+        /// The level that is.
+        from: i16,
+        /// The level that was asked for.
+        to: i16,
+    },
+    /// The same, and the request takes the loss.
+    #[error(
+        "Unsupported metadata.version downgrade from {from} to {to}. Unsafe metadata downgrade is not supported in this \
+         version."
+    )]
+    UnsafeMetadataDowngrade {
+        /// The level that is.
+        from: i16,
+        /// The level that was asked for.
+        to: i16,
+    },
+}
+
+/// Why a feature cannot have a level.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum InvalidLevel {
+    /// The kind of the update is unknown.
+    #[error("The controller does not support the given upgrade type.")]
+    UnknownUpgradeType,
+    /// It is no level.
+    #[error("A feature version cannot be less than 0.")]
+    Negative,
+    /// There is no such feature.
+    #[error("The controller does not support this feature.")]
+    UnsupportedFeature,
+    /// The feature has other levels.
+    #[error("The controller only supports versions {min}-{max}.")]
+    UnsupportedLevel {
+        /// The lowest.
+        min: i16,
+        /// The highest.
+        max: i16,
+    },
+    /// There is no such feature, and there is to be none.
+    #[error("Feature {feature} not found.")]
+    NotFound {
+        /// The feature.
+        feature: String,
+    },
+    /// The level is an earlier one, and the request means a later one.
+    #[error(
+        "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade."
+    )]
+    IsDowngrade,
+    /// The level is a later one, and the request means an earlier one.
+    #[error("Can't downgrade to a newer version.")]
+    IsUpgrade,
+}
+
+/// Finalises the levels, all of them or none.
+pub(super) fn update(
+    request: &UpdateFeatures,
+    image: &MetadataImage,
+) -> (Vec<MetadataRecord>, Result<(), UpdateFeatureError>) {
+    let updates: BTreeMap<&str, &FeatureUpdate> =
+        request.updates.iter().map(|update| (update.feature.as_str(), update)).collect();
+    let mut records = Vec::new();
+    for (feature, update) in updates {
+        let current = image.features().get(feature).copied().unwrap_or(0);
+        if let Err(error) = check(update, current) {
+            return (Vec::new(), Err(error));
+        }
+        if update.level != current {
+            records.push(MetadataRecord::FeatureLevel { name: feature.to_owned(), level: update.level });
+        }
+    }
+    if request.validate_only {
+        records.clear();
+    }
+    (records, Ok(()))
+}
+
+fn check(update: &FeatureUpdate, current: i16) -> Result<(), UpdateFeatureError> {
+    let FeatureUpdate { feature, level, upgrade_type } = update;
+    let (level, upgrade_type) = (*level, *upgrade_type);
+    check_level(feature, level, upgrade_type, current)
+        .map_err(|reason| UpdateFeatureError::InvalidLevel { feature: feature.clone(), level, reason })?;
+    if feature == METADATA_VERSION && level < current {
+        let (from, to) = (current, level);
+        return Err(match upgrade_type {
+            UpgradeType::UnsafeDowngrade => UpdateFeatureError::UnsafeMetadataDowngrade { from, to },
+            UpgradeType::SafeDowngrade | UpgradeType::Upgrade | UpgradeType::Unknown => {
+                UpdateFeatureError::MetadataDowngrade { from, to }
+            }
+        });
+    }
+    Ok(())
+}
+
+fn check_level(
+    feature: &str,
+    level: i16,
+    upgrade_type: UpgradeType,
+    current: i16,
+) -> Result<(), InvalidLevel> {
+    if upgrade_type == UpgradeType::Unknown {
+        return Err(InvalidLevel::UnknownUpgradeType);
+    }
+    if level < 0 {
+        return Err(InvalidLevel::Negative);
+    }
+    let supported = SUPPORTED_LEVELS.iter().find(|(name, _, _)| *name == feature);
+    match supported {
+        None if level == 0 => return Err(InvalidLevel::NotFound { feature: feature.to_owned() }),
+        None => return Err(InvalidLevel::UnsupportedFeature),
+        Some(&(_, min, max)) if level < min || level > max => {
+            return Err(InvalidLevel::UnsupportedLevel { min, max });
+        }
+        Some(_) => {}
+    }
+    if level < current && upgrade_type == UpgradeType::Upgrade {
+        return Err(InvalidLevel::IsDowngrade);
+    }
+    if level > current && upgrade_type != UpgradeType::Upgrade {
+        return Err(InvalidLevel::IsUpgrade);
+    }
+    Ok(())
+}
 
 /// The records of a new cluster; of one that an earlier version formed, the levels that have come since.
 pub(super) fn form_cluster(env: &mut Env<'_>, image: &MetadataImage) -> Vec<MetadataRecord> {
@@ -49,5 +234,76 @@ pub(super) fn random_id(env: &mut Env<'_>) -> TopicId {
         if !id.to_string().starts_with('-') {
             return id;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        FeatureUpdate, GROUP_VERSION, METADATA_VERSION, METADATA_VERSION_LEVEL, UpdateFeatures, UpgradeType,
+        update,
+    };
+    use crate::metadata::image::MetadataImage;
+    use crate::metadata::record::MetadataRecord;
+
+    fn finalised(levels: &[(&str, i16)]) -> MetadataImage {
+        let record =
+            |&(name, level): &(&str, i16)| MetadataRecord::FeatureLevel { name: name.to_owned(), level };
+        let records: Vec<_> = levels.iter().map(record).collect();
+        MetadataImage::default().apply(1, &records)
+    }
+
+    fn ask(feature: &str, level: i16, upgrade_type: UpgradeType) -> UpdateFeatures {
+        let update = FeatureUpdate { feature: feature.to_owned(), level, upgrade_type };
+        UpdateFeatures { updates: vec![update], validate_only: false }
+    }
+
+    #[test]
+    fn levels_that_cannot_be_are_refused_in_kafkas_words() {
+        use UpgradeType::{SafeDowngrade, Unknown, UnsafeDowngrade, Upgrade};
+        let image = finalised(&[(METADATA_VERSION, METADATA_VERSION_LEVEL), (GROUP_VERSION, 1)]);
+        for (feature, level, upgrade_type, expected) in [
+            (METADATA_VERSION, 34, Upgrade, "The controller only supports versions 7-33."),
+            (
+                METADATA_VERSION,
+                20,
+                Upgrade,
+                "without setting the upgrade type to either safe or unsafe downgrade.",
+            ),
+            (METADATA_VERSION, 20, SafeDowngrade, "because it might delete metadata information."),
+            (
+                METADATA_VERSION,
+                20,
+                UnsafeDowngrade,
+                "Unsafe metadata downgrade is not supported in this version.",
+            ),
+            (GROUP_VERSION, 0, SafeDowngrade, "The controller only supports versions 1-1."),
+            (GROUP_VERSION, -1, Upgrade, "A feature version cannot be less than 0."),
+            (GROUP_VERSION, 1, Unknown, "The controller does not support the given upgrade type."),
+            ("foo", 0, SafeDowngrade, "Invalid update version 0 for feature foo. Feature foo not found."),
+            ("foo", 1, Upgrade, "The controller does not support this feature."),
+        ] {
+            let (records, result) = update(&ask(feature, level, upgrade_type), &image);
+            let message = result.expect_err("it is refused").to_string();
+            assert!(message.ends_with(expected), "{feature} {level} {upgrade_type:?}: {message}");
+            assert!(records.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_level_is_finalised_once_and_all_or_none_of_a_request_are() {
+        let image = finalised(&[(METADATA_VERSION, METADATA_VERSION_LEVEL)]);
+        let group = ask(GROUP_VERSION, 1, UpgradeType::Upgrade);
+        let (records, result) = update(&group, &image);
+        let expected = MetadataRecord::FeatureLevel { name: GROUP_VERSION.to_owned(), level: 1 };
+        assert_eq!((records, result), (vec![expected], Ok(())));
+        let (records, result) = update(&UpdateFeatures { validate_only: true, ..group.clone() }, &image);
+        assert_eq!((records, result), (vec![], Ok(())));
+        let (records, result) = update(&group, &finalised(&[(GROUP_VERSION, 1)]));
+        assert_eq!((records, result), (vec![], Ok(())), "it is so already");
+        let mut both = group;
+        both.updates.extend(ask("foo", 1, UpgradeType::Upgrade).updates);
+        let (records, result) = update(&both, &image);
+        assert!(records.is_empty() && result.is_err());
     }
 }
