@@ -6,6 +6,7 @@
 //! old sarama send without asking, and advertised from 1 as Kafka does.
 
 use crate::broker::Broker;
+use crate::client_quotas::{Meter, Mute};
 use crate::limits::{self, RequestMemory};
 use crate::stopping::Stopping;
 use crate::timeline::Timeline;
@@ -20,15 +21,16 @@ use crate::wire::response::{EncodeError, FrameBuilder, ResponseFrame};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterPartitionReassignmentsRequest, ConsumerGroupDescribeRequest,
-    ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    DescribeLogDirsRequest, DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
-    ElectLeadersRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
-    ListConfigResourcesRequest, ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest,
-    OffsetDeleteRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
-    UnregisterBrokerRequest, UpdateFeaturesRequest,
+    AlterClientQuotasRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest,
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClientQuotasRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
+    FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
+    ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest, UnregisterBrokerRequest,
+    UpdateFeaturesRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::net::SocketAddr;
@@ -37,6 +39,7 @@ use std::sync::Arc;
 mod altering;
 mod coordination;
 mod nodes;
+mod throttled;
 
 /// One API as the table has it.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +74,10 @@ pub struct RequestContext {
     pub client_id: String,
     /// The version of the request.
     pub version: i16,
+    /// The bytes of the request on the wire, without the four that say how many.
+    pub(crate) request_bytes: usize,
+    /// For how long nothing is read from the connection.
+    pub(crate) mute: Arc<Mute>,
     /// The word that no more requests come over the connection: who waits for records answers now.
     pub ending: Stopping,
     /// The room that the request takes of those that wait for an answer.
@@ -178,7 +185,9 @@ macro_rules! apis {
             match request {
                 $(Request::$name(request) => {
                     let schema_version = prefix.api_version.min($schema);
+                    let meter = Meter::begin(&context, $key);
                     let reply = $module::handle(context, request);
+                    let reply = meter.finish(reply);
                     Box::pin(async move { reply.await.into_outcome(prefix, schema_version) })
                 })*
             }
@@ -221,6 +230,10 @@ apis! {
     ListPartitionReassignments = 46, advertised 0..=0, served from 0, schema to 0,
         ListPartitionReassignmentsRequest => list_partition_reassignments;
     OffsetDelete = 47, advertised 0..=0, served from 0, schema to 0, OffsetDeleteRequest => offset_delete;
+    DescribeClientQuotas = 48, advertised 0..=1, served from 0, schema to 1,
+        DescribeClientQuotasRequest => describe_client_quotas;
+    AlterClientQuotas = 49, advertised 0..=1, served from 0, schema to 1,
+        AlterClientQuotasRequest => alter_client_quotas;
     DescribeQuorum = 55, advertised 0..=2, served from 0, schema to 2, DescribeQuorumRequest => describe_quorum;
     UpdateFeatures = 57, advertised 0..=2, served from 0, schema to 2, UpdateFeaturesRequest => update_features;
     DescribeCluster = 60, advertised 0..=2, served from 0, schema to 2, DescribeClusterRequest => describe_cluster;

@@ -3,6 +3,7 @@
 //! It owns no behaviour beyond short questions about its configuration and state; each part decides in its own
 //! module.
 
+use crate::client_quotas::ClientQuotas;
 use crate::clock;
 use crate::coordinators::Coordinators;
 use crate::fetch_sessions::FetchSessions;
@@ -69,6 +70,8 @@ pub struct Broker {
     pub(crate) producer_ids: ProducerIds,
     /// What consumers asked for before.
     pub(crate) fetch_sessions: Mutex<FetchSessions>,
+    /// What clients may produce, fetch and ask for.
+    pub(crate) client_quotas: ClientQuotas,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// What may grow, and how far.
@@ -117,6 +120,8 @@ impl Broker {
         let count = |value: i32| usize::try_from(value).unwrap_or(0);
         let fetch_sessions_max = count(broker.max_incremental_fetch_session_cache_slots);
         let node_id = BrokerId(broker.node_id);
+        let window = Duration::from_secs(count(broker.quota_window_size_seconds) as u64);
+        let client_quotas = ClientQuotas::new(count(broker.quota_window_num), window);
         let image: Arc<ArcSwap<MetadataImage>> = Arc::default();
         let settings = Arc::new(CurrentSettings::new(settings));
         let coordinators =
@@ -134,6 +139,7 @@ impl Broker {
             partitions,
             failure,
             producer_ids: ProducerIds::default(),
+            client_quotas,
             metrics,
             limits: Limits::new(),
             refusal_lines: Mutex::default(),
@@ -322,6 +328,7 @@ impl Broker {
         self.metrics.partitions.set(image.partition_count() as f64);
         self.update_replica_gauges(&image);
         self.metrics.connections.set(self.seats.taken() as f64);
+        self.metrics.quota_rates.set(self.client_quotas.measured() as f64);
         self.metrics.fetch_sessions.set(self.fetch_sessions.lock().len() as f64);
         let http_connections = http::CONNECTIONS_MAX.saturating_sub(self.http_seats.available_permits());
         self.metrics.http_connections.set(http_connections as f64);

@@ -10,6 +10,7 @@
 
 use crate::api::{self, Outcome, PendingOutcome, RequestContext, api_versions};
 use crate::broker::Broker;
+use crate::client_quotas::Mute;
 use crate::clock;
 use crate::limits;
 use crate::panics;
@@ -30,7 +31,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// After this long without a request, the read buffer is given back. Longer: idle connections hold the memory of
 /// their last burst. Shorter: a busy client's buffer is allocated again and again.
@@ -121,6 +122,7 @@ where
         local_address: local,
         peer_address: peer,
         queue,
+        mute: Arc::default(),
         stopping,
         reader_ended,
         ending,
@@ -173,6 +175,8 @@ struct Reader<R> {
     local_address: SocketAddr,
     peer_address: SocketAddr,
     queue: mpsc::Sender<PendingAnswer>,
+    /// For how long the client is kept quiet, since it is over a quota.
+    mute: Arc<Mute>,
     /// The word that the node stops.
     stopping: Stopping,
     /// Told to this connection's requests when no more will be read.
@@ -187,6 +191,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     async fn run(&mut self) -> Ending {
         loop {
             if let Err(ending) = self.wait_for_request().await {
+                return ending;
+            }
+            if let Err(ending) = self.keep_quiet().await {
                 return ending;
             }
             let arrived = clock::monotonic();
@@ -262,6 +269,22 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
+    /// Reads nothing while the client is to keep quiet. Source: KIP-219.
+    async fn keep_quiet(&mut self) -> Result<(), Ending> {
+        loop {
+            let remaining = self.mute.remaining();
+            if remaining.is_zero() {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                () = self.stopping.requested() => return Err(Ending::Stopping),
+                () = self.queue.closed() => return Err(Ending::Broken),
+                () = sleep(remaining) => {}
+            }
+        }
+    }
+
     async fn read_frame(&mut self) -> Result<(Bytes, limits::RequestMemory), Ending> {
         let limit = self.broker.request_bytes_max();
         let Some(size) = self.frames.announcement(&mut self.stream, limit).await? else {
@@ -305,6 +328,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             peer_address: self.peer_address,
             client_id,
             version,
+            request_bytes: frame.len(),
+            mute: Arc::clone(&self.mute),
             ending: self.ending.clone(),
             memory: Arc::clone(memory),
             timeline: Arc::clone(&timeline),

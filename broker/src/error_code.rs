@@ -14,6 +14,7 @@ use crate::topics::CreateOnFirstUseError;
 use coordinator::error::GroupError;
 use kafka_protocol::ResponseError;
 use replication::controller::brokers::UnregisterBrokerError;
+use replication::controller::client_quotas::AlterQuotaError;
 use replication::controller::configs::AlterConfigError;
 use replication::controller::elections::ElectLeaderError;
 use replication::controller::features::UpdateFeatureError;
@@ -267,6 +268,25 @@ pub(crate) fn of_alter_config(error: &AlterConfigError) -> ResponseError {
         | AlterConfigError::InvalidConfig { .. } => ResponseError::InvalidConfig,
         AlterConfigError::TooManyGroups => ResponseError::PolicyViolation,
         AlterConfigError::UnknownTopic { .. } => ResponseError::UnknownTopicOrPartition,
+    }
+}
+
+/// Source: `ClientQuotaControlManager.alterClientQuotaEntity`.
+pub(crate) fn of_alter_quota(error: &AlterQuotaError) -> ResponseError {
+    match error {
+        AlterQuotaError::DuplicateEntity
+        | AlterQuotaError::EmptyEntity
+        | AlterQuotaError::DuplicatePart { .. }
+        | AlterQuotaError::UnknownPart { .. }
+        | AlterQuotaError::Address
+        | AlterQuotaError::EmptyName { .. }
+        | AlterQuotaError::NameTooLong { .. }
+        | AlterQuotaError::DuplicateKey { .. }
+        | AlterQuotaError::UnknownKey { .. }
+        | AlterQuotaError::NotPositive { .. }
+        | AlterQuotaError::Fractional { .. }
+        | AlterQuotaError::TooLarge { .. } => ResponseError::InvalidRequest,
+        AlterQuotaError::TooManyEntities => ResponseError::PolicyViolation,
     }
 }
 

@@ -11,6 +11,7 @@ pub mod api;
 pub mod broker;
 mod cleaner;
 pub mod cli;
+mod client_quotas;
 pub mod clock;
 mod connection;
 mod coordinators;

@@ -119,6 +119,9 @@ metrics_table! {
             "Requests that took longer than ottla.slow.request.ms.";
         decode_panics: counter "ottla_decode_panics_total" [""]
             "Requests whose decoding panicked, each a defect that closed one connection.";
+        throttled_requests: counter "ottla_throttled_requests_total" [""]
+            "Requests whose client was told to keep quiet for a while, since it is over a quota.";
+        quota_rates: gauge "ottla_quota_rates" [""] "Users and client ids whose rates are measured, by kind of quota.";
         fetch_sessions: gauge "ottla_fetch_sessions" [""] "Fetch sessions that are kept.";
         topics: gauge "ottla_topics" [""] "Topics of the cluster.";
         partitions: gauge "ottla_partitions" [""] "Partitions that this node serves.";

@@ -72,6 +72,10 @@ pub struct BrokerConfig {
     pub max_connections_per_ip: i32,
     /// The most connections that are accepted in a second.
     pub max_connection_creation_rate: i32,
+    /// Over how many windows the rates of clients are measured.
+    pub quota_window_num: i32,
+    /// The length of such a window.
+    pub quota_window_size_seconds: i32,
     /// How long a partition remembers an idempotent producer that stopped writing to it.
     pub producer_id_expiration_ms: i32,
     /// How often expired producers are looked for.
@@ -150,6 +154,8 @@ impl Default for BrokerConfig {
             max_connections: 10_000,
             max_connections_per_ip: i32::MAX,
             max_connection_creation_rate: i32::MAX,
+            quota_window_num: 11,
+            quota_window_size_seconds: 1,
             producer_id_expiration_ms: 86_400_000,
             producer_id_expiration_check_interval_ms: 600_000,
             num_recovery_threads_per_data_dir: 2,

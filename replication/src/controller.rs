@@ -10,6 +10,7 @@
 
 pub mod balance;
 pub mod brokers;
+pub mod client_quotas;
 pub mod configs;
 pub mod elections;
 pub mod features;
@@ -65,6 +66,8 @@ pub enum ControllerRequest {
     GrowReplicas(growth::GrowReplicas),
     /// Finalise feature levels.
     UpdateFeatures(features::UpdateFeatures),
+    /// Change quotas of users and client ids.
+    AlterClientQuotas(client_quotas::AlterClientQuotas),
 }
 
 /// The answer to the [`ControllerRequest`] of the same name, true once the records are committed.
@@ -100,6 +103,8 @@ pub enum ControllerReply {
     GrowReplicas(growth::GrownReplicas),
     /// Whether all of them are finalised.
     UpdateFeatures(Result<(), features::UpdateFeatureError>),
+    /// One result for each alteration, in the order of the request.
+    AlterClientQuotas(Vec<Result<(), client_quotas::AlterQuotaError>>),
 }
 
 /// What a decision depends on beside the request and the image.
@@ -181,6 +186,10 @@ pub fn handle(request: &ControllerRequest, env: &mut Env<'_>, image: &MetadataIm
         ControllerRequest::UpdateFeatures(request) => {
             let (records, result) = features::update(request, image);
             Decision { records, reply: ControllerReply::UpdateFeatures(result) }
+        }
+        ControllerRequest::AlterClientQuotas(request) => {
+            let (records, results) = client_quotas::alter(request, image);
+            Decision { records, reply: ControllerReply::AlterClientQuotas(results) }
         }
     }
 }

@@ -4,4 +4,5 @@ pub mod chunked_map;
 mod codec;
 pub mod delta;
 pub mod image;
+pub mod quota;
 pub mod record;

@@ -14,12 +14,15 @@ use futures_util::future::join_all;
 use std::future::Future;
 
 /// The response, of which the crate does not have every version.
-pub(crate) struct DeleteGroupsReply(Vec<DeletedGroup>);
+pub(crate) struct DeleteGroupsReply {
+    groups: Vec<DeletedGroup>,
+    pub(crate) throttle_time_ms: i32,
+}
 
 impl ApiReply for DeleteGroupsReply {
     fn into_outcome(self, prefix: RequestPrefix, schema_version: i16) -> Result<Outcome, EncodeError> {
         let mut frame = FrameBuilder::new(prefix.correlation_id, is_flexible(schema_version));
-        put_response(&mut frame, self.0, schema_version)?;
+        put_response(&mut frame, self.groups, self.throttle_time_ms, schema_version)?;
         frame.finish(schema_version).map(Outcome::Send)
     }
 }
@@ -42,7 +45,7 @@ pub(crate) fn handle(
             }
         })
         .collect();
-    async move { DeleteGroupsReply(join_all(asked).await) }
+    async move { DeleteGroupsReply { groups: join_all(asked).await, throttle_time_ms: 0 } }
 }
 
 fn deleted(answered: Result<Reply, CoordinatorError>) -> Result<(), Refusal> {

@@ -67,7 +67,7 @@ pub(crate) enum FetchError {
 }
 
 /// A response that is sent without copying its records.
-pub(crate) struct FetchReply(FetchResponse);
+pub(crate) struct FetchReply(pub(crate) FetchResponse);
 
 impl Reply for FetchReply {
     fn into_outcome(self, prefix: RequestPrefix, schema_version: i16) -> Result<Outcome, EncodeError> {
@@ -124,8 +124,9 @@ pub(crate) async fn handle(context: RequestContext, request: FetchRequest) -> Fe
     }
     let broker = &context.broker;
     let deadline = Instant::now() + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let by_quota = broker.client_quotas.fetch_bytes_max(context.client());
     let terms = Terms {
-        bytes_max: usize::try_from(request.max_bytes).unwrap_or(0).min(broker.fetch_bytes_max()),
+        bytes_max: usize::try_from(request.max_bytes).unwrap_or(0).min(broker.fetch_bytes_max()).min(by_quota),
         is_read_committed: request.isolation_level == 1,
         may_read_from_follower: context.version >= FOLLOWER_FETCH_SINCE,
         client_rack: request.rack_id.as_str().into(),
@@ -140,7 +141,20 @@ pub(crate) async fn handle(context: RequestContext, request: FetchRequest) -> Fe
     let is_over = request.max_wait_ms <= 0;
     let patience = Patience { deadline, ending: context.ending.clone(), is_over };
     let pass = read_until_enough(broker, &resolved, &terms, min_bytes, patience).await;
-    answer(&context, &resolved, pass)
+    match context.fetches(pass.bytes) {
+        0 => answer(&context, &resolved, pass),
+        throttle_time_ms => quiet(&resolved, throttle_time_ms, context.version),
+    }
+}
+
+/// The answer to a client that is over its quota: nothing, which its session knows of, and it is to ask again later. One
+/// that asks for everything is told of no session. Source: `FetchContext.getThrottledResponse`.
+fn quiet(resolved: &Resolved, throttle_time_ms: i32, version: i16) -> FetchReply {
+    let mut response = FetchResponse::default().with_throttle_time_ms(throttle_time_ms);
+    if version >= 7 && !resolved.is_full {
+        response.session_id = resolved.session_id;
+    }
+    FetchReply(response)
 }
 
 fn refuse(error: ResponseError, version: i16) -> FetchReply {

@@ -60,7 +60,7 @@ pub(crate) enum ListOffsetsError {
 }
 
 /// The response, of which the crate does not have every version.
-pub(crate) struct ListOffsetsReply(ListOffsetsResponse);
+pub(crate) struct ListOffsetsReply(pub(crate) ListOffsetsResponse);
 
 impl Reply for ListOffsetsReply {
     fn into_outcome(self, prefix: RequestPrefix, schema_version: i16) -> Result<Outcome, EncodeError> {

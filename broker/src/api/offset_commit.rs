@@ -32,7 +32,7 @@ const TOPIC_IDS_SINCE: i16 = 10;
 const CONSUMER_PROTOCOL_SINCE: i16 = 9;
 
 /// The response, of which the crate does not have every version.
-pub(crate) struct OffsetCommitReply(OffsetCommitResponse);
+pub(crate) struct OffsetCommitReply(pub(crate) OffsetCommitResponse);
 
 impl ApiReply for OffsetCommitReply {
     fn into_outcome(self, prefix: RequestPrefix, schema_version: i16) -> Result<Outcome, EncodeError> {
@@ -155,5 +155,5 @@ fn answer(
             .map(|(index, refused)| (index, refused.map_or_else(&mut next_code, |error| error.code())))
             .collect(),
     });
-    OffsetCommitResponse { topics: topics.collect() }
+    OffsetCommitResponse { topics: topics.collect(), throttle_time_ms: 0 }
 }

@@ -30,7 +30,7 @@ use uuid::Uuid;
 const TOPIC_IDS_SINCE: i16 = 10;
 
 /// The response, of which the crate does not have every version.
-pub(crate) struct OffsetFetchReply(OffsetFetchResponse);
+pub(crate) struct OffsetFetchReply(pub(crate) OffsetFetchResponse);
 
 impl ApiReply for OffsetFetchReply {
     fn into_outcome(self, prefix: RequestPrefix, schema_version: i16) -> Result<Outcome, EncodeError> {
@@ -45,6 +45,7 @@ pub(crate) async fn handle(context: RequestContext, request: OffsetFetchRequest)
     let groups = each_once(request.groups, |group| &group.group_id).map(partitions_once);
     let fetch = |group| fetch(&context, &image, group);
     OffsetFetchReply(OffsetFetchResponse {
+        throttle_time_ms: 0,
         groups: fetch_within(OFFSET_FETCH_BYTES, groups, context.version, fetch),
     })
 }

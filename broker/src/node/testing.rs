@@ -178,6 +178,8 @@ impl TestNode {
             peer_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
             client_id: "test".to_owned(),
             version,
+            request_bytes: 100,
+            mute: Arc::default(),
             ending: self.ending.clone(),
             memory: Arc::default(),
             timeline: Arc::default(),

@@ -47,13 +47,14 @@ pub struct DeletedGroup {
     pub error_message: Option<String>,
 }
 
-/// Writes the response in `version` to `frame`.
+/// Writes the response in `version` to `frame`; `throttle_time_ms` says for how long the client is to keep quiet.
 ///
 /// # Errors
 /// When the response cannot be written in that version.
 pub fn put_response(
     frame: &mut FrameBuilder,
     groups: Vec<DeletedGroup>,
+    throttle_time_ms: i32,
     version: i16,
 ) -> Result<(), EncodeError> {
     if version < ERROR_MESSAGE_SINCE {
@@ -63,10 +64,12 @@ pub fn put_response(
                 .with_error_code(group.error_code)
         };
         let results = groups.into_iter().map(result).collect();
-        return frame.put_message(&ResponseOfTheCrate::default().with_results(results), version);
+        let response =
+            ResponseOfTheCrate::default().with_throttle_time_ms(throttle_time_ms).with_results(results);
+        return frame.put_message(&response, version);
     }
     let buffer = frame.tail();
-    buffer.put_i32(0);
+    buffer.put_i32(throttle_time_ms);
     put_list_length(buffer, groups.len());
     for group in groups {
         put_nullable_string(buffer, Some(&group.group_id));

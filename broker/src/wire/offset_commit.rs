@@ -145,6 +145,8 @@ impl From<RequestOfTheCrate> for OffsetCommitRequest {
 pub struct OffsetCommitResponse {
     /// The topics.
     pub topics: Vec<AnsweredTopic>,
+    /// For how long the client is to keep quiet; not written below version 3.
+    pub throttle_time_ms: i32,
 }
 
 /// What became of the offsets of a topic.
@@ -171,7 +173,7 @@ pub fn put_response(
         return frame.put_message(&ResponseOfTheCrate::from(response), version);
     }
     let buffer = frame.tail();
-    buffer.put_i32(0);
+    buffer.put_i32(response.throttle_time_ms);
     put_list_length(buffer, response.topics.len());
     for topic in response.topics {
         buffer.put_slice(topic.topic_id.as_bytes());
@@ -203,7 +205,9 @@ impl From<OffsetCommitResponse> for ResponseOfTheCrate {
                 .with_name(TopicName(topic.name))
                 .with_partitions(topic.partitions.into_iter().map(partition).collect())
         };
-        Self::default().with_topics(response.topics.into_iter().map(topic).collect())
+        Self::default()
+            .with_throttle_time_ms(response.throttle_time_ms)
+            .with_topics(response.topics.into_iter().map(topic).collect())
     }
 }
 

@@ -128,6 +128,8 @@ fn of_the_crate(request: RequestOfTheCrate, version: i16) -> OffsetFetchRequest 
 pub struct OffsetFetchResponse {
     /// The groups; exactly one below version 8.
     pub groups: Vec<AnsweredGroup>,
+    /// For how long the client is to keep quiet; not written below version 3.
+    pub throttle_time_ms: i32,
 }
 
 /// The offsets of a group.
@@ -180,7 +182,7 @@ pub fn put_response(
         return frame.put_message(&response_of_the_crate(response, version), version);
     }
     let buffer = frame.tail();
-    buffer.put_i32(0);
+    buffer.put_i32(response.throttle_time_ms);
     put_list_length(buffer, response.groups.len());
     for group in response.groups {
         put_nullable_string(buffer, Some(&group.group_id));
@@ -223,9 +225,11 @@ fn response_of_the_crate(response: OffsetFetchResponse, version: i16) -> Respons
                 .with_topics(group.topics.into_iter().map(topic_of_several).collect())
                 .with_error_code(group.error_code)
         });
-        return ResponseOfTheCrate::default().with_groups(groups.collect());
+        return ResponseOfTheCrate::default()
+            .with_throttle_time_ms(response.throttle_time_ms)
+            .with_groups(groups.collect());
     }
-    let mut answer = ResponseOfTheCrate::default();
+    let mut answer = ResponseOfTheCrate::default().with_throttle_time_ms(response.throttle_time_ms);
     for group in response.groups {
         if version >= GROUP_ERROR_SINCE {
             answer.error_code = group.error_code;

@@ -1,13 +1,13 @@
 //! Everything else that files for Apache Kafka carry: its threads, metrics, quotas and plug-ins.
 
 use super::Key;
+use crate::value::Rule::AtLeast;
 use crate::value::ValueType::{Boolean, Class, Int, List, Long, String};
 
 const THREADS: &str = "the broker has no such pool of threads to size";
 const IN_FLIGHT: &str = "requests that wait are bounded for each connection, not in one queue";
 const REPLICATION: &str = "what the nodes of a set say to each other has deadlines of its own";
 const HOUSEKEEPING: &str = "housekeeping begins with the broker";
-const QUOTAS: &str = "there are no quotas yet";
 const PURGATORY: &str = "requests that wait have a deadline each, and no purgatory to clear";
 const METRICS: &str = "metrics are served over HTTP, at ottla.http.listener";
 const LEGACY: &str = "Apache Kafka 4 has no such key either";
@@ -34,8 +34,14 @@ pub(super) static KEYS: &[Key] = &[
     Key::inert("socket.connection.setup.timeout.max.ms", Long, Some("30000"), REPLICATION),
     Key::inert("socket.connection.setup.timeout.ms", Long, Some("10000"), REPLICATION),
     Key::refused("client.quota.callback.class", Class, None, JAVA),
-    Key::inert("quota.window.num", Int, Some("11"), QUOTAS),
-    Key::inert("quota.window.size.seconds", Int, Some("1"), QUOTAS),
+    Key::broker(
+        "quota.window.num",
+        Int,
+        Some("11"),
+        "Over how many windows, the running one among them, the rates of clients that have quotas are measured.",
+    )
+    .rule(AtLeast(1)),
+    Key::broker("quota.window.size.seconds", Int, Some("1"), "The length of such a window.").rule(AtLeast(1)),
     Key::inert("delete.records.purgatory.purge.interval.requests", Int, Some("1"), PURGATORY),
     Key::inert("fetch.purgatory.purge.interval.requests", Int, Some("1000"), PURGATORY),
     Key::inert("producer.purgatory.purge.interval.requests", Int, Some("1000"), PURGATORY),

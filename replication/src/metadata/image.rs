@@ -15,6 +15,7 @@ mod partition;
 pub use partition::PartitionImage;
 
 use crate::metadata::chunked_map::ChunkedMap;
+use crate::metadata::quota::{QuotaEntity, QuotaKey, QuotaLimit};
 use crate::metadata::record::{
     BrokerRegistration, ConfigResource, MetadataRecord, PartitionChange, PartitionRecord,
 };
@@ -23,6 +24,9 @@ use std::sync::{Arc, LazyLock};
 use storage::ids::{BrokerId, PartitionIndex, ProducerId, TopicId};
 
 static NO_CONFIGS: LazyLock<Arc<BTreeMap<String, String>>> = LazyLock::new(Arc::default);
+
+/// The quotas of each user and client id that has any.
+pub type ClientQuotas = BTreeMap<QuotaEntity, BTreeMap<QuotaKey, QuotaLimit>>;
 
 /// The cluster's metadata at one position of its log. A clone shares everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,7 @@ pub struct MetadataImage {
     partition_count: usize,
     configs: ChunkedMap<ConfigResource, Arc<BTreeMap<String, String>>>,
     features: Arc<BTreeMap<String, i16>>,
+    client_quotas: Arc<ClientQuotas>,
     next_producer_id: ProducerId,
 }
 
@@ -63,6 +68,7 @@ impl Default for MetadataImage {
             partition_count: 0,
             configs: ChunkedMap::default(),
             features: Arc::default(),
+            client_quotas: Arc::default(),
             next_producer_id: ProducerId(0),
         }
     }
@@ -176,6 +182,12 @@ impl MetadataImage {
         &self.features
     }
 
+    /// The quotas of users and client ids.
+    #[must_use]
+    pub fn client_quotas(&self) -> &Arc<ClientQuotas> {
+        &self.client_quotas
+    }
+
     /// The lowest producer id that no broker was given.
     #[must_use]
     pub fn next_producer_id(&self) -> ProducerId {
@@ -263,6 +275,7 @@ impl MetadataImage {
             MetadataRecord::FixReplicas { topic_id } => {
                 self.edit_topic(*topic_id, |topic| topic.has_default_replication_factor = false);
             }
+            MetadataRecord::ClientQuota { entity, key, limit } => self.set_quota(entity, *key, *limit),
         }
     }
 
@@ -330,6 +343,18 @@ impl MetadataImage {
         }
     }
 
+    fn set_quota(&mut self, entity: &QuotaEntity, key: QuotaKey, limit: Option<QuotaLimit>) {
+        let all = Arc::make_mut(&mut self.client_quotas);
+        let quotas = all.entry(entity.clone()).or_default();
+        match limit {
+            Some(limit) => quotas.insert(key, limit),
+            None => quotas.remove(&key),
+        };
+        if quotas.is_empty() {
+            all.remove(entity);
+        }
+    }
+
     fn edit_topic(&mut self, topic_id: TopicId, edit: impl FnOnce(&mut TopicImage)) {
         let mut topic = self.topics_by_id.remove(&topic_id).expect("the topic of a partition exists");
         self.topics_by_name.remove(&topic.name);
@@ -384,6 +409,13 @@ impl MetadataImage {
                 resource: resource.clone(),
                 key: key.clone(),
                 value: Some(value.clone()),
+            }));
+        }
+        for (entity, quotas) in &*self.client_quotas {
+            records.extend(quotas.iter().map(|(key, limit)| MetadataRecord::ClientQuota {
+                entity: entity.clone(),
+                key: *key,
+                limit: Some(*limit),
             }));
         }
         records

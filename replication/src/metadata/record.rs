@@ -32,6 +32,9 @@
 //! 10    FeatureLevel       string name, i16 level (0 removes the feature)
 //! 11    BrokerState        i32 broker_id, i64 broker_epoch, u8 is_fenced, u8 is_shutting_down
 //! 12    FixReplicas        uuid topic_id
+//! 13    ClientQuota        name user, name client_id (each u8: 0 absent, 1 the default, 2 followed by string),
+//!                          u8 key (1 producer_byte_rate, 2 consumer_byte_rate, 3 request_percentage),
+//!                          ?u64 bits of the limit as an IEEE 754 double
 //! ```
 //!
 //! Upgrade rule: the fields of a version never change. A new field makes a new version of its record, which is written
@@ -42,6 +45,7 @@
 mod encoding;
 
 use crate::metadata::codec::{Reader, length};
+use crate::metadata::quota::{QuotaEntity, QuotaKey, QuotaLimit};
 use serde::{Deserialize, Serialize};
 use storage::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId, TopicId};
 
@@ -126,6 +130,15 @@ pub enum MetadataRecord {
     FixReplicas {
         /// The topic.
         topic_id: TopicId,
+    },
+    /// A quota was set or removed. Source: KIP-546.
+    ClientQuota {
+        /// For whom it is.
+        entity: QuotaEntity,
+        /// What it limits.
+        key: QuotaKey,
+        /// To how much; `None` removes it.
+        limit: Option<QuotaLimit>,
     },
 }
 

@@ -5,6 +5,7 @@ use super::{
     PartitionRecord,
 };
 use crate::metadata::codec::{DecodeError, Reader, length, put_brokers, put_optional, put_string};
+use crate::metadata::quota::{QuotaEntity, QuotaKey, QuotaLimit, QuotaName};
 use storage::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionIndex, ProducerId};
 
 pub(super) fn encode(record: &MetadataRecord, out: &mut Vec<u8>) {
@@ -46,6 +47,14 @@ pub(super) fn encode(record: &MetadataRecord, out: &mut Vec<u8>) {
             out.extend_from_slice(&[u8::from(*is_fenced), u8::from(*is_shutting_down)]);
         }
         MetadataRecord::FixReplicas { topic_id } => out.extend_from_slice(topic_id.0.as_bytes()),
+        MetadataRecord::ClientQuota { entity, key, limit } => {
+            put_quota_name(out, entity.user.as_ref());
+            put_quota_name(out, entity.client_id.as_ref());
+            out.push(key.number());
+            put_optional(out, *limit, |out, limit| {
+                out.extend_from_slice(&limit.value().to_bits().to_be_bytes());
+            });
+        }
     }
 }
 
@@ -63,6 +72,7 @@ fn record_type(record: &MetadataRecord) -> u8 {
         MetadataRecord::FeatureLevel { .. } => 10,
         MetadataRecord::BrokerState { .. } => 11,
         MetadataRecord::FixReplicas { .. } => 12,
+        MetadataRecord::ClientQuota { .. } => 13,
     }
 }
 
@@ -82,7 +92,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<MetadataRecord, DecodeError> {
     let mut reader = Reader::new(bytes);
     let record_type = reader.u8()?;
     let version = reader.u8()?;
-    if !(1..=12).contains(&record_type) {
+    if !(1..=13).contains(&record_type) {
         return Err(DecodeError::UnknownRecordType { record_type });
     }
     if version > version_max(record_type) {
@@ -137,8 +147,37 @@ fn decode_fields(
             is_shutting_down: reader.boolean()?,
         },
         12 => MetadataRecord::FixReplicas { topic_id: reader.topic_id()? },
+        13 => MetadataRecord::ClientQuota {
+            entity: QuotaEntity { user: quota_name(reader)?, client_id: quota_name(reader)? },
+            key: {
+                let value = reader.u8()?;
+                let unknown = DecodeError::UnknownVariant { what: "key of a quota", value };
+                QuotaKey::of_number(value).ok_or(unknown)?
+            },
+            limit: reader.optional(|reader| reader.u64().map(|bits| QuotaLimit::of(f64::from_bits(bits))))?,
+        },
         _ => return Err(DecodeError::UnknownRecordType { record_type }),
     })
+}
+
+fn put_quota_name(out: &mut Vec<u8>, name: Option<&QuotaName>) {
+    match name {
+        None => out.push(0),
+        Some(QuotaName::Default) => out.push(1),
+        Some(QuotaName::Named(name)) => {
+            out.push(2);
+            put_string(out, name);
+        }
+    }
+}
+
+fn quota_name(reader: &mut Reader<'_>) -> Result<Option<QuotaName>, DecodeError> {
+    match reader.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(QuotaName::Default)),
+        2 => reader.string().map(QuotaName::Named).map(Some),
+        value => Err(DecodeError::UnknownVariant { what: "name in a quota", value }),
+    }
 }
 
 fn encode_registration(registration: &BrokerRegistration, out: &mut Vec<u8>) {

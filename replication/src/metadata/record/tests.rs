@@ -1,4 +1,5 @@
 use super::*;
+use crate::metadata::quota::{QUOTA_KEYS, QuotaName};
 use proptest::prelude::*;
 
 fn brokers() -> impl Strategy<Value = Vec<BrokerId>> {
@@ -27,6 +28,21 @@ fn registration() -> impl Strategy<Value = MetadataRecord> {
                 is_fenced,
                 is_shutting_down,
             })
+        },
+    )
+}
+
+fn client_quota() -> impl Strategy<Value = MetadataRecord> {
+    let name = || {
+        let named = prop_oneof![Just(QuotaName::Default), ".{0,9}".prop_map(QuotaName::Named)];
+        prop::option::of(named)
+    };
+    let limit = prop::option::of(any::<f64>().prop_map(QuotaLimit::of));
+    (name(), name(), prop::sample::select(&QUOTA_KEYS[..]), limit).prop_map(
+        |(user, client_id, key, limit)| MetadataRecord::ClientQuota {
+            entity: QuotaEntity { user, client_id },
+            key,
+            limit,
         },
     )
 }
@@ -130,6 +146,7 @@ fn record() -> impl Strategy<Value = MetadataRecord> {
             }
         }),
         topic_id().prop_map(|topic_id| MetadataRecord::FixReplicas { topic_id }),
+        client_quota(),
     ]
 }
 
