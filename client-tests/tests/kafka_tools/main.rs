@@ -1,6 +1,8 @@
 //! Apache Kafka's own command line tools, which must not notice that this is not Apache Kafka.
 
+mod cluster;
 mod deletion;
+mod quotas;
 
 use anyhow::{Result, ensure};
 use client_tests::driver::{Driver, ToolFiles, ToolOutput};
