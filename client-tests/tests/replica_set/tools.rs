@@ -48,6 +48,16 @@ impl Fixture {
         Ok(output.stdout)
     }
 
+    /// Asks how far a reassignment is until the answer has `wanted` in it, and returns that answer.
+    fn verify_until(&mut self, plan: &str, wanted: &str) -> Result<String> {
+        let mut answer = String::new();
+        wait_until(LIMIT, wanted, || {
+            answer = self.run(REASSIGN, &["--reassignment-json-file", plan, "--verify"])?;
+            Ok(answer.contains(wanted))
+        })?;
+        Ok(answer)
+    }
+
     fn file(&self, name: &str, text: &str) -> Result<String> {
         let path = self.set.home().join(name);
         std::fs::write(&path, text)?;
@@ -162,6 +172,36 @@ fn partitions_are_reassigned_and_leaders_elected() -> Result<()> {
         };
         Ok(leads(0, 2) && leads(2, 3))
     })
+}
+
+/// A partition of 200 KB goes to two more nodes at a kilobyte a second, which takes minutes; then without much of a throttle.
+/// Once it is there, the tool takes the throttle away.
+#[test]
+fn reassignment_is_throttled_until_it_is_verified() -> Result<()> {
+    let Some(mut fixture) = Fixture::start()? else { return Ok(()) };
+    let plan = |replicas: &str| {
+        format!(r#"{{"version":1,"partitions":[{{"topic":"orders","partition":1,"replicas":{replicas}}}]}}"#)
+    };
+    let alone = fixture.file("alone.json", &plan("[3]"))?;
+    fixture.run(REASSIGN, &["--reassignment-json-file", &alone, "--execute"])?;
+    fixture.verify_until(&alone, "is completed")?;
+    let Some(mut client) = Client::Java.start(&fixture.set.bootstrap())? else { return Ok(()) };
+    client.produce(Producing::DEFAULT, "orders", 1, &bulk(200, 1000))?;
+
+    let whole = fixture.file("whole.json", &plan("[3,1,2]"))?;
+    let move_all = ["--reassignment-json-file", &whole, "--execute", "--additional", "--throttle"];
+    fixture.run(REASSIGN, &[&move_all[..], &["1000"]].concat())?;
+    fixture.verify_until(&whole, "is still in progress")?;
+    let described = fixture.run(TOPICS, &["--describe", "--topic", "orders"])?;
+    ensure!(described.contains("leader.replication.throttled.replicas=1:3"), "{described}");
+    fixture.run(REASSIGN, &[&move_all[..], &["10000000"]].concat())?;
+    let verified = fixture.verify_until(&whole, "is completed")?;
+    for level in ["broker-level", "topic-level"] {
+        ensure!(verified.contains(&format!("Clearing {level} throttles")), "{verified}");
+    }
+    let described = fixture.run(TOPICS, &["--describe", "--topic", "orders"])?;
+    ensure!(!described.contains("throttled"), "{described}");
+    fixture.set.wait_until_whole()
 }
 
 #[test]
