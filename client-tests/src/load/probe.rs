@@ -1,8 +1,8 @@
 //! A fresh client at each try: how long it takes until a record is acknowledged after a fault that leaves connections open.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -17,10 +17,12 @@ use crate::replica_set::roles;
 use crate::wait::let_pass;
 use crate::wire::{Connection, batch, produce, produce_request};
 
-/// The longest that a fresh client gives a node which may hang: a good client asks another soon.
+/// The longest that a fresh client gives a node which may hang to tell who leads: a good client asks another soon.
 const LIMIT: Duration = Duration::from_millis(500);
-/// The time between two tries.
-const STEP: Duration = Duration::from_millis(20);
+/// The longest that it waits until its record is acknowledged.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// The time after which the next fresh client comes, whatever the one before waits for.
+const STEP: Duration = Duration::from_millis(100);
 /// When the set is held to be stuck.
 const STUCK_LIMIT: Duration = Duration::from_secs(60);
 
@@ -72,17 +74,28 @@ impl Probe {
         fault: Moment,
         into: &Observations,
     ) -> Result<Duration> {
-        let mut last = None;
-        while fault.elapsed() < STUCK_LIMIT {
-            for address in target.bootstrap.split(',') {
-                match self.attempt(address, place, into) {
-                    Ok(()) => return Ok(fault.elapsed()),
-                    Err(error) => last = Some(error),
+        let (report, outcomes) = mpsc::sync_channel(1);
+        // The receiver goes at the end of the closure, so that no client waits for its report to be taken.
+        std::thread::scope(move |scope| {
+            let mut last = None;
+            for address in target.bootstrap.split(',').cycle() {
+                let report = report.clone();
+                scope.spawn(move || {
+                    let outcome = self.attempt(address, place, into).map(|()| fault.elapsed());
+                    // Nobody listens once another client's record was acknowledged.
+                    drop(report.send(outcome));
+                });
+                match outcomes.recv_timeout(STEP) {
+                    Ok(Ok(elapsed)) => return Ok(elapsed),
+                    Ok(Err(error)) => last = Some(error),
+                    Err(_) => {}
+                }
+                if fault.elapsed() > STUCK_LIMIT {
+                    break;
                 }
             }
-            let_pass(STEP);
-        }
-        bail!("nothing was acknowledged in {place} for {STUCK_LIMIT:?}: {last:?}")
+            bail!("nothing was acknowledged in {place} for {STUCK_LIMIT:?}: {last:?}")
+        })
     }
 
     /// One try by way of the node at `address`.
@@ -94,7 +107,7 @@ impl Probe {
         let partition = cluster.partitions.get(place).context("no such partition")?;
         let leader = partition.leader.context("nobody leads it")?;
         let address = cluster.addresses.get(&leader).context("the leader has no address")?;
-        let mut connection = Connection::open_within(address, LIMIT)?;
+        let mut connection = Connection::open_within(address, ANSWER_LIMIT)?;
         let producer = self.next_producer.fetch_add(1, Ordering::Relaxed);
         let record = Identity { producer, sequence: 0 };
         let records = batch::encode(&[batch::record(0, None, encode(place, record).into())])?;
