@@ -61,7 +61,7 @@ pub(crate) fn follow(broker: &Arc<Broker>, image: Arc<MetadataImage>) {
             broker.replica_fetchers.forget_all_but(None, &partition);
         }
     }
-    broker.partitions.remove(&removed);
+    let gone = broker.partitions.remove(&removed);
     for partition in &delta.removed {
         if let Err(error) = broker.log_dir.delete_log(&partition.topic_partition) {
             tracing::error!("the files of {} were not moved away: {error}", partition.topic_partition);
@@ -90,6 +90,8 @@ pub(crate) fn follow(broker: &Arc<Broker>, image: Arc<MetadataImage>) {
         broker.partitions.all().iter().for_each(|partition| lead_on(broker, &image, partition));
     }
     broker.publish(image);
+    // Only now: who waits for one of them looks at the image to learn why it is gone.
+    gone.iter().for_each(|partition| partition.close());
     follow_coordinators(broker, &delta);
     broker.announce();
 }

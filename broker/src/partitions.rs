@@ -44,11 +44,11 @@ impl Partitions {
         self.by_topic.store(Arc::new(by_topic));
     }
 
-    /// Removes partitions, and tells whoever waits for one of them, in this order: who is woken and looks again finds
-    /// them gone. Only the task that follows the metadata calls it.
-    pub fn remove(&self, removed: &BTreeSet<PartitionKey>) {
+    /// Removes partitions and hands them out, to be closed once the image says why they are gone. Only the task that follows
+    /// the metadata calls it.
+    pub fn remove(&self, removed: &BTreeSet<PartitionKey>) -> Vec<Arc<Partition>> {
         if removed.is_empty() {
-            return;
+            return Vec::new();
         }
         let mut by_topic = HashMap::clone(&self.by_topic.load());
         let mut gone = Vec::with_capacity(removed.len());
@@ -60,9 +60,7 @@ impl Partitions {
             }
         }
         self.by_topic.store(Arc::new(by_topic));
-        for partition in gone {
-            partition.close();
-        }
+        gone
     }
 }
 

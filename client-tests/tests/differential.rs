@@ -70,9 +70,15 @@ kafka-configs --entity-type topics --describe
 kafka-configs --entity-type brokers --entity-name 1 --describe
 kafka-configs --entity-type brokers --entity-default --describe
 kafka-configs --entity-type brokers --entity-name 1 --alter --add-config log.cleaner.threads=2
+kafka-configs --entity-type brokers --entity-name 1 --alter --add-config node.id=7
 kafka-configs --entity-type brokers --entity-default --alter --add-config log.retention.ms=777777
 kafka-configs --entity-type brokers --entity-default --describe
 kafka-configs --entity-type brokers --entity-default --alter --delete-config log.retention.ms
+kafka-configs --entity-type clients --entity-name loader --alter --add-config producer_byte_rate=1048576
+kafka-configs --entity-type clients --entity-name loader --describe
+kafka-configs --entity-type clients --entity-name loader --alter --add-config producer_byte_rate=fast
+kafka-configs --entity-type clients --entity-name loader --alter --add-config coffee_rate=1
+kafka-configs --entity-type users --entity-default --alter --add-config consumer_byte_rate=2097152
 kafka-configs --entity-type groups --entity-name readers --alter --add-config consumer.session.timeout.ms=50000
 kafka-configs --entity-type groups --entity-name readers --describe
 kafka-configs --entity-type groups --entity-name readers --alter --add-config consumer.session.timeout.ms=1
@@ -85,6 +91,10 @@ kafka-get-offsets --topic-partitions dotted.name:0,orders:4 --time -2
 kafka-get-offsets --topic nowhere
 kafka-get-offsets --topic dotted.name --time yesterday
 kafka-console-consumer --topic dotted.name --partition 0 --offset 1 --max-messages 2 --timeout-ms 20000
+kafka-delete-records --offset-json-file DELETE-RECORDS
+kafka-get-offsets --topic dotted.name --time earliest
+kafka-delete-records --offset-json-file DELETE-TOO-MANY
+kafka-delete-records --offset-json-file DELETE-NOTHING
 kafka-log-dirs --describe --topic-list dotted.name
 kafka-log-dirs --describe --broker-list 9
 kafka-leader-election --election-type preferred --all-topic-partitions
@@ -101,6 +111,8 @@ kafka-cluster list-endpoints --bootstrap-server HOST:PORT
 kafka-metadata-quorum describe --replication
 kafka-metadata-quorum describe --status
 kafka-features describe
+kafka-client-metrics --list
+kafka-client-metrics --describe --name nothing
 kafka-consumer-groups --list
 kafka-consumer-groups --describe --group nobody
 kafka-groups --list
@@ -110,8 +122,11 @@ kafka-groups --list
 const EPOCH_MS_DIGITS: usize = 13;
 
 /// Files that commands name, by their stand-ins.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 7] = [
     ("LINES", "one\ntwo\nthree\nfour\n"),
+    ("DELETE-RECORDS", r#"{"version":1,"partitions":[{"topic":"dotted.name","partition":0,"offset":2}]}"#),
+    ("DELETE-TOO-MANY", r#"{"version":1,"partitions":[{"topic":"dotted.name","partition":0,"offset":99}]}"#),
+    ("DELETE-NOTHING", r#"{"version":1,"partitions":[]}"#),
     ("REASSIGN-NOWHERE", r#"{"version":1,"partitions":[{"topic":"nowhere","partition":0,"replicas":[1]}]}"#),
     ("REASSIGN", r#"{"version":1,"partitions":[{"topic":"orders","partition":0,"replicas":[1]}]}"#),
     ("TOPICS", r#"{"version":1,"topics":[{"topic":"orders"}]}"#),

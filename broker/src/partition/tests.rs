@@ -65,7 +65,9 @@ async fn who_waits_for_a_removed_partition_is_woken_and_finds_it_gone() {
     let topic_id = partition.log.topic_id();
     let wake = Arc::new(Notify::new());
     let _registration = partition.register(Milestone::HighWatermark, Offset(9), &wake);
-    node.broker.partitions.remove(&BTreeSet::from([(topic_id, PartitionIndex(0))]));
+    let gone = node.broker.partitions.remove(&BTreeSet::from([(topic_id, PartitionIndex(0))]));
+    assert!(!is_woken(&wake), "it would not learn yet why");
+    gone.iter().for_each(|partition| partition.close());
     assert!(is_woken(&wake));
     assert!(partition.is_closed());
     assert!(node.broker.partitions.find(topic_id, PartitionIndex(0)).is_none());

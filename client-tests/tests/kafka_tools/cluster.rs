@@ -13,7 +13,10 @@ fn features_are_described_and_changed_where_that_can_be() -> Result<()> {
         let described = tools.run(FEATURES, &["describe"])?;
         for feature in ["metadata.version", "group.version"] {
             let line = described.lines().find(|line| line.contains(&format!("Feature: {feature}")));
-            ensure!(line.is_some_and(|line| line.contains("FinalizedVersionLevel:")), "{feature}: {described}");
+            ensure!(
+                line.is_some_and(|line| line.contains("FinalizedVersionLevel:")),
+                "{feature}: {described}"
+            );
         }
         let same = tools.run(FEATURES, &["upgrade", "--feature", "group.version=1"])?;
         ensure!(same.contains("group.version was upgraded to 1."), "{same}");
@@ -31,11 +34,17 @@ fn producers_of_a_partition_are_described() -> Result<()> {
         produce(tools, topic, "one\ntwo\n")?;
         let described =
             tools.run(TRANSACTIONS, &["describe-producers", "--topic", topic, "--partition", "0"])?;
-        let rows: Vec<Vec<&str>> =
-            described.lines().map(|line| line.split_whitespace().collect()).filter(|row: &Vec<_>| !row.is_empty()).collect();
+        let rows: Vec<Vec<&str>> = described
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .filter(|row: &Vec<_>| !row.is_empty())
+            .collect();
         ensure!(rows.len() == 2 && rows[0].first() == Some(&"ProducerId"), "{described}");
         // ProducerId, ProducerEpoch, LatestCoordinatorEpoch, LastSequence, LastTimestamp, CurrentTransactionStartOffset.
-        ensure!(rows[1].get(1..4) == Some(&["0", "-1", "1"]) && rows[1].last() == Some(&"None"), "{described}");
+        ensure!(
+            rows[1].get(1..4) == Some(&["0", "-1", "1"]) && rows[1].last() == Some(&"None"),
+            "{described}"
+        );
         Ok(())
     })
 }

@@ -11,8 +11,17 @@ fn quotas_are_set_described_and_removed() -> Result<()> {
     with_tools(|tools| {
         let client = &*unique_topic("client");
         let entity = ["--entity-type", "clients", "--entity-name", client];
-        let both = ["--entity-type", "users", "--entity-default", "--entity-type", "clients", "--entity-name", client];
-        tools.run(CONFIGS, &[&entity[..], &["--alter", "--add-config", "producer_byte_rate=1024"]].concat())?;
+        let both = [
+            "--entity-type",
+            "users",
+            "--entity-default",
+            "--entity-type",
+            "clients",
+            "--entity-name",
+            client,
+        ];
+        tools
+            .run(CONFIGS, &[&entity[..], &["--alter", "--add-config", "producer_byte_rate=1024"]].concat())?;
         tools.run(CONFIGS, &[&both[..], &["--alter", "--add-config", "request_percentage=12.5"]].concat())?;
         let described = tools.run(CONFIGS, &[&entity[..], &["--describe"]].concat())?;
         let expected = format!("Quota configs for client-id '{client}' are producer_byte_rate=1024.0");
@@ -22,7 +31,10 @@ fn quotas_are_set_described_and_removed() -> Result<()> {
         tools.run(CONFIGS, &[&both[..], &["--alter", "--delete-config", "request_percentage"]].concat())?;
         let described = tools.run(CONFIGS, &[&both[..], &["--describe"]].concat())?;
         ensure!(!described.contains("request_percentage"), "{described}");
-        tools.run_to_failure(CONFIGS, &[&entity[..], &["--alter", "--add-config", "producer_byte_rate=0"]].concat())?;
+        tools.run_to_failure(
+            CONFIGS,
+            &[&entity[..], &["--alter", "--add-config", "producer_byte_rate=0"]].concat(),
+        )?;
         Ok(())
     })
 }
