@@ -31,7 +31,8 @@ impl<D: Disk> Log<D> {
         match active {
             Some(active)
                 if !appender.must_roll
-                    && !must_roll(&active, &config, header, now, appender.writer.as_ref()) =>
+                    && !must_roll(&active, &config, header, appender.writer.as_ref())
+                    && !is_too_old(&active, self.age_max_ms(&active, &config), header, now) =>
             {
                 if appender.writer.is_none() {
                     appender.writer = Some(self.reopen(&active, capacity(&config, bytes))?);
@@ -47,6 +48,28 @@ impl<D: Disk> Log<D> {
         let writer = appender.writer.as_mut().expect("it was opened above");
         writer.ensure_space(bytes)?;
         Ok(writer)
+    }
+
+    /// How old a segment gets: `segment.ms`, or `max.compaction.lag.ms` where the topic is compacted, less a part of
+    /// `segment.jitter.ms` that differs from partition to partition and from segment to segment, so that not all end at
+    /// once.
+    fn age_max_ms(&self, active: &Segment<D>, config: &TopicConfig) -> i64 {
+        let age_max_ms = match config.cleanup_policy.compact {
+            true => config.segment_ms.min(config.max_compaction_lag_ms),
+            false => config.segment_ms,
+        };
+        let jitter_max_ms = config.segment_jitter_ms.min(config.segment_ms);
+        if jitter_max_ms <= 0 {
+            return age_max_ms;
+        }
+        let (high, low) = self.topic_id.0.as_u64_pair();
+        let partition = i64::from(self.topic_partition.partition.0);
+        let mixed = [low.cast_signed(), partition, active.base_offset.0]
+            .into_iter()
+            .fold(high.cast_signed(), |mixed, part| {
+                (mixed ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64.cast_signed())
+            });
+        age_max_ms.saturating_sub((mixed >> 16).rem_euclid(jitter_max_ms))
     }
 
     fn reopen(&self, active: &Arc<Segment<D>>, capacity: u64) -> Result<ActiveWriter<D>, DiskError> {
@@ -127,7 +150,6 @@ fn must_roll<D: Disk>(
     active: &Segment<D>,
     config: &TopicConfig,
     header: &BatchHeader,
-    now: TimestampMs,
     writer: Option<&ActiveWriter<D>>,
 ) -> bool {
     let end = active.end();
@@ -142,29 +164,12 @@ fn must_roll<D: Disk>(
         || active.relative(header.last_offset()).is_none()
         || active.offsets.len() >= index_bytes / OffsetEntry::SIZE as u64
         || active.times.len() >= (index_bytes / TimeEntry::SIZE as u64).saturating_sub(1).max(1)
-        || is_too_old(active, config, header, now)
 }
 
-/// Whether the batch is so much newer than the segment's first one that `segment.ms`, or `max.compaction.lag.ms`, calls for a new segment. Batches
-/// without timestamps are held against the clock.
-fn is_too_old<D: Disk>(
-    active: &Segment<D>,
-    config: &TopicConfig,
-    header: &BatchHeader,
-    now: TimestampMs,
-) -> bool {
+/// Whether the batch is so much newer than the segment's first one that it calls for a new segment. Batches without
+/// timestamps are held against the clock.
+fn is_too_old<D: Disk>(active: &Segment<D>, age_max_ms: i64, header: &BatchHeader, now: TimestampMs) -> bool {
     let first = active.first_timestamp();
     let newest = if header.max_timestamp.0 >= 0 { header.max_timestamp } else { now };
-    let age_max_ms = if config.cleanup_policy.compact {
-        config.segment_ms.min(config.max_compaction_lag_ms)
-    } else {
-        config.segment_ms
-    };
-    first.0 >= 0 && newest.0.saturating_sub(first.0) > age_max_ms.saturating_sub(jitter(active, config))
-}
-
-/// A part of `segment.jitter.ms` that differs from segment to segment, so that not all roll at once.
-fn jitter<D: Disk>(active: &Segment<D>, config: &TopicConfig) -> i64 {
-    let max = config.segment_jitter_ms.min(config.segment_ms);
-    if max <= 0 { 0 } else { active.base_offset.0.wrapping_mul(0x9E37_79B9).rem_euclid(max) }
+    active.end() > 0 && first.0 >= 0 && newest.0.saturating_sub(first.0) > age_max_ms
 }

@@ -119,6 +119,45 @@ fn segments_roll_by_size_and_by_time() {
 }
 
 #[test]
+fn segments_of_different_partitions_do_not_all_end_at_once() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let (dir, _) = open(&disk, &root());
+    let config = Arc::new(config::topic::TopicConfig {
+        segment_ms: 1000,
+        segment_jitter_ms: 1000,
+        ..config::topic::TopicConfig::default()
+    });
+    let ended_after = (0..8).map(|index| {
+        let log = dir.create_log(partition(index), topic_id(), Arc::clone(&config));
+        let append = |step: i64| log.append_as_leader(batch(1, 1, NOW.0 + step), EPOCH, NOW).unwrap();
+        append(0);
+        (1..=1001).find(|step| {
+            append(*step);
+            log.segment_count() == 2
+        })
+    });
+    let ended_after: std::collections::BTreeSet<_> = ended_after.collect();
+    assert!(!ended_after.contains(&None), "segment.ms is the longest");
+    assert!(ended_after.len() > 4, "{ended_after:?}");
+}
+
+#[test]
+fn a_segment_ends_when_its_index_is_full() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let (dir, _) = open(&disk, &root());
+    let config = Arc::new(config::topic::TopicConfig {
+        index_interval_bytes: 0,
+        segment_index_bytes: 80,
+        ..config::topic::TopicConfig::default()
+    });
+    let log = dir.create_log(partition(0), topic_id(), config);
+    for _ in 0..40 {
+        log.append_as_leader(batch(1, 10, NOW.0), EPOCH, NOW).unwrap();
+    }
+    assert!(log.segment_count() >= 3, "ten entries of 8 bytes fit into each: {}", log.segment_count());
+}
+
+#[test]
 fn timestamps_are_found_down_to_the_record() {
     let disk = SimulatedDisk::new(1, 1 << 30);
     let (dir, _) = open(&disk, &root());
