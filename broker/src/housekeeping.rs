@@ -98,3 +98,6 @@ fn expire_producers(broker: &Broker) {
         partition.log.expire_producers(clock::now(), expiration_ms);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod following;
 mod groups;
 mod offsets;
 mod replicas;
+mod timestamps;
 
 use super::{APIS, Outcome};
 use crate::node::testing::{TestNode, batch, response, topic_name};
