@@ -218,7 +218,7 @@ apis! {
         OffsetForLeaderEpochRequest => offset_for_leader_epoch;
     DescribeConfigs = 32, advertised 1..=4, served from 1, schema to 4, DescribeConfigsRequest => describe_configs;
     AlterConfigs = 33, advertised 0..=2, served from 0, schema to 2, AlterConfigsRequest => alter_configs;
-    DescribeLogDirs = 35, advertised 1..=4, served from 1, schema to 4, DescribeLogDirsRequest => describe_log_dirs;
+    DescribeLogDirs = 35, advertised 1..=5, served from 1, schema to 4, DescribeLogDirsRequest => describe_log_dirs;
     CreatePartitions = 37, advertised 0..=3, served from 0, schema to 3,
         CreatePartitionsRequest => create_partitions;
     DeleteGroups = 42, advertised 0..=3, served from 0, schema to 3, DeleteGroupsRequest => delete_groups;

@@ -142,6 +142,12 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// The disk failed.
     fn free_bytes(&self, path: &Path) -> Result<u64, DiskError>;
 
+    /// How many bytes the file system holds in all.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn total_bytes(&self, path: &Path) -> Result<u64, DiskError>;
+
     /// When a file was last written.
     ///
     /// # Errors

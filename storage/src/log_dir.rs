@@ -248,6 +248,14 @@ impl<D: Disk> LogDir<D> {
         self.shared.disk.free_bytes(&self.shared.path)
     }
 
+    /// How much the file system of the directory holds in all, in bytes.
+    ///
+    /// # Errors
+    /// When the disk does not say.
+    pub fn total_bytes(&self) -> Result<u64, DiskError> {
+        self.shared.disk.total_bytes(&self.shared.path)
+    }
+
     /// Whether the disk has failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {

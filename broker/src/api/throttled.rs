@@ -12,12 +12,12 @@ use kafka_protocol::messages::{
     AlterClientQuotasResponse, AlterConfigsResponse, AlterPartitionReassignmentsResponse,
     ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, CreatePartitionsResponse,
     CreateTopicsResponse, DeleteRecordsResponse, DeleteTopicsResponse, DescribeClientQuotasResponse,
-    DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsResponse, DescribeLogDirsResponse,
-    DescribeProducersResponse, DescribeQuorumResponse, DescribeTopicPartitionsResponse, ElectLeadersResponse,
-    FindCoordinatorResponse, HeartbeatResponse, IncrementalAlterConfigsResponse, InitProducerIdResponse,
-    JoinGroupResponse, LeaveGroupResponse, ListConfigResourcesResponse, ListGroupsResponse,
-    ListPartitionReassignmentsResponse, MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse,
-    SyncGroupResponse, UnregisterBrokerResponse, UpdateFeaturesResponse,
+    DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsResponse, DescribeProducersResponse,
+    DescribeQuorumResponse, DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse,
+    HeartbeatResponse, IncrementalAlterConfigsResponse, InitProducerIdResponse, JoinGroupResponse,
+    LeaveGroupResponse, ListConfigResourcesResponse, ListGroupsResponse, ListPartitionReassignmentsResponse,
+    MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse, SyncGroupResponse,
+    UnregisterBrokerResponse, UpdateFeaturesResponse,
 };
 
 macro_rules! throttled {
@@ -50,7 +50,6 @@ throttled! {
     DescribeClusterResponse;
     DescribeConfigsResponse;
     DescribeGroupsResponse;
-    DescribeLogDirsResponse;
     DescribeProducersResponse;
     DescribeTopicPartitionsResponse;
     ElectLeadersResponse;

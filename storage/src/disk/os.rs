@@ -108,6 +108,12 @@ impl Disk for OsDisk {
         Ok(figures.f_bavail.saturating_mul(figures.f_frsize))
     }
 
+    fn total_bytes(&self, path: &Path) -> Result<u64, DiskError> {
+        let figures =
+            rustix::fs::statvfs(path).map_err(|e| DiskError::new("ask for the size of", path, e))?;
+        Ok(figures.f_blocks.saturating_mul(figures.f_frsize))
+    }
+
     fn modified(&self, path: &Path) -> Result<TimestampMs, DiskError> {
         let metadata = fs::metadata(path).map_err(|e| DiskError::new("ask for the age of", path, e))?;
         Ok(TimestampMs(

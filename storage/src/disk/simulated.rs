@@ -179,6 +179,10 @@ impl Disk for SimulatedDisk {
         self.run("ask for the free space of", path, |state, _| Ok(state.free_bytes()))
     }
 
+    fn total_bytes(&self, path: &Path) -> Result<u64, DiskError> {
+        self.run("ask for the size of", path, |state, _| Ok(state.total_bytes()))
+    }
+
     fn modified(&self, path: &Path) -> Result<TimestampMs, DiskError> {
         self.run("ask for the age of", path, |state, names| state.find_file(names).map(|_| TimestampMs(0)))
     }

@@ -1,6 +1,7 @@
 //! What tools ask about partitions and where they are, on a node beside which another one is registered.
 
 use super::versions;
+use crate::api::Outcome;
 use crate::node::testing::{TestNode, batch, topic_name};
 use kafka_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
@@ -19,6 +20,7 @@ use kafka_protocol::messages::{
     ListPartitionReassignmentsResponse, ProduceRequest, ProduceResponse, UnregisterBrokerRequest,
     UnregisterBrokerResponse,
 };
+use kafka_protocol::protocol::{Decodable, Encodable};
 use replication::controller::brokers::RegisterBroker;
 use replication::controller::{ControllerReply, ControllerRequest};
 use std::time::Duration;
@@ -213,10 +215,26 @@ async fn describe_log_dirs_answers_in_every_version() {
     for version in versions(35) {
         let describe = async |topics| {
             let request = DescribeLogDirsRequest::default().with_topics(topics);
-            let answer: DescribeLogDirsResponse = node.ask(35, version, &request).await;
+            // The request of version 5 is that of 4.
+            let mut body = bytes::BytesMut::new();
+            Encodable::encode(&request, &mut body, version.min(4)).expect("a valid request");
+            let Outcome::Send(frame) = node.outcome_of_bytes(35, version, body.freeze()).await else {
+                panic!("no answer")
+            };
+            let mut bytes = frame.pieces.concat();
+            if version == 5 {
+                // The directory is not cordoned; then the numbers of tagged fields of it and of the response.
+                assert_eq!(bytes.split_off(bytes.len() - 3), [0, 0, 0]);
+                bytes.extend([0, 0]);
+            }
+            let mut body = bytes::Bytes::from(bytes).slice(if version >= 2 { 9 } else { 8 }..);
+            let answer =
+                DescribeLogDirsResponse::decode(&mut body, version.min(4)).expect("the response can be read");
+            assert!(body.is_empty());
             assert_eq!((answer.error_code, answer.results.len(), answer.results[0].error_code), (0, 1, 0));
             assert!(answer.results[0].log_dir.starts_with('/'));
             assert_eq!(answer.results[0].usable_bytes > 0, version >= 4, "version {version}");
+            assert_eq!(answer.results[0].total_bytes > answer.results[0].usable_bytes, version >= 4);
             let topics = answer.results[0].topics.iter();
             let partitions = topics.flat_map(|topic| {
                 topic.partitions.iter().map(|partition| {

@@ -251,6 +251,11 @@ impl State {
         self.capacity.saturating_sub(used as u64)
     }
 
+    /// What all files may take.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.capacity
+    }
+
     pub(super) fn write(&mut self, node: INode, position: u64, bytes: &[u8]) -> io::Result<()> {
         let start = usize::try_from(position).map_err(io::Error::other)?;
         let end = start + bytes.len();
