@@ -84,9 +84,34 @@ fn unsafe_code_stays_in_its_module() {
     {
         for (number, line) in read(path).lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            let is_unsafe = code.split(|character: char| !(character.is_alphanumeric() || character == '_'));
-            assert!(!is_unsafe.clone().any(|word| word == "unsafe"), "{path}:{}: unsafe code", number + 1);
+            assert!(!has_unsafe_code(code), "{path}:{}: unsafe code", number + 1);
         }
+    }
+}
+
+/// Whether the keyword stands there, and not the word in a sentence.
+fn has_unsafe_code(code: &str) -> bool {
+    code.match_indices("unsafe").any(|(at, word)| {
+        let (before, behind) = (&code[..at], code[at + word.len()..].trim_start());
+        let is_word = !before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '_');
+        let opens = ["{", "(", "fn ", "impl", "extern ", "trait "];
+        is_word && (behind.is_empty() || opens.iter().any(|open| behind.starts_with(open)))
+    })
+}
+
+#[test]
+fn keyword_is_told_from_the_word() {
+    for code in [
+        "unsafe {",
+        "pub unsafe fn read()",
+        "unsafe impl<T> Send for T {}",
+        "#[unsafe(no_mangle)]",
+        "    unsafe",
+    ] {
+        assert!(has_unsafe_code(code), "{code}");
+    }
+    for sentence in ["\"an unsafe downgrade\"", "unsafe_code = 1", "fn unsafe_code_stays() {"] {
+        assert!(!has_unsafe_code(sentence), "{sentence}");
     }
 }
 
