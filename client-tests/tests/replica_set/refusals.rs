@@ -44,20 +44,7 @@ fn data_of_another_cluster_is_refused_by_both_names() -> Result<()> {
 fn number_that_is_taken_is_refused() -> Result<()> {
     let Some(mut set) = set()? else { return Ok(()) };
     let fourth = set.join(&[])?;
-    let mut hosts = set.hosts();
-    // It believes to be the second, at its own address.
-    let own = hosts.pop().context("there are four")?.1;
-    for host in hosts.iter_mut().filter(|(id, _)| *id == 2) {
-        host.1.clone_from(&own);
-    }
-    let node = set.node_mut(fourth)?;
-    node.set_peers(&hosts);
-    node.set_id(2);
-    node.start()?;
-    let refusal = node.wait_for_refusal();
-    node.set_id(fourth);
-    expect_sentence(&refusal?, &["2"])?;
-    set.wait_until_whole()
+    expect_refusal_as_second(&mut set, fourth)
 }
 
 #[test]
@@ -94,17 +81,22 @@ fn copied_directory_under_its_own_number_is_refused_beside_the_original() -> Res
     copy(set.node(2)?.data_dir(), set.node(fourth)?.data_dir())?;
     set.node_mut(2)?.start()?;
     set.node_mut(2)?.wait_until_served()?;
+    expect_refusal_as_second(&mut set, fourth)
+}
+
+/// Starts the last node as if it were the second, at its own address: it is refused, and the set stays whole.
+fn expect_refusal_as_second(set: &mut ReplicaSet, last: i32) -> Result<()> {
     let mut hosts = set.hosts();
-    let own = hosts.pop().context("there are four")?.1;
+    let own = hosts.pop().context("there are nodes")?.1;
     for host in hosts.iter_mut().filter(|(id, _)| *id == 2) {
         host.1.clone_from(&own);
     }
-    let node = set.node_mut(fourth)?;
+    let node = set.node_mut(last)?;
     node.set_peers(&hosts);
     node.set_id(2);
     node.start()?;
     let refusal = node.wait_for_refusal();
-    node.set_id(fourth);
+    node.set_id(last);
     expect_sentence(&refusal?, &["2"])?;
     set.wait_until_whole()
 }

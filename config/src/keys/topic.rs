@@ -83,8 +83,8 @@ pub(super) static KEYS: &[Key] = &[
         "flush.messages",
         Long,
         MAX,
-        "Flush once this many records wait. With ottla.durability=flushed every record is flushed before it is \
-         acknowledged, so this matters only with replicated.",
+        "Accepted, without effect: with ottla.durability=flushed every record is flushed before it is acknowledged, with \
+         replicated soon after, whatever their number.",
     )
     .rule(AtLeast(1))
     .synonyms(&[of("log.flush.interval.messages")]),
@@ -92,8 +92,7 @@ pub(super) static KEYS: &[Key] = &[
         "flush.ms",
         Long,
         MAX,
-        "Flush a record at the latest this long after it arrived. It matters only with ottla.durability=replicated, as \
-         flush.messages does.",
+        "Accepted, without effect, as flush.messages is: records are flushed as soon as the disk can take them.",
     )
     .rule(AtLeast(0))
     .synonyms(&[of("log.flush.interval.ms"), of("log.flush.scheduler.interval.ms")]),
