@@ -91,6 +91,7 @@ fn of_append(error: &AppendError) -> ResponseError {
 fn of_producer_state(error: &ProducerStateError) -> ResponseError {
     match error {
         ProducerStateError::OutOfOrderSequence { .. } => ResponseError::OutOfOrderSequenceNumber,
+        ProducerStateError::DuplicateSequence { .. } => ResponseError::DuplicateSequenceNumber,
         ProducerStateError::InvalidProducerEpoch { .. } => ResponseError::InvalidProducerEpoch,
         ProducerStateError::TransactionOpen { .. } => ResponseError::InvalidTxnState,
         ProducerStateError::CoordinatorFenced { .. } => ResponseError::TransactionCoordinatorFenced,

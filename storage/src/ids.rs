@@ -69,6 +69,14 @@ impl Offset {
     }
 }
 
+impl Sequence {
+    /// The number of the next record: 0 after 2^31-1, and after "no sequence".
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.wrapping_add(1) & i32::MAX)
+    }
+}
+
 impl LeaderEpoch {
     /// "No epoch", as the wire writes it.
     pub const NONE: Self = Self(-1);

@@ -30,6 +30,10 @@ pub use snapshot::SnapshotError;
 /// `ProducerStateEntry.NUM_BATCHES_TO_RETAIN`.
 pub const BATCHES_PER_PRODUCER: usize = 5;
 
+/// Sequences before those batches of which a log knows that they were written. They count modulo 2^31: half of that, so that
+/// what is to come is never taken for what was.
+const FORGOTTEN_MAX: i32 = 1 << 30;
+
 /// Producers that a log remembers. Beyond it those without an open transaction that have not written for
 /// longest are forgotten, an eighth of all at once, as if they had expired: the state of a log stays below
 /// about 25 MB. Larger lets short-lived producers take that much more memory in each partition; smaller
@@ -88,23 +92,45 @@ pub struct ProducerState {
 
 /// At most [`BATCHES_PER_PRODUCER`] batches, oldest first, in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-struct Batches([Option<ProducerBatch>; BATCHES_PER_PRODUCER]);
+struct Batches {
+    newest: [Option<ProducerBatch>; BATCHES_PER_PRODUCER],
+    /// How many sequences right before those of the oldest batch were in batches, too: [`FORGOTTEN_MAX`] at most.
+    forgotten: i32,
+}
 
 impl Batches {
     fn push(&mut self, batch: ProducerBatch) {
-        let free = self.0.iter_mut().find(|place| place.is_none());
+        let free = self.newest.iter_mut().find(|place| place.is_none());
         if let Some(place) = free {
             *place = Some(batch);
             return;
         }
-        self.0.rotate_left(1);
-        if let Some(last) = self.0.last_mut() {
-            *last = Some(batch);
+        self.newest.rotate_left(1);
+        if let Some(last) = self.newest.last_mut() {
+            let oldest = last.replace(batch);
+            self.forget(oldest);
         }
     }
 
+    /// What the leader let pass over a gap says nothing of what is before that.
+    fn forget(&mut self, batch: Option<ProducerBatch>) {
+        let expected = self.iter().next().map(ProducerBatch::first_sequence);
+        let forgotten = batch.filter(|batch| Some(batch.last_sequence.next()) == expected);
+        self.forgotten = forgotten.map_or(0, |batch| {
+            self.forgotten.saturating_add(batch.offset_delta).saturating_add(1).clamp(0, FORGOTTEN_MAX)
+        });
+    }
+
     fn iter(&self) -> impl DoubleEndedIterator<Item = &ProducerBatch> {
-        self.0.iter().flatten()
+        self.newest.iter().flatten()
+    }
+
+    /// The oldest batch, where that of `header` is of sequences that were written before.
+    fn oldest_after(&self, header: &BatchHeader) -> Option<&ProducerBatch> {
+        let oldest = self.iter().next()?;
+        let distance = oldest.first_sequence().0.wrapping_sub(header.base_sequence.0) & i32::MAX;
+        let is_before = header.last_offset_delta < distance && distance <= self.forgotten;
+        is_before.then_some(oldest)
     }
 }
 
@@ -175,7 +201,7 @@ pub enum Verdict {
 /// Why a producer's batch may not be appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ProducerStateError {
-    /// A gap, or a retry of something older than is remembered.
+    /// A gap, or a retry of what may be older than all that is known.
     #[error("producer {producer_id} sent sequence {base_sequence} after {last_sequence}")]
     OutOfOrderSequence {
         /// Whose batch it is.
@@ -184,6 +210,23 @@ pub enum ProducerStateError {
         base_sequence: Sequence,
         /// The last sequence in the log; -1 where a new epoch begins, which must start at 0.
         last_sequence: Sequence,
+    },
+    /// A retry of something older than is remembered. It was appended, somewhere below `end_offset`.
+    ///
+    /// Apache Kafka takes it for a gap; a client then sends it again until it gives it up. That happens to clients that do not
+    /// wait for a node that was cut off, and write more than [`BATCHES_PER_PRODUCER`] batches to the next leader before
+    /// they hear that the former one leads no more. Clients take this error for success. Source: KIP-98, `Sender.java`,
+    /// `rdkafka_request.c`.
+    #[error(
+        "producer {producer_id} sent sequence {base_sequence} again, which is in the log below offset {end_offset}"
+    )]
+    DuplicateSequence {
+        /// Whose batch it is.
+        producer_id: ProducerId,
+        /// The batch's first sequence.
+        base_sequence: Sequence,
+        /// Where the oldest batch begins that is remembered.
+        end_offset: Offset,
     },
     /// A newer instance of the producer has written.
     #[error("producer {producer_id} sent epoch {producer_epoch} after {current_epoch}")]
@@ -424,14 +467,16 @@ fn check_epochs(
 fn check_sequence(state: &ProducerState, header: &BatchHeader) -> Result<(), ProducerStateError> {
     let is_new_epoch = header.producer_epoch != state.producer_epoch;
     let last_sequence = if is_new_epoch { NO_SEQUENCE } else { state.last_sequence() };
-    let expected = last_sequence.0.wrapping_add(1) & i32::MAX;
-    if header.base_sequence.0 == expected {
+    let (producer_id, base_sequence) = (header.producer_id, header.base_sequence);
+    if base_sequence == last_sequence.next() {
         return Ok(());
     }
-    Err(ProducerStateError::OutOfOrderSequence {
-        producer_id: header.producer_id,
-        base_sequence: header.base_sequence,
-        last_sequence,
+    Err(match state.batches.oldest_after(header).filter(|_| !is_new_epoch) {
+        Some(oldest) => {
+            let end_offset = oldest.first_offset();
+            ProducerStateError::DuplicateSequence { producer_id, base_sequence, end_offset }
+        }
+        None => ProducerStateError::OutOfOrderSequence { producer_id, base_sequence, last_sequence },
     })
 }
 

@@ -3,7 +3,8 @@
 //! The appends happen in [`handle`] itself, before it returns, so that the requests of a connection append in their
 //! order; the future that it returns waits until the records are durable. `acks=0` is never answered: after an error
 //! its connection is closed, the only sign that such a client can see. `acks=1` is answered when this node will not lose
-//! the records, `acks=all` when the high watermark has passed them, a duplicate no earlier than its original. Who waits
+//! the records, `acks=all` when the high watermark has passed them, a duplicate no earlier than its original, also where that
+//! is so old that only DUPLICATE_SEQUENCE_NUMBER can be said of it, which clients take for success. Who waits
 //! on a node that ceases to lead is told so at once: what became of the records is for the next leader to say. With fewer
 //! in-sync replicas than `min.insync.replicas`, `acks=all` is refused; where that comes to pass after the append, it is
 //! said when the request's timeout has passed, since the replicas may come back before.
@@ -36,6 +37,7 @@ use storage::batch::{self, AppendOrigin, AppendRules, BatchHeader, InvalidBatch}
 use storage::error::AppendError;
 use storage::ids::{Offset, PartitionIndex};
 use storage::log::Appended;
+use storage::producer_state::ProducerStateError;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -102,7 +104,10 @@ struct Pending {
     partition: Arc<Partition>,
     leadership: Leadership,
     milestone: Milestone,
-    appended: Appended,
+    /// Where the milestone has to be, exclusive.
+    end_offset: Offset,
+    /// What is answered then. An error, where all that is known of the batch is that it was there before.
+    answer: Result<Appended, ProducerStateError>,
 }
 
 type PartitionOutcome = (i32, Result<Pending, ProduceError>);
@@ -192,12 +197,18 @@ fn append(
     let size = records.len();
     let validated = batch::validate(records, &rules, now)?;
     let record_count = validated.header.record_count;
-    let appended = partition.append(validated, &leadership, now)?;
-    if !appended.is_duplicate {
+    let (end_offset, answer) = match partition.append(validated, &leadership, now) {
+        Ok(appended) => (appended.end_offset, Ok(appended)),
+        Err(AppendError::Producer(error @ ProducerStateError::DuplicateSequence { end_offset, .. })) => {
+            (end_offset, Err(error))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if answer.is_ok_and(|appended| !appended.is_duplicate) {
         broker.metrics.appended(size, record_count);
     }
     let milestone = if acks == -1 { Milestone::HighWatermark } else { Milestone::DurableEnd };
-    Ok(Pending { partition, leadership, milestone, appended })
+    Ok(Pending { partition, leadership, milestone, end_offset, answer })
 }
 
 /// Waits until nothing is to be waited for any more with any pending batch, the log directory has failed, or the deadline
@@ -244,12 +255,12 @@ enum PendingState {
 
 impl Pending {
     fn register(&self, wake: &Arc<Notify>) -> Registration {
-        self.partition.register(self.milestone, self.appended.end_offset, wake)
+        self.partition.register(self.milestone, self.end_offset, wake)
     }
 
     /// Whether the records are not on the disk of this node yet.
     fn is_unflushed(&self) -> bool {
-        self.partition.reached(Milestone::DurableEnd) < self.appended.end_offset
+        self.partition.reached(Milestone::DurableEnd) < self.end_offset
     }
 
     fn lacks_replicas(&self) -> bool {
@@ -258,7 +269,7 @@ impl Pending {
 
     fn state(&self) -> PendingState {
         // The milestone first: one that is reached while this node still leads was reached by these very records.
-        let is_reached = self.partition.reached(self.milestone) >= self.appended.end_offset;
+        let is_reached = self.partition.reached(self.milestone) >= self.end_offset;
         let still_leads = self.partition.still_leads(&self.leadership);
         if is_reached && still_leads {
             PendingState::Done
@@ -297,7 +308,7 @@ fn answer_topic(
     let mut answers = Vec::with_capacity(partitions.len());
     for (index, result) in partitions {
         let result = result.and_then(|pending| match pending.state() {
-            PendingState::Done => Ok(pending.appended),
+            PendingState::Done => pending.answer.map_err(|error| AppendError::Producer(error).into()),
             PendingState::Closed => Err(ProduceError::Deleted),
             PendingState::LeadershipLost => Err(ProduceError::NotLeader),
             PendingState::Waiting if has_failed => Err(ProduceError::LogDirectoryFailed),
@@ -364,3 +375,6 @@ fn record_errors(error: &ProduceError) -> Vec<BatchIndexAndErrorMessage> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,8 +30,9 @@ use crate::wire::Connection;
 pub const PARTITIONS: i32 = 6;
 /// The time between two records of a producer to one partition.
 const STEP: Duration = Duration::from_millis(25);
-/// The longest that the clients may take until all of them have had something acknowledged everywhere: a client whose
-/// retry meets a leader that has forgotten the batch tries on until its own limit, which is five minutes in librdkafka.
+/// The longest that the clients may take until all of them have had something acknowledged everywhere. On Apache Kafka a
+/// client whose retry meets a leader that has forgotten the batch tries on until its own limit, which is five minutes in
+/// librdkafka.
 const FLOW_LIMIT: Duration = Duration::from_secs(330);
 /// How long an acknowledgement from before a fault may be on its way to us.
 const ON_ITS_WAY: Duration = Duration::from_millis(200);

@@ -7,6 +7,9 @@ impl Batches {
     fn below(&self, end_offset: Offset) -> Self {
         let mut below = Self::default();
         self.iter().filter(|batch| batch.last_offset < end_offset).for_each(|batch| below.push(*batch));
+        if below.iter().next().is_some() {
+            below.forgotten = self.forgotten;
+        }
         below
     }
 }

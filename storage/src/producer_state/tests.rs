@@ -104,7 +104,7 @@ fn an_unknown_producer_may_start_anywhere_and_then_must_go_on() {
 }
 
 #[test]
-fn each_of_the_last_five_batches_is_recognised_and_no_older_one() {
+fn each_of_the_last_five_batches_is_recognised_with_its_offsets_and_older_ones_without() {
     let mut log = Log::default();
     for batch in 0..7 {
         log.append(data(1, 0, batch * 10, 10));
@@ -112,7 +112,10 @@ fn each_of_the_last_five_batches_is_recognised_and_no_older_one() {
     for batch in 0..7_i32 {
         let verdict = log.check(&data(1, 0, batch * 10, 10));
         if batch < 2 {
-            assert!(matches!(verdict, Err(ProducerStateError::OutOfOrderSequence { .. })), "{batch}");
+            let base_sequence = Sequence(batch * 10);
+            let (producer_id, end_offset) = (ProducerId(1), Offset(20));
+            let error = ProducerStateError::DuplicateSequence { producer_id, base_sequence, end_offset };
+            assert_eq!(verdict, Err(error));
         } else {
             let base = i64::from(batch) * 10;
             let (base_offset, last_offset) = (Offset(base), Offset(base + 9));
@@ -120,6 +123,45 @@ fn each_of_the_last_five_batches_is_recognised_and_no_older_one() {
             assert_eq!(verdict, Ok(Verdict::Duplicate { base_offset, last_offset, timestamp }));
         }
     }
+}
+
+#[test]
+fn only_what_was_written_is_a_duplicate() {
+    let mut log = Log::default();
+    for batch in 4..11 {
+        log.append(data(1, 0, batch * 10, 10));
+    }
+    assert_eq!(log.out_of_order(&data(1, 0, 30, 10)), Some(109), "it was not seen");
+    assert_eq!(log.out_of_order(&data(1, 0, 39, 10)), Some(109), "one record of it was not seen");
+    assert_eq!(
+        log.out_of_order(&data(1, 0, 55, 10)),
+        Some(109),
+        "some of it is in a batch that is remembered"
+    );
+    assert!(matches!(log.check(&data(1, 0, 45, 10)), Err(ProducerStateError::DuplicateSequence { .. })));
+    assert_eq!(log.out_of_order(&data(1, 0, 150, 10)), Some(109), "it is to come");
+    assert_eq!(log.out_of_order(&data(1, 1, 40, 10)), Some(-1), "it is of another epoch");
+}
+
+#[test]
+fn what_is_before_a_gap_that_the_leader_let_pass_is_not_taken_for_written() {
+    let mut log = Log::default();
+    for batch in [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13] {
+        log.apply(data(1, 0, batch * 10, 10), None);
+    }
+    assert_eq!(log.out_of_order(&data(1, 0, 40, 10)), Some(139));
+    assert!(matches!(log.check(&data(1, 0, 80, 10)), Err(ProducerStateError::DuplicateSequence { .. })));
+}
+
+#[test]
+fn a_snapshot_forgets_what_is_older_than_its_batch() {
+    let mut log = Log::default();
+    for batch in 0..7 {
+        log.append(data(1, 0, batch * 10, 10));
+    }
+    let bytes = log.states.encode_snapshot();
+    log.states = ProducerStates::decode_snapshot(&bytes, log.states.end_offset(), NOW).unwrap();
+    assert_eq!(log.out_of_order(&data(1, 0, 50, 10)), Some(69));
 }
 
 #[test]

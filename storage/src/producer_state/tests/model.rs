@@ -122,7 +122,10 @@ impl Model {
         }
         let expected = if epoch > newest.epoch { 0 } else { self.next_sequence(producer) };
         if base != expected {
-            return Err("sequence");
+            let older: i64 = current[..current.len() - recent.len()].iter().map(|entry| entry.count).sum();
+            let distance = recent.first().map_or(0, |first| (first.base_sequence - base).rem_euclid(MODULUS));
+            let is_older = epoch == newest.epoch && count <= distance && distance <= older;
+            return Err(if is_older { "duplicate" } else { "sequence" });
         }
         if self.open_since(producer).is_some() && !transactional {
             return Err("transaction");
@@ -144,6 +147,7 @@ impl Model {
 fn name(error: ProducerStateError) -> &'static str {
     match error {
         ProducerStateError::OutOfOrderSequence { .. } => "sequence",
+        ProducerStateError::DuplicateSequence { .. } => "duplicate",
         ProducerStateError::InvalidProducerEpoch { .. } => "epoch",
         ProducerStateError::TransactionOpen { .. } => "transaction",
         ProducerStateError::CoordinatorFenced { .. } => "coordinator",
