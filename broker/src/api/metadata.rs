@@ -4,8 +4,10 @@
 //! made for this request is in the answer, so that a producer's first record needs no second try; Kafka answers
 //! LEADER_NOT_AVAILABLE first, and every client that waits for that also takes this.
 //!
-//! The nodes are those that are not fenced; a replica on any other is offline. Every node passes on what only the
-//! controller can do, so the controller that is named is any of them.
+//! The nodes are those that are not fenced, and the one that answers, which the client has just reached: librdkafka closes
+//! what it has to nodes that are not named, and a list that named none would leave it without a node for good. A replica on
+//! a fenced node is offline. Every node passes on what only the controller can do, so the controller that is named is any
+//! of them.
 //!
 //! Version notes: 0 leaves offline replicas out (and answers REPLICA_NOT_AVAILABLE), 5 names them, 4 lets a client forbid auto-creation, 10 returns topic ids and 12 asks by them (KIP-516).
 //! Source: `KafkaApis.handleTopicMetadataRequest`, `AutoTopicCreationManager`.
@@ -74,7 +76,7 @@ pub(crate) async fn handle(context: RequestContext, request: MetadataRequest) ->
     response
 }
 
-/// The nodes that may be used.
+/// The nodes that may be used, of which there is always one.
 fn brokers(context: &RequestContext, image: &MetadataImage) -> Vec<MetadataResponseBroker> {
     let described = |node: nodes::Node| {
         MetadataResponseBroker::default()
@@ -83,7 +85,9 @@ fn brokers(context: &RequestContext, image: &MetadataImage) -> Vec<MetadataRespo
             .with_port(node.port)
             .with_rack(node.rack.filter(|_| context.version >= 1))
     };
-    nodes::all(context, image).into_iter().filter(|node| !node.is_fenced).map(described).collect()
+    let this_node = context.broker.node_id();
+    let told = nodes::all(context, image).into_iter().filter(|node| !node.is_fenced || node.id == this_node);
+    told.map(described).collect()
 }
 
 /// Makes the topics that are asked for and not there, where that is allowed. Returns those that were tried, with why
@@ -276,6 +280,15 @@ mod tests {
         let answer: MetadataResponse = node.ask(3, 0, &all().with_topics(Some(Vec::new()))).await;
         let partition = &answer.topics[0].partitions[0];
         assert_eq!((partition.error_code, ids(&partition.replica_nodes)), (9, vec![2]));
+        node.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn clients_are_told_of_the_node_that_answers_while_every_node_is_fenced() {
+        let mut node = TestNode::start(&[]).await;
+        show(&mut node, &[registration(1, true), registration(2, true)]).await;
+        let answer: MetadataResponse = node.ask(3, 13, &all()).await;
+        assert_eq!(nodes(&answer), [(1, "node-1".to_owned(), 9092)]);
         node.stop().await;
     }
 

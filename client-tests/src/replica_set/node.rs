@@ -167,7 +167,7 @@ impl SetNode {
         Ok(command)
     }
 
-    /// Waits until it answers clients and knows of a cluster.
+    /// Waits until it answers clients and is in use by its cluster.
     ///
     /// # Errors
     /// When it does not in time, or has ended.
@@ -175,7 +175,7 @@ impl SetNode {
         let what = format!("node {} answers clients", self.id);
         let outcome = wait_until(START_LIMIT, &what, || {
             ensure!(!self.has_ended()?, "node {} ended instead of serving", self.id);
-            Ok(roles::cluster(&self.address).is_ok_and(|cluster| cluster.brokers.contains(&self.id)))
+            Ok(roles::brokers_in_use(&self.address).is_ok_and(|brokers| brokers.contains(&self.id)))
         });
         outcome.with_context(|| self.log_tail())
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
-use kafka_protocol::messages::{DescribeQuorumRequest, FindCoordinatorRequest, MetadataRequest};
+use kafka_protocol::messages::{
+    DescribeClusterRequest, DescribeQuorumRequest, FindCoordinatorRequest, MetadataRequest,
+};
 use kafka_protocol::protocol::StrBytes;
 
 use super::ReplicaSet;
@@ -69,6 +71,16 @@ impl Cluster {
 pub fn cluster(address: &str) -> Result<Cluster> {
     let mut connection = Connection::open_within(address, LIMIT)?;
     view(&mut connection, None)
+}
+
+/// The brokers that are in use, as the node at `address` knows of it. Metadata would name that node in any case.
+///
+/// # Errors
+/// When no answer comes.
+pub fn brokers_in_use(address: &str) -> Result<BTreeSet<i32>> {
+    let mut connection = Connection::open_within(address, LIMIT)?;
+    let response = connection.call(0, &DescribeClusterRequest::default())?;
+    Ok(response.brokers.iter().map(|broker| broker.broker_id.0).collect())
 }
 
 /// What Metadata answers about one topic, or all.
