@@ -6,18 +6,17 @@
 //! Source: `ConfigurationControlManager.legacyAlterConfigs`, `ConfigAdminManager`, KIP-133.
 
 use super::RequestContext;
-use super::altering::{Asked, Refusal, alter};
+use super::altering::{Altered, Asked, Refusal, alter};
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
-use kafka_protocol::protocol::StrBytes;
 use replication::controller::configs::ConfigChange;
 use std::collections::BTreeMap;
 
 pub(crate) async fn handle(context: RequestContext, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let asked = request.resources.iter().map(read_resource).collect();
     let altered = alter(&context, asked, request.validate_only).await;
-    let responses = altered.into_iter().map(|(asked, outcome)| respond(asked, outcome)).collect();
+    let responses = altered.into_iter().map(respond).collect();
     AlterConfigsResponse::default().with_responses(responses)
 }
 
@@ -40,17 +39,12 @@ fn read_settings(configs: &[AlterableConfig]) -> Result<BTreeMap<String, String>
     Ok(settings.into_iter().filter_map(|(key, value)| Some((key, value?.to_string()))).collect())
 }
 
-fn respond(asked: Asked, outcome: Result<(), Refusal>) -> AlterConfigsResourceResponse {
-    let response = AlterConfigsResourceResponse::default()
-        .with_resource_type(asked.kind)
-        .with_resource_name(asked.name)
-        .with_error_message(None);
-    match outcome {
-        Ok(()) => response,
-        Err(refusal) => response
-            .with_error_code(refusal.error.code())
-            .with_error_message(Some(StrBytes::from_string(refusal.message))),
-    }
+fn respond(altered: Altered) -> AlterConfigsResourceResponse {
+    AlterConfigsResourceResponse::default()
+        .with_resource_type(altered.kind)
+        .with_resource_name(altered.name)
+        .with_error_code(altered.error_code)
+        .with_error_message(altered.error_message)
 }
 
 #[cfg(test)]

@@ -40,12 +40,28 @@ pub(super) struct Asked {
     pub(super) change: Result<ConfigChange, Refusal>,
 }
 
+/// What a resource is answered.
+#[derive(Debug)]
+pub(super) struct Altered {
+    pub(super) kind: i8,
+    pub(super) name: StrBytes,
+    pub(super) error_code: i16,
+    pub(super) error_message: Option<StrBytes>,
+}
+
+impl Altered {
+    fn new(asked: Asked, outcome: Result<(), Refusal>) -> Self {
+        let Asked { kind, name, change: _ } = asked;
+        let (error_code, error_message) = match outcome {
+            Ok(()) => (0, None),
+            Err(refusal) => (refusal.error.code(), Some(StrBytes::from_string(refusal.message))),
+        };
+        Self { kind, name, error_code, error_message }
+    }
+}
+
 /// Changes what can be changed, and answers for every resource in the order of the request.
-pub(super) async fn alter(
-    context: &RequestContext,
-    asked: Vec<Asked>,
-    validate_only: bool,
-) -> Vec<(Asked, Result<(), Refusal>)> {
+pub(super) async fn alter(context: &RequestContext, asked: Vec<Asked>, validate_only: bool) -> Vec<Altered> {
     let mut mentions: BTreeMap<(i8, StrBytes), usize> = BTreeMap::new();
     for resource in &asked {
         *mentions.entry((resource.kind, resource.name.clone())).or_default() += 1;
@@ -72,7 +88,7 @@ pub(super) async fn alter(
         let resource = read?;
         outcome_of(&resource.resource, alterations.as_ref().map_err(Refusal::clone)?)
     };
-    read.into_iter().map(|(asked, read)| (asked, outcome(read))).collect()
+    read.into_iter().map(|(asked, read)| Altered::new(asked, outcome(read))).collect()
 }
 
 fn read(asked: &Asked, node_id: BrokerId) -> Result<AlterResource, Refusal> {

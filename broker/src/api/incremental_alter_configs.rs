@@ -5,11 +5,10 @@
 //! Source: `ConfigurationControlManager.incrementalAlterConfigs`, `ConfigAdminManager`.
 
 use super::RequestContext;
-use super::altering::{Asked, Refusal, alter};
+use super::altering::{Altered, Asked, Refusal, alter};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
-use kafka_protocol::protocol::StrBytes;
 use replication::controller::configs::{ConfigChange, ConfigOperation, KeyChange};
 
 pub(crate) async fn handle(
@@ -18,7 +17,7 @@ pub(crate) async fn handle(
 ) -> IncrementalAlterConfigsResponse {
     let asked = request.resources.iter().map(read_resource).collect();
     let altered = alter(&context, asked, request.validate_only).await;
-    let responses = altered.into_iter().map(|(asked, outcome)| respond(asked, outcome)).collect();
+    let responses = altered.into_iter().map(respond).collect();
     IncrementalAlterConfigsResponse::default().with_responses(responses)
 }
 
@@ -40,15 +39,10 @@ fn read_change(config: &AlterableConfig) -> Result<KeyChange, Refusal> {
     Ok(KeyChange { key: config.name.to_string(), operation, value })
 }
 
-fn respond(asked: Asked, outcome: Result<(), Refusal>) -> AlterConfigsResourceResponse {
-    let response = AlterConfigsResourceResponse::default()
-        .with_resource_type(asked.kind)
-        .with_resource_name(asked.name)
-        .with_error_message(None);
-    match outcome {
-        Ok(()) => response,
-        Err(refusal) => response
-            .with_error_code(refusal.error.code())
-            .with_error_message(Some(StrBytes::from_string(refusal.message))),
-    }
+fn respond(altered: Altered) -> AlterConfigsResourceResponse {
+    AlterConfigsResourceResponse::default()
+        .with_resource_type(altered.kind)
+        .with_resource_name(altered.name)
+        .with_error_code(altered.error_code)
+        .with_error_message(altered.error_message)
 }
