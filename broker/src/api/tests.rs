@@ -1,6 +1,7 @@
 //! Every response, in every version that is served, through the real handlers: a field that a version does not have
 //! would close the connection.
 
+mod compression;
 mod following;
 mod groups;
 mod offsets;

@@ -148,7 +148,12 @@ pub(super) static KEYS: &[Key] = &[
     Key::topic("compression.gzip.level", Int, "-1", "The level when compression.type is gzip.")
         .rule(BetweenOr(1, 9, -1))
         .synonyms(&[of("compression.gzip.level")]),
-    Key::topic("compression.lz4.level", Int, "9", "Accepted for Kafka's sake: lz4 is written at the one level that its library has.")
+    Key::topic(
+        "compression.lz4.level",
+        Int,
+        "9",
+        "The level when compression.type is lz4; 9 is the quick one, as with Apache Kafka, and so are those below 3.",
+    )
         .rule(Between(1, 17))
         .synonyms(&[of("compression.lz4.level")]),
     Key::topic("compression.zstd.level", Int, "3", "The level when compression.type is zstd.")

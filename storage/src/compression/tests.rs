@@ -91,11 +91,44 @@ fn streams_that_are_cut_off_never_pass_for_whole() {
     }
 }
 
+/// Words that come back in ever another order: what a codec that looks harder makes smaller.
+fn prose(words: u32) -> Vec<u8> {
+    let word = |number: u32| {
+        let scattered = number.wrapping_mul(2_654_435_761) >> 20;
+        format!("{} ", scattered * scattered % 1009)
+    };
+    (0..words).flat_map(|number| word(number).into_bytes()).collect()
+}
+
+#[test]
+fn a_level_that_takes_longer_makes_less_of_the_same() {
+    let text = prose(20_000);
+    for (codec, quick, thorough) in [
+        (Codec::Gzip, 1, 9),
+        (Codec::Lz4, 9, 12),
+        (Codec::Lz4, 1, 3),
+        (Codec::Zstd, 1, 19),
+        (Codec::Zstd, -50, 3),
+    ] {
+        let [quick, thorough] = [quick, thorough].map(|level| {
+            let packed = compress(codec, level, &text).unwrap();
+            assert_eq!(decompress(codec, &packed, text.len()).unwrap(), text, "{codec:?} {level}");
+            packed.len()
+        });
+        assert!(thorough * 100 < quick * 98, "{codec:?}: {thorough} and {quick} bytes");
+    }
+}
+
 #[test]
 fn levels_of_every_codec_are_taken() {
-    for (codec, level) in
-        [(Codec::Gzip, -1), (Codec::Gzip, 9), (Codec::Lz4, 17), (Codec::Zstd, -5), (Codec::Zstd, 22)]
-    {
+    for (codec, level) in [
+        (Codec::Gzip, -1),
+        (Codec::Gzip, 9),
+        (Codec::Lz4, 1),
+        (Codec::Lz4, 17),
+        (Codec::Zstd, -5),
+        (Codec::Zstd, 22),
+    ] {
         let packed = compress(codec, level, &text(1000)).unwrap();
         assert_eq!(decompress(codec, &packed, 1000).unwrap(), text(1000));
     }

@@ -308,6 +308,31 @@ fn topic_that_nobody_writes_to_is_compacted_once_its_lag_has_passed() {
 }
 
 #[test]
+fn records_younger_than_the_least_lag_stay_whatever_came_after_them() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let config = TopicConfig { min_compaction_lag_ms: 5000, ..compacted_config() };
+    let open = create(&disk, &root(), config.clone());
+    let mut world = World::default();
+    fill(&mut world, &open, 20, 4);
+    world.now_ms = 4000;
+    fill(&mut world, &open, 20, 4);
+    let log = &open.1;
+    let later = |ms| TimestampMs(NOW.0 + ms);
+    let left = || read_all(log, Offset(0)).iter().map(|batch| batch.base_offset.0).collect::<Vec<_>>();
+    assert_eq!(log.cleanable(Offset(40), later(4999)).unwrap().unwrap().dirty_bytes, 0);
+    assert_eq!(left().len(), 40);
+    clean(log, later(5001)).unwrap();
+    world.verify(log);
+    let halfway = left();
+    assert!(halfway.len() < 36, "of the old ones go those that others took the place of: {halfway:?}");
+    assert!((20..40).all(|young| halfway.contains(&young)), "{halfway:?}");
+    // A topic may change its mind.
+    log.set_config(Arc::new(TopicConfig { min_compaction_lag_ms: 0, ..config }));
+    clean(log, later(5001)).unwrap();
+    assert!(left().len() < halfway.len());
+}
+
+#[test]
 fn how_far_compaction_came_survives_a_restart_and_not_the_topic() {
     let disk = SimulatedDisk::new(1, 1 << 30);
     let open = create(&disk, &root(), compacted_config());
