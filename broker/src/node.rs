@@ -25,7 +25,7 @@ use crate::replica_server;
 use crate::server::{self, BindError, BoundSocket};
 use crate::settings::Settings;
 use crate::stopping::{StopSwitch, Stopping};
-use config::broker::BrokerConfig;
+use config::broker::{BrokerConfig, Durability};
 use config::parse::Loaded;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use replication::metadata::image::MetadataImage;
@@ -337,6 +337,7 @@ fn log_dir_settings(config: &BrokerConfig) -> LogDirSettings {
         interval: Duration::from_millis(count(config.flush_window_ms)),
         bytes: count(config.flush_window_bytes),
     };
+    settings.honours_flush_ms = config.durability == Durability::Replicated;
     settings
 }
 

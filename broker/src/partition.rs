@@ -51,6 +51,8 @@ pub struct Partition {
     /// Its log.
     pub log: Arc<NodeLog>,
     durability: Durability,
+    /// Where the page cache counts as durable: the end, exclusive, of what counts without being flushed.
+    admitted_end_offset: AtomicI64,
     isr_duties: Arc<IsrDuties>,
     /// Of the part that this node plays, whoever leads.
     leader_epoch: AtomicI32,
@@ -102,6 +104,7 @@ impl Partition {
         Self {
             log,
             durability,
+            admitted_end_offset: AtomicI64::new(Offset(-1).0),
             isr_duties,
             leader_epoch: AtomicI32::new(LeaderEpoch::NONE.0),
             high_watermark: AtomicI64::new(high_watermark.0),
@@ -157,14 +160,34 @@ impl Partition {
         Offset(self.high_watermark.load(Ordering::Acquire))
     }
 
-    /// The end, exclusive, of what this node will not lose: its flushed end, or its log end where the page cache counts as
-    /// durable.
+    /// The end, exclusive, of what this node will not lose: its flushed end, or where the page cache counts as durable,
+    /// what `flush.messages` lets count before it is flushed.
     #[must_use]
     pub fn durable_end_offset(&self) -> Offset {
+        let flushed = self.log.flushed_end_offset();
         match self.durability {
-            Durability::Flushed => self.log.flushed_end_offset(),
-            Durability::Replicated => self.log.log_end_offset(),
+            Durability::Flushed => flushed,
+            Durability::Replicated => {
+                let admitted = Offset(self.admitted_end_offset.load(Ordering::Acquire));
+                flushed.max(admitted.min(self.log.log_end_offset()))
+            }
         }
+    }
+
+    /// The log ends at `end_offset`, exclusive, after an append: that counts as durable at once while the records that are
+    /// not flushed are fewer than `flush.messages`, and otherwise once it is flushed. What counts once goes on counting.
+    /// Source: `UnifiedLog.append`, which flushes by itself instead.
+    fn admit(&self, end_offset: Offset) {
+        let unflushed = end_offset.0.saturating_sub(self.log.flushed_end_offset().0);
+        if unflushed < self.log.config().flush_messages {
+            self.admitted_end_offset.fetch_max(end_offset.0, Ordering::AcqRel);
+        }
+    }
+
+    /// The log is about to be cut so that it ends at `end_offset`, exclusive: what is appended after that has yet to count.
+    /// The caller holds `changing` alone.
+    fn admit_no_more_than(&self, end_offset: Offset) {
+        self.admitted_end_offset.fetch_min(end_offset.0, Ordering::AcqRel);
     }
 
     /// How far `milestone` is, exclusive.
@@ -209,6 +232,7 @@ impl Partition {
         if !appended.is_duplicate {
             self.subscribers.load().iter().for_each(Mark::set);
             if self.durability == Durability::Replicated {
+                self.admit(appended.end_offset);
                 self.durable_end_moved();
             }
         }

@@ -34,9 +34,10 @@ pub struct TopicConfig {
     pub delete_retention_ms: i64,
     /// How long a deleted segment file stays on the disk.
     pub file_delete_delay_ms: i64,
-    /// Flush once this many records wait; matters only when records are acknowledged before they are flushed.
+    /// So many records that are not flushed hold up acknowledgements until they are; matters only where the page cache
+    /// counts as durable.
     pub flush_messages: i64,
-    /// Flush a record at the latest this long after it was appended; matters as `flush_messages` does.
+    /// The flush of a record begins at the latest this long after it was appended; matters as `flush_messages` does.
     pub flush_ms: i64,
     /// The replicas that are copied to at no more than the node's rate.
     pub follower_replication_throttled_replicas: ThrottledReplicas,

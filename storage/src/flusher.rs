@@ -93,14 +93,23 @@ pub(crate) struct Flusher<D: Disk> {
 
 struct Queue<D: Disk> {
     logs: Vec<Arc<Log<D>>>,
+    /// The least `flush.ms` of the logs that wait, where that counts.
+    interval_max: Option<Duration>,
     is_stopped: bool,
+}
+
+impl<D: Disk> Queue<D> {
+    fn take(&mut self) -> Vec<Arc<Log<D>>> {
+        self.interval_max = None;
+        std::mem::take(&mut self.logs)
+    }
 }
 
 impl<D: Disk> Flusher<D> {
     pub(crate) fn new(window: FlushWindow) -> Self {
         Self {
             window,
-            queue: Mutex::new(Queue { logs: Vec::new(), is_stopped: false }),
+            queue: Mutex::new(Queue { logs: Vec::new(), interval_max: None, is_stopped: false }),
             wake: Condvar::new(),
             waiting_bytes: AtomicU64::new(0),
             round: Mutex::new(()),
@@ -115,13 +124,17 @@ impl<D: Disk> Flusher<D> {
             return;
         }
         let mut queue = self.queue.lock();
-        let was_empty = queue.logs.is_empty();
+        let mut is_urgent = queue.logs.is_empty();
         // Under the queue's lock: who finds the log marked must find it in the queue, or in a round that has yet to look
         // at its end. A checkpoint relies on that.
         if log.enter_flush_queue() {
             queue.logs.push(Arc::clone(log));
+            if let Some(interval) = log.flush_interval().filter(|interval| *interval < self.window.interval) {
+                is_urgent |= queue.interval_max.is_none_or(|least| interval < least);
+                queue.interval_max = Some(queue.interval_max.map_or(interval, |least| least.min(interval)));
+            }
         }
-        if was_empty || is_enough {
+        if is_urgent || is_enough {
             self.wake.notify_one();
         }
     }
@@ -134,7 +147,7 @@ impl<D: Disk> Flusher<D> {
 
     /// Forgets what waits, when nobody will flush any more. Logs know their flusher: the queue would keep both alive.
     pub(crate) fn clear(&self) {
-        self.queue.lock().logs.clear();
+        self.queue.lock().take();
     }
 
     /// Ends the thread's loop after the round that runs.
@@ -149,14 +162,7 @@ impl<D: Disk> Flusher<D> {
         loop {
             let mut queue = self.queue.lock();
             while !queue.is_stopped {
-                let waiting_bytes = self.waiting_bytes.load(Ordering::Relaxed);
-                let is_anything_waiting = !queue.logs.is_empty();
-                match self.window.decide(
-                    (shared.settings.now)(),
-                    last_began,
-                    is_anything_waiting,
-                    waiting_bytes,
-                ) {
+                match self.decide(&queue, (shared.settings.now)(), last_began) {
                     FlushDecision::Start => break,
                     FlushDecision::Idle => self.wake.wait(&mut queue),
                     FlushDecision::After(time) => drop(self.wake.wait_for(&mut queue, time)),
@@ -171,10 +177,24 @@ impl<D: Disk> Flusher<D> {
         }
     }
 
+    /// Whether a round starts at `now`, when the last one began at `last_began`. What waits was appended since, so that a
+    /// window as short as its `flush.ms` flushes it in that time.
+    fn decide(&self, queue: &Queue<D>, now: Duration, last_began: Option<Duration>) -> FlushDecision {
+        let interval = queue.interval_max.map_or(self.window.interval, |most| most.min(self.window.interval));
+        let window = FlushWindow { interval, ..self.window };
+        window.decide(now, last_began, !queue.logs.is_empty(), self.waiting_bytes.load(Ordering::Relaxed))
+    }
+
+    /// What [`Self::run`] would do now.
+    #[cfg(test)]
+    pub(crate) fn decide_now(&self, now: Duration, last_began: Option<Duration>) -> FlushDecision {
+        self.decide(&self.queue.lock(), now, last_began)
+    }
+
     /// Flushes everything that waits. Without a pool, one file after the other.
     pub(crate) fn round(&self, shared: &Shared<D>, pool: Option<&SyncPool>) {
         let _round = self.round.lock();
-        let logs = std::mem::take(&mut self.queue.lock().logs);
+        let logs = self.queue.lock().take();
         self.waiting_bytes.store(0, Ordering::Relaxed);
         if logs.is_empty() || shared.has_failed() {
             return;

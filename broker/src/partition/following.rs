@@ -157,12 +157,13 @@ impl Partition {
             FollowerStep::Ignore => {}
             FollowerStep::Append { high_watermark, log_start_offset } => {
                 if !records.is_empty() {
-                    self.log.append_as_follower(records, now)?;
+                    self.admit(self.log.append_as_follower(records, now)?);
                 }
                 self.appended(high_watermark, log_start_offset, now)?;
             }
             FollowerStep::Truncate(offset) => {
                 self.say_what_is_cut(offset);
+                self.admit_no_more_than(offset);
                 self.log.truncate_to(offset)?;
             }
             FollowerStep::StartOver(offset) => {
@@ -170,6 +171,7 @@ impl Partition {
                     "{}: starting over at offset {offset}, before which its leader has nothing",
                     self.log.topic_partition()
                 );
+                self.admit_no_more_than(offset);
                 self.log.start_over_at(offset)?;
                 self.with_follower(|core| {
                     core.started_over(offset);

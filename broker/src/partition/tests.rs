@@ -109,3 +109,24 @@ async fn a_later_epoch_of_the_same_leader_interrupts_nothing() {
     assert!(partition.still_leads(&leadership));
     assert_eq!(partition.leadership().map(|now| now.epoch.0), Some(leadership.epoch.0 + 1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_cache_counts_until_the_unflushed_records_are_as_many_as_flush_messages() {
+    let settings = ["ottla.durability=replicated", "log.flush.interval.messages=3"];
+    let node = TestNode::start_without_flusher(&settings).await;
+    node.create_topic("orders", 1).await;
+    let partition = node.broker.partitions.all().pop().expect("one partition");
+    let ends = || (partition.high_watermark(), partition.durable_end_offset());
+    append(&partition);
+    assert_eq!(ends(), (Offset(2), Offset(2)), "two of three");
+    let wake = Arc::new(Notify::new());
+    let _registration = partition.register(Milestone::HighWatermark, Offset(4), &wake);
+    append(&partition);
+    assert_eq!(ends(), (Offset(2), Offset(2)), "what counted goes on counting, and four wait for the disk");
+    assert!(!is_woken(&wake));
+    node.flush().await;
+    assert!(is_woken(&wake));
+    assert_eq!(ends(), (Offset(4), Offset(4)));
+    append(&partition);
+    assert_eq!(ends(), (Offset(6), Offset(6)));
+}

@@ -83,8 +83,8 @@ pub(super) static KEYS: &[Key] = &[
         "flush.messages",
         Long,
         MAX,
-        "Accepted, without effect: with ottla.durability=flushed every record is flushed before it is acknowledged, with \
-         replicated soon after, whatever their number.",
+        "With ottla.durability=replicated, so many records that are not on the disk hold up acknowledgements until they \
+         are: 1 flushes before each. With flushed, every record is on the disk before it is acknowledged anyway.",
     )
     .rule(AtLeast(1))
     .synonyms(&[of("log.flush.interval.messages")]),
@@ -92,7 +92,8 @@ pub(super) static KEYS: &[Key] = &[
         "flush.ms",
         Long,
         MAX,
-        "Accepted, without effect, as flush.messages is: records are flushed as soon as the disk can take them.",
+        "With ottla.durability=replicated, the flush of a record begins at the latest this long after it was appended, \
+         where that is sooner than ottla.flush.window.ms.",
     )
     .rule(AtLeast(0))
     .synonyms(&[of("log.flush.interval.ms"), of("log.flush.scheduler.interval.ms")]),

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::disk::{Disk, DiskError, DiskFile};
 use crate::ids::Offset;
@@ -143,6 +144,12 @@ impl<D: Disk> Log<D> {
     /// Whether this call marks the log as waiting: it was not. The caller holds the flusher's queue and puts it there.
     pub(crate) fn enter_flush_queue(&self) -> bool {
         !self.is_queued.swap(true, Ordering::AcqRel)
+    }
+
+    /// The topic's `flush.ms`, where it counts: the longest that a record waits for a round to begin.
+    pub(crate) fn flush_interval(&self) -> Option<Duration> {
+        let flush_ms = self.shared.settings.honours_flush_ms.then(|| self.config().flush_ms)?;
+        u64::try_from(flush_ms).ok().map(Duration::from_millis)
     }
 
     /// Takes what is to be flushed now. What is appended from here on belongs to the next round.

@@ -31,6 +31,8 @@ pub enum FlushDriver {
 pub struct LogDirSettings {
     /// When rounds of the flusher start.
     pub flush_window: FlushWindow,
+    /// Whether a topic's `flush.ms` shortens that window.
+    pub honours_flush_ms: bool,
     /// Who runs them.
     pub flush_driver: FlushDriver,
     /// Appends are refused while the disk has less space than this. Smaller lets the disk fill up before the node says
@@ -50,6 +52,7 @@ impl LogDirSettings {
     pub fn new(now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self {
             flush_window: FlushWindow::default(),
+            honours_flush_ms: false,
             flush_driver: FlushDriver::Thread { sync_threads: 4 },
             free_space_floor_bytes: 256 * 1024 * 1024,
             recovery_threads: 2,

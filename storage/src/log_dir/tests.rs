@@ -8,6 +8,7 @@ mod compaction_model;
 mod crash;
 mod cut_world;
 mod faults;
+mod flush_interval;
 mod follow;
 mod high_watermarks;
 mod layout;

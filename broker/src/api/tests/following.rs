@@ -71,7 +71,7 @@ async fn a_consumer_is_sent_to_the_replica_in_its_rack_which_serves_what_is_comm
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_serves_nothing_that_is_not_committed() {
-    let set = TestSet::start_without_flusher(2).await;
+    let set = TestSet::start_without_flusher(2, &[]).await;
     let connection = set.connect(2, 1);
     let producing = set.produce(1, -1, &[1]);
     set.until_log_end(2, 1).await;
@@ -87,7 +87,7 @@ async fn a_follower_serves_nothing_that_is_not_committed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_leader_tells_the_latest_offset_once_it_knows_what_is_committed() {
-    let mut set = TestSet::start_without_flusher(2).await;
+    let mut set = TestSet::start_without_flusher(2, &[]).await;
     let connection = set.connect(2, 1);
     let producing = set.produce(1, -1, &[1]);
     set.until_log_end(2, 1).await;

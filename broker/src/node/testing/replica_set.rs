@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 /// How long something may take that has to come to pass.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The topic that each set begins with: one partition, on all nodes, led by node 1, with `min.insync.replicas=2`.
 pub(crate) const TOPIC: &str = "orders";
@@ -51,12 +51,10 @@ impl TestSet {
     }
 
     /// The same, and nothing is flushed but by [`TestNode::flush`].
-    pub(crate) async fn start_without_flusher(count: i32) -> Self {
+    pub(crate) async fn start_without_flusher(count: i32, set: &[&str]) -> Self {
         let mut nodes = Vec::new();
         for id in 1..=count {
-            let mut node = TestNode::start_without_flusher(&[&format!("node.id={id}")]).await;
-            node.stop_following().await;
-            nodes.push(node);
+            nodes.push(Self::node(id, set, TestNode::start_without_flusher).await);
         }
         Self::of(nodes)
     }

@@ -24,7 +24,7 @@ async fn followers_hold_the_same_bytes_and_what_is_acknowledged_is_on_all_of_the
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_counts_once_every_in_sync_replica_has_flushed_it() {
-    let set = TestSet::start_without_flusher(3).await;
+    let set = TestSet::start_without_flusher(3, &[]).await;
     let _connections = [set.connect(2, 1), set.connect(3, 1)];
     let acknowledged = set.produce(1, -1, &[1, 2]);
     set.until_log_end(2, 2).await;
@@ -39,6 +39,40 @@ async fn a_record_counts_once_every_in_sync_replica_has_flushed_it() {
     set.node_of(3).flush().await;
     assert_eq!(acknowledged.await.expect("no panic"), 0);
     assert_eq!(set.partition(1).high_watermark(), Offset(2));
+    set.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flush_messages_1_waits_for_the_flush_of_every_in_sync_replica() {
+    let settings = ["ottla.durability=replicated", "log.flush.interval.messages=1"];
+    let set = TestSet::start_without_flusher(2, &settings).await;
+    let _connection = set.connect(2, 1);
+    let acknowledged = set.produce(1, -1, &[1, 2]);
+    set.until_log_end(2, 2).await;
+    set.node_of(1).flush().await;
+    let followers = || set.partition(1).followers();
+    until(async || followers().iter().all(|follower| follower.log_end_offset == Some(Offset(2)))).await;
+    assert_eq!(set.partition(1).high_watermark(), Offset(0), "node 2 has flushed nothing");
+    assert!(!acknowledged.is_finished());
+    set.node_of(2).flush().await;
+    assert_eq!(acknowledged.await.expect("no panic"), 0);
+    set.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_flush_messages_admitted_and_was_cut_off_admits_nothing_that_takes_its_place() {
+    let settings = ["ottla.durability=replicated", "log.flush.interval.messages=3"];
+    let mut set = TestSet::start_without_flusher(2, &settings).await;
+    assert_eq!(set.produce(1, 1, &[1, 2]).await.expect("no panic"), 0, "two need no flush");
+    set.elect(Some(2), &[1, 2]);
+    let _connection = set.connect(1, 2);
+    let acknowledged = set.produce(2, 1, &[3, 4, 5]);
+    set.until_log_end(1, 3).await;
+    assert_eq!(set.bytes(1), set.bytes(2), "node 1 has cut its own two records off");
+    assert_eq!(set.partition(1).durable_end_offset(), Offset(0));
+    assert!(!acknowledged.is_finished());
+    set.node_of(2).flush().await;
+    assert_eq!(acknowledged.await.expect("no panic"), 0);
     set.stop().await;
 }
 
