@@ -4,23 +4,29 @@
 //! it is consumed, so a broken run gives an error and no figure; every process and mount ends with the command.
 //! Deliberately absent: assertions about time. A figure is for a person to judge, on a machine that does nothing else.
 
+mod active;
 mod append;
 mod clock;
 mod compaction;
 mod compare;
 mod connection;
+mod connections;
+mod deletion;
 mod flush;
 mod groups;
 mod kafka;
 mod loop_mount;
 mod machine;
 mod ottla;
+mod partitions;
 mod process;
 mod set;
 mod side_by_side;
+mod spread;
 mod start;
 mod table;
 mod through_log;
+mod topics;
 mod wire;
 mod workspace;
 
@@ -48,6 +54,16 @@ enum Command {
     Flush(flush::Options),
     /// Rounds of compaction, and what appends beside them wait.
     Compaction(compaction::Options),
+    /// Many partitions: until they are made, a start with them after `kill -9`, their memory.
+    Partitions(partitions::Options),
+    /// A start after `kill -9` with much in the active segments.
+    Active(active::Options),
+    /// Memory of connections that do nothing.
+    Connections(connections::Options),
+    /// CPU time of a record as the load goes to more partitions.
+    Spread(spread::Options),
+    /// What a producer notices while retention and DeleteTopics take large topics away.
+    Deletion(deletion::Options),
     /// The same load on Ottla and on Apache Kafka.
     Compare(compare::Options),
     /// Consumer groups on Ottla and on Apache Kafka: rebalances, commits, loading, and Kafka's own programs.
@@ -65,6 +81,11 @@ fn main() -> anyhow::Result<()> {
         Command::Append(options) => append::run(&options, &directory),
         Command::Flush(options) => flush::run(&options, &directory),
         Command::Compaction(options) => compaction::run(&options, &directory),
+        Command::Partitions(options) => partitions::run(&options, &directory),
+        Command::Active(options) => active::run(&options, &directory),
+        Command::Connections(options) => connections::run(&options, &directory),
+        Command::Spread(options) => spread::run(&options, &directory),
+        Command::Deletion(options) => deletion::run(&options, &directory),
         Command::Compare(options) => compare::run(&options, &directory),
         Command::Groups(options) => groups::run(&options, &directory),
         Command::Set(options) => set::run(&options, &directory),
