@@ -37,11 +37,12 @@ impl Progress {
         silent.map(|(&of, _)| of).collect()
     }
 
-    /// Whether any record was acknowledged since `from`.
+    /// Whose record was acknowledged last, in which partition, and when.
     #[must_use]
-    pub fn goes_on_anywhere(&self, from: Moment) -> bool {
+    pub fn latest(&self) -> Option<((u32, i32), Moment)> {
         let moments = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        moments.values().any(|moments| moments.last().is_some_and(|last| *last >= from))
+        let last = moments.iter().filter_map(|(&of, moments)| Some((of, *moments.last()?)));
+        last.max_by_key(|(_, moment)| *moment)
     }
 
     /// How many producers there are, times the partitions in which they have had anything acknowledged.

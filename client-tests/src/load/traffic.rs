@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail};
 
 use super::Observations;
 use super::committer::Committer;
@@ -36,6 +36,10 @@ const STEP: Duration = Duration::from_millis(25);
 const FLOW_LIMIT: Duration = Duration::from_secs(330);
 /// How long an acknowledgement from before a fault may be on its way to us.
 const ON_ITS_WAY: Duration = Duration::from_millis(200);
+/// Who has nothing acknowledged for so long has nothing on its way, on a busy machine.
+const QUIET: Duration = Duration::from_secs(1);
+/// The longest until then.
+const QUIET_LIMIT: Duration = Duration::from_secs(30);
 /// The longest that a node may take to say where a partition ends, once the set is whole.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
@@ -141,12 +145,15 @@ impl Traffic {
     }
 
     /// The partitions in which the node at `address`, which is left alone, acknowledges a record of a fresh client all the
-    /// same, tried again and again for this long.
+    /// same, tried again and again for this long. It begins when all that was acknowledged before has arrived.
     ///
     /// # Errors
-    /// When another client's record was acknowledged meanwhile.
+    /// When another client's record was acknowledged meanwhile, or they have acknowledgements without end.
     pub fn written_alone(&self, address: &str, how_long: Duration) -> Result<BTreeSet<i32>> {
-        let_pass(ON_ITS_WAY);
+        let latest = || self.into.progress.latest();
+        let is_quiet = || latest().is_none_or(|(_, moment)| moment.elapsed() > QUIET);
+        wait_until(QUIET_LIMIT, "nothing is acknowledged any more", || Ok(is_quiet()))
+            .with_context(|| format!("the latest is {:?}", latest()))?;
         let begin = Moment::now();
         let mut written = BTreeSet::new();
         while begin.elapsed() < how_long {
@@ -156,7 +163,11 @@ impl Traffic {
                 }
             }
         }
-        ensure!(!self.into.progress.goes_on_anywhere(begin), "a client's record was acknowledged");
+        if let Some(((producer, partition), moment)) = latest()
+            && moment >= begin
+        {
+            bail!("producer {producer} had a record acknowledged in partition {partition}");
+        }
         Ok(written)
     }
 
