@@ -7,8 +7,11 @@ use crate::quorum::link::Link;
 use crate::quorum::links::Lane;
 use crate::quorum::links::Probe;
 use crate::quorum::raft_rpc::{Answer, Call};
-use crate::quorum::types::{LogId, RaftNodeId};
+use crate::quorum::types::{LogId, Membership, RaftNodeId};
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use openraft::Vote;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,9 +47,11 @@ pub(super) async fn run(council: Arc<Council>) {
     }
 }
 
-/// Notes that the leader said something.
-pub(super) fn heard_leader(council: &Council) {
-    council.election.lock().heard(clock::monotonic(), random());
+/// Notes that another member said something as the leader, by this vote.
+pub(super) fn heard_leader(council: &Council, vote: &Vote<RaftNodeId>) {
+    if let Some(leader) = vote.leader_id.voted_for {
+        council.election.lock().heard_from(leader, clock::monotonic(), random());
+    }
 }
 
 /// Notes that this node voted for another one.
@@ -89,17 +94,25 @@ async fn stand_if_wanted(council: &Council) {
         Some((voter, council.links.as_ref()?.to(Lane::Raft, voter, node)?))
     });
     let call = Call::Canvass { last_log_id: council.log.last() }.encode();
-    let answers = join_all(links.map(|(voter, link)| would_be_given(voter, link, call.clone()))).await;
-    let mut votes: BTreeSet<RaftNodeId> = answers.into_iter().flatten().collect();
-    votes.insert(own_id);
-    let is_majority = |voters: &BTreeSet<RaftNodeId>| {
-        2 * voters.iter().filter(|voter| votes.contains(voter)).count() > voters.len()
-    };
-    let is_wanted = membership.get_joint_config().iter().all(is_majority);
+    let mut answers: FuturesUnordered<_> =
+        links.map(|(voter, link)| would_be_given(voter, link, call.clone())).collect();
+    let mut votes = BTreeSet::from([own_id]);
+    // The former leader may be one that gives no answer: it is not waited for.
+    while !is_enough(&membership, &votes)
+        && let Some(answer) = answers.next().await
+    {
+        votes.extend(answer);
+    }
     let still_alone = council.election.lock().is_free_to_vote(clock::monotonic()) && !council.is_leading();
-    if is_wanted && still_alone {
+    if is_enough(&membership, &votes) && still_alone {
         elect(council).await;
     }
+}
+
+/// Whether these votes are a majority of the voters, before and after a change of them that is under way.
+fn is_enough(membership: &Membership, votes: &BTreeSet<RaftNodeId>) -> bool {
+    let is_majority = |voters: &BTreeSet<RaftNodeId>| 2 * voters.intersection(votes).count() > voters.len();
+    membership.get_joint_config().iter().all(is_majority)
 }
 
 async fn would_be_given(voter: RaftNodeId, link: Link, call: Vec<u8>) -> Option<RaftNodeId> {

@@ -314,7 +314,7 @@ impl Controllership {
         }
     }
 
-    /// Gives every broker in use a full session, and looks at once for those that are gone.
+    /// Gives every broker in use a session, and looks at once for those that are gone.
     fn begin(self: &Arc<Self>, council: &Arc<Council>) {
         let now = clock::monotonic();
         let image = council.images.borrow().clone();
@@ -324,8 +324,12 @@ impl Controllership {
             if state.confirmed.is_none_or(|(confirmed, _)| confirmed != term) {
                 return;
             }
+            let predecessor =
+                council.election.lock().take_predecessor().and_then(|(raft_node_id, heard_at)| {
+                    Some((council.membership().get_node(&raft_node_id)?.broker_id, heard_at))
+                });
             let mut sessions = BrokerSessions::new(self.session_timeout);
-            sessions.begin(&image, now);
+            sessions.begin(&image, now, predecessor);
             let confirmed = state.confirmed;
             *state = State { term: Some(term), sessions: Some(sessions), confirmed, ..State::default() };
         }

@@ -8,6 +8,7 @@
 //! Absent: the asking, the voting, and safety, which rests on openraft's terms alone: whatever is decided here, there is
 //! at most one leader in a term.
 
+use crate::quorum::types::RaftNodeId;
 use std::time::Duration;
 
 /// How often a leader says that it is there, in milliseconds. Larger: its loss is noticed later. Smaller: idle nodes
@@ -38,6 +39,8 @@ const TURN: Duration = Duration::from_millis(60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Election {
     heard: Option<Duration>,
+    /// The other member that was heard as the leader last, and when, until this one leads.
+    last_leader: Option<(RaftNodeId, Duration)>,
     /// From when on this voter would vote for another one.
     free_at: Duration,
     stands_at: Duration,
@@ -46,10 +49,26 @@ pub(super) struct Election {
 impl Election {
     /// A voter that has heard nobody yet: it asks soon, since a whole set may have been started. `random` is any number.
     pub(super) fn new(now: Duration, random: u64) -> Self {
-        Self { heard: None, free_at: now, stands_at: now + LEASE / 2 + drawn(SPREAD, random) }
+        Self {
+            heard: None,
+            last_leader: None,
+            free_at: now,
+            stands_at: now + LEASE / 2 + drawn(SPREAD, random),
+        }
     }
 
-    /// The leader said something.
+    /// Another member said something as the leader.
+    pub(super) fn heard_from(&mut self, leader: RaftNodeId, now: Duration, random: u64) {
+        self.last_leader = Some((leader, now));
+        self.heard(now, random);
+    }
+
+    /// Whom this voter succeeds, now that it leads, and when that one was heard last. Told once.
+    pub(super) fn take_predecessor(&mut self) -> Option<(RaftNodeId, Duration)> {
+        self.last_leader.take()
+    }
+
+    /// The leader, which may be this voter, said something.
     pub(super) fn heard(&mut self, now: Duration, random: u64) {
         self.heard = Some(now);
         self.free_at = now + LEASE;
@@ -149,6 +168,15 @@ mod tests {
         election.voted(voted_at, 0);
         assert!(!election.is_free_to_vote(voted_at + VOTE_LEASE - Duration::from_millis(1)));
         assert!(election.stands_at() >= voted_at + VOTE_LEASE);
+    }
+
+    #[test]
+    fn who_succeeds_a_leader_is_told_once_when_that_one_was_heard() {
+        let mut election = Election::new(T, 0);
+        election.heard_from(2, T, 0);
+        election.heard(T + LEASE, 0);
+        assert_eq!(election.take_predecessor(), Some((2, T)), "this one leads itself since");
+        assert_eq!(election.take_predecessor(), None);
     }
 
     #[test]

@@ -305,16 +305,19 @@ impl Asking {
 
 async fn answer_member(council: &Council, call: Call) -> Answer {
     match call {
-        Call::Append(request) => match council.raft.append_entries(request).await {
-            Ok(answer) => {
-                if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
-                    council.identity.set_initialised(true);
-                    candidate::heard_leader(council);
+        Call::Append(request) => {
+            let vote = request.vote;
+            match council.raft.append_entries(request).await {
+                Ok(answer) => {
+                    if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+                        council.identity.set_initialised(true);
+                        candidate::heard_leader(council, &vote);
+                    }
+                    Answer::Append(answer)
                 }
-                Answer::Append(answer)
+                Err(error) => stopped(&error),
             }
-            Err(error) => stopped(&error),
-        },
+        }
         Call::Vote(request) => match council.raft.vote(request).await {
             Ok(answer) => {
                 if answer.vote_granted {
@@ -334,7 +337,7 @@ async fn answer_member(council: &Council, call: Call) -> Answer {
                 Ok(answer) => {
                     if answer.vote <= vote {
                         council.identity.set_initialised(true);
-                        candidate::heard_leader(council);
+                        candidate::heard_leader(council, &vote);
                     }
                     Answer::Snapshot(answer.vote)
                 }

@@ -1,12 +1,14 @@
 //! Which brokers the controller has heard from lately. Soft state: a controller that takes over begins anew, with a full
-//! session for everyone, and nothing that the metadata says rests on it.
+//! session for everyone but the one that it succeeds, and nothing that the metadata says rests on it.
 //!
 //! Invariant: a session is of the newest run that was heard of; an older run's word changes nothing. Time is a monotonic
 //! duration since any one moment.
 
 use crate::controller::brokers::BROKERS_MAX;
 use crate::metadata::image::MetadataImage;
+use crate::metadata::record::BrokerRegistration;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use storage::ids::{BrokerEpoch, BrokerId};
 
@@ -30,12 +32,20 @@ impl BrokerSessions {
         Self { timeout, sessions: BTreeMap::new() }
     }
 
-    /// This node begins to be the controller at `now`: every broker that is not fenced has a full session before it.
-    pub fn begin(&mut self, image: &MetadataImage, now: Duration) {
+    /// This node begins to be the controller at `now`: every broker that is not fenced has a full session before it. That of
+    /// the `predecessor`, the former controller, runs since that was heard last as such: it has been silent for a while
+    /// where it was cut off, and what it leads should not wait for twice that.
+    pub fn begin(&mut self, image: &MetadataImage, now: Duration, predecessor: Option<(BrokerId, Duration)>) {
+        let heard_at = |broker_id| match predecessor {
+            Some((former, heard_at)) if former == broker_id => heard_at.min(now),
+            Some(_) | None => now,
+        };
         let used = image.brokers().values().filter(|broker| !broker.is_fenced);
-        self.sessions = used
-            .map(|broker| (broker.broker_id, Session { broker_epoch: broker.broker_epoch, heard_at: now }))
-            .collect();
+        let session = |broker: &Arc<BrokerRegistration>| {
+            let BrokerRegistration { broker_id, broker_epoch, .. } = **broker;
+            (broker_id, Session { broker_epoch, heard_at: heard_at(broker_id) })
+        };
+        self.sessions = used.map(session).collect();
     }
 
     /// A run of a registered broker said something at `now`.
@@ -92,17 +102,20 @@ mod tests {
     }
 
     fn three_brokers_of_which_the_last_is_fenced() -> BrokerSessions {
+        let mut sessions = BrokerSessions::new(SESSION);
+        sessions.begin(&image_of_which_the_last_is_fenced(), at(1000), None);
+        sessions
+    }
+
+    fn image_of_which_the_last_is_fenced() -> MetadataImage {
         let fenced = MetadataRecord::BrokerState {
             broker_id: BrokerId(3),
             broker_epoch: BrokerEpoch(3),
             is_fenced: true,
             is_shutting_down: false,
         };
-        let image = MetadataImage::default()
-            .apply(1, &[registration(1, 1), registration(2, 2), registration(3, 3), fenced]);
-        let mut sessions = BrokerSessions::new(SESSION);
-        sessions.begin(&image, at(1000));
-        sessions
+        let brokers = [registration(1, 1), registration(2, 2), registration(3, 3), fenced];
+        MetadataImage::default().apply(1, &brokers)
     }
 
     #[test]
@@ -112,6 +125,16 @@ mod tests {
         assert_eq!(sessions.expired(at(2199)), []);
         assert_eq!(sessions.expired(at(2200)), [run(1, 1), run(2, 2)]);
         assert_eq!(sessions.live(BrokerId(3), at(1000)), None);
+    }
+
+    #[test]
+    fn the_session_of_the_former_controller_runs_since_it_was_heard() {
+        let mut sessions = BrokerSessions::new(SESSION);
+        sessions.begin(&image_of_which_the_last_is_fenced(), at(1000), Some((BrokerId(2), at(300))));
+        assert_eq!(sessions.expired(at(1499)), []);
+        assert_eq!(sessions.expired(at(1500)), [run(2, 2)]);
+        sessions.heard(BrokerId(2), BrokerEpoch(2), at(1400));
+        assert_eq!(sessions.expired(at(1500)), [], "it stepped down, and says so");
     }
 
     #[test]
