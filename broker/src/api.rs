@@ -25,12 +25,12 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
     CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClientQuotasRequest,
     DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
-    DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest, ElectLeadersRequest,
-    FetchRequest, FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
-    ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest, UnregisterBrokerRequest,
-    UpdateFeaturesRequest,
+    DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
+    DescribeUserScramCredentialsRequest, ElectLeadersRequest, FetchRequest, FindCoordinatorRequest,
+    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListPartitionReassignmentsRequest,
+    MetadataRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
+    UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
 use std::net::SocketAddr;
@@ -234,6 +234,8 @@ apis! {
         DescribeClientQuotasRequest => describe_client_quotas;
     AlterClientQuotas = 49, advertised 0..=1, served from 0, schema to 1,
         AlterClientQuotasRequest => alter_client_quotas;
+    DescribeUserScramCredentials = 50, advertised 0..=0, served from 0, schema to 0,
+        DescribeUserScramCredentialsRequest => describe_user_scram_credentials;
     DescribeQuorum = 55, advertised 0..=2, served from 0, schema to 2, DescribeQuorumRequest => describe_quorum;
     UpdateFeatures = 57, advertised 0..=2, served from 0, schema to 2, UpdateFeaturesRequest => update_features;
     DescribeCluster = 60, advertised 0..=2, served from 0, schema to 2, DescribeClusterRequest => describe_cluster;

@@ -74,14 +74,40 @@ kafka-configs --entity-type brokers --entity-name 1 --alter --add-config node.id
 kafka-configs --entity-type brokers --entity-default --alter --add-config log.retention.ms=777777
 kafka-configs --entity-type brokers --entity-default --describe
 kafka-configs --entity-type brokers --entity-default --alter --delete-config log.retention.ms
+kafka-configs --entity-type brokers --entity-name 1 --alter --add-config message.max.bytes=2000000
+kafka-configs --entity-type brokers --entity-name 1 --describe
+kafka-configs --entity-type brokers --entity-name 1 --alter --delete-config message.max.bytes
+kafka-configs --entity-type brokers --entity-name 1 --alter --delete-config message.max.bytes
+kafka-configs --entity-type brokers --entity-name 1 --alter --add-config log.retention.ms=soon
+kafka-configs --entity-type brokers --entity-name 1 --alter --add-config num.partitions=3
+kafka-configs --entity-type brokers --entity-default --alter --add-config advertised.listeners=PLAINTEXT://here:9092
+kafka-configs --entity-type brokers --entity-default --alter --add-config log.retention.bytes=much
+kafka-configs --entity-type brokers --entity-name 9 --describe
+kafka-configs --entity-type brokers --entity-name one --describe
+kafka-configs --entity-type brokers --entity-name 9 --alter --add-config log.retention.ms=1000
+kafka-configs --entity-type brokers --alter --add-config log.retention.ms=1000
 kafka-configs --entity-type clients --entity-name loader --alter --add-config producer_byte_rate=1048576
 kafka-configs --entity-type clients --entity-name loader --describe
 kafka-configs --entity-type clients --entity-name loader --alter --add-config producer_byte_rate=fast
 kafka-configs --entity-type clients --entity-name loader --alter --add-config coffee_rate=1
+kafka-configs --entity-type users --describe
 kafka-configs --entity-type users --entity-default --alter --add-config consumer_byte_rate=2097152
+kafka-configs --entity-type users --describe
+kafka-configs --entity-type users --entity-default --describe
+kafka-configs --entity-type users --entity-name nobody --describe
+kafka-configs --entity-type users --entity-name nobody --alter --delete-config consumer_byte_rate
+kafka-configs --entity-type users --entity-name nobody --alter --add-config producer_byte_rate=-1
 kafka-configs --entity-type groups --entity-name readers --alter --add-config consumer.session.timeout.ms=50000
 kafka-configs --entity-type groups --entity-name readers --describe
 kafka-configs --entity-type groups --entity-name readers --alter --add-config consumer.session.timeout.ms=1
+kafka-configs --entity-type groups --entity-name readers --alter --add-config no.such.key=1
+kafka-configs --entity-type groups --entity-name readers --alter --delete-config consumer.session.timeout.ms
+kafka-configs --entity-type groups --entity-name readers --describe
+kafka-configs --entity-type client-metrics --describe
+kafka-configs --entity-type client-metrics --entity-name nothing --describe
+kafka-configs --entity-type ips --describe
+kafka-configs --entity-type ips --entity-name 127.0.0.1 --describe
+kafka-configs --entity-type cups --describe
 kafka-console-producer --topic orders --command-property linger.ms=0 < LINES
 kafka-console-producer --topic dotted.name < LINES
 kafka-get-offsets --topic dotted.name
@@ -89,21 +115,38 @@ kafka-get-offsets --topic dotted.name --time earliest
 kafka-get-offsets --topic dotted.name --time 1
 kafka-get-offsets --topic-partitions dotted.name:0,orders:4 --time -2
 kafka-get-offsets --topic nowhere
+kafka-get-offsets --topic-partitions nowhere:0
+kafka-get-offsets --topic-partitions dotted.name:9
+kafka-get-offsets --topic-partitions dotted.name:first
+kafka-get-offsets --topic dotted.name --partitions 7
 kafka-get-offsets --topic dotted.name --time yesterday
 kafka-console-consumer --topic dotted.name --partition 0 --offset 1 --max-messages 2 --timeout-ms 20000
 kafka-delete-records --offset-json-file DELETE-RECORDS
 kafka-get-offsets --topic dotted.name --time earliest
 kafka-delete-records --offset-json-file DELETE-TOO-MANY
 kafka-delete-records --offset-json-file DELETE-NOTHING
+kafka-delete-records --offset-json-file DELETE-ALL
+kafka-get-offsets --topic dotted.name --time earliest
+kafka-delete-records --offset-json-file DELETE-BEFORE-THAT
+kafka-delete-records --offset-json-file DELETE-NEGATIVE
+kafka-delete-records --offset-json-file DELETE-TWICE
+kafka-delete-records --offset-json-file DELETE-COMPACTED
+kafka-delete-records --offset-json-file DELETE-MALFORMED
+kafka-delete-records --offset-json-file absent.json
 kafka-log-dirs --describe --topic-list dotted.name
+kafka-log-dirs --describe --topic-list dotted.name,nowhere
+kafka-log-dirs --describe --broker-list 1 --topic-list dotted.name
 kafka-log-dirs --describe --broker-list 9
+kafka-log-dirs --describe --broker-list 1,9
+kafka-log-dirs --describe --broker-list one
+kafka-log-dirs --topic-list orders
 kafka-leader-election --election-type preferred --all-topic-partitions
 kafka-leader-election --election-type preferred --topic orders --partition 0
 kafka-leader-election --election-type preferred --topic nowhere --partition 0
 kafka-leader-election --election-type unclean --topic orders --partition 0
 kafka-reassign-partitions --list
 kafka-reassign-partitions --verify --reassignment-json-file REASSIGN
-kafka-reassign-partitions --execute --reassignment-json-file REASSIGN-NOWHERE
+kafka-reassign-partitions --execute --reassignment-json-file MOVE-NOWHERE
 kafka-reassign-partitions --generate --topics-to-move-json-file TOPICS --broker-list 1
 kafka-cluster cluster-id --bootstrap-server HOST:PORT
 kafka-cluster unregister --bootstrap-server HOST:PORT --id 9
@@ -111,8 +154,16 @@ kafka-cluster list-endpoints --bootstrap-server HOST:PORT
 kafka-metadata-quorum describe --replication
 kafka-metadata-quorum describe --status
 kafka-features describe
+kafka-features upgrade --feature no.such.feature=1
+kafka-features upgrade --feature no.such.feature=1 --dry-run
+kafka-features downgrade --feature no.such.feature=1
+kafka-features disable --feature no.such.feature
+kafka-features upgrade --feature group.version=one
+kafka-features upgrade --release-version 99.0
 kafka-client-metrics --list
+kafka-client-metrics --describe
 kafka-client-metrics --describe --name nothing
+kafka-client-metrics --alter
 kafka-consumer-groups --list
 kafka-consumer-groups --describe --group nobody
 kafka-groups --list
@@ -122,12 +173,24 @@ kafka-groups --list
 const EPOCH_MS_DIGITS: usize = 13;
 
 /// Files that commands name, by their stand-ins.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 13] = [
     ("LINES", "one\ntwo\nthree\nfour\n"),
     ("DELETE-RECORDS", r#"{"version":1,"partitions":[{"topic":"dotted.name","partition":0,"offset":2}]}"#),
     ("DELETE-TOO-MANY", r#"{"version":1,"partitions":[{"topic":"dotted.name","partition":0,"offset":99}]}"#),
     ("DELETE-NOTHING", r#"{"version":1,"partitions":[]}"#),
-    ("REASSIGN-NOWHERE", r#"{"version":1,"partitions":[{"topic":"nowhere","partition":0,"replicas":[1]}]}"#),
+    ("DELETE-ALL", r#"{"version":1,"partitions":[{"topic":"dotted.name","partition":0,"offset":-1}]}"#),
+    (
+        "DELETE-BEFORE-THAT",
+        r#"{"version":1,"partitions":[{"topic":"dotted.name","partition":0,"offset":1}]}"#,
+    ),
+    ("DELETE-NEGATIVE", r#"{"version":1,"partitions":[{"topic":"dotted.name","partition":0,"offset":-7}]}"#),
+    (
+        "DELETE-TWICE",
+        r#"{"version":1,"partitions":[{"topic":"orders","partition":0,"offset":0},{"topic":"orders","partition":0,"offset":1}]}"#,
+    ),
+    ("DELETE-COMPACTED", r#"{"version":1,"partitions":[{"topic":"compacted","partition":0,"offset":0}]}"#),
+    ("DELETE-MALFORMED", r#"{"version":1,"partitions":["#),
+    ("MOVE-NOWHERE", r#"{"version":1,"partitions":[{"topic":"nowhere","partition":0,"replicas":[1]}]}"#),
     ("REASSIGN", r#"{"version":1,"partitions":[{"topic":"orders","partition":0,"replicas":[1]}]}"#),
     ("TOPICS", r#"{"version":1,"topics":[{"topic":"orders"}]}"#),
 ];

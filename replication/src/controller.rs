@@ -28,6 +28,7 @@ pub mod topics;
 use crate::metadata::image::MetadataImage;
 use crate::metadata::record::MetadataRecord;
 use serde::{Deserialize, Serialize};
+use storage::ids::BrokerId;
 
 /// The most records of one decision. Larger: one entry of the metadata log holds up the log for longer.
 /// Smaller: topics with many partitions cannot be created. Source: `QuorumController.MAX_RECORDS_PER_USER_OP`.
@@ -109,6 +110,8 @@ pub enum ControllerReply {
 
 /// What a decision depends on beside the request and the image.
 pub struct Env<'a> {
+    /// The node that decides, which some refusals name.
+    pub controller: BrokerId,
     /// Random numbers: all 128 bits are used for identities that must never repeat.
     pub random: &'a mut dyn FnMut() -> u128,
     /// The rules of configuration keys.
@@ -184,7 +187,7 @@ pub fn handle(request: &ControllerRequest, env: &mut Env<'_>, image: &MetadataIm
             Decision { records, reply: ControllerReply::GrowReplicas(grown) }
         }
         ControllerRequest::UpdateFeatures(request) => {
-            let (records, result) = features::update(request, image);
+            let (records, result) = features::update(request, env.controller, image);
             Decision { records, reply: ControllerReply::UpdateFeatures(result) }
         }
         ControllerRequest::AlterClientQuotas(request) => {

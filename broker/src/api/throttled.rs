@@ -13,11 +13,11 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, CreatePartitionsResponse,
     CreateTopicsResponse, DeleteRecordsResponse, DeleteTopicsResponse, DescribeClientQuotasResponse,
     DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsResponse, DescribeProducersResponse,
-    DescribeQuorumResponse, DescribeTopicPartitionsResponse, ElectLeadersResponse, FindCoordinatorResponse,
-    HeartbeatResponse, IncrementalAlterConfigsResponse, InitProducerIdResponse, JoinGroupResponse,
-    LeaveGroupResponse, ListConfigResourcesResponse, ListGroupsResponse, ListPartitionReassignmentsResponse,
-    MetadataResponse, OffsetDeleteResponse, OffsetForLeaderEpochResponse, SyncGroupResponse,
-    UnregisterBrokerResponse, UpdateFeaturesResponse,
+    DescribeQuorumResponse, DescribeTopicPartitionsResponse, DescribeUserScramCredentialsResponse,
+    ElectLeadersResponse, FindCoordinatorResponse, HeartbeatResponse, IncrementalAlterConfigsResponse,
+    InitProducerIdResponse, JoinGroupResponse, LeaveGroupResponse, ListConfigResourcesResponse,
+    ListGroupsResponse, ListPartitionReassignmentsResponse, MetadataResponse, OffsetDeleteResponse,
+    OffsetForLeaderEpochResponse, SyncGroupResponse, UnregisterBrokerResponse, UpdateFeaturesResponse,
 };
 
 macro_rules! throttled {
@@ -52,6 +52,7 @@ throttled! {
     DescribeGroupsResponse;
     DescribeProducersResponse;
     DescribeTopicPartitionsResponse;
+    DescribeUserScramCredentialsResponse;
     ElectLeadersResponse;
     FetchReply.0;
     FindCoordinatorResponse;

@@ -88,7 +88,7 @@ mod tests {
             let newer: UpdateFeaturesResponse = node.ask(57, version, &request("metadata.version", 99)).await;
             assert_eq!((newer.error_code, newer.results.len()), (95, 0));
             let message = newer.error_message.expect("it says why").to_string();
-            assert!(message.ends_with("The controller only supports versions 7-33."), "{message}");
+            assert!(message.ends_with("Local controller 1 only supports versions 7-33"), "{message}");
         }
         node.stop().await;
     }

@@ -34,6 +34,7 @@ pub(super) struct Proposal {
 
 /// Everything that the task owns.
 pub(super) struct ControllerTask {
+    pub(super) broker_id: BrokerId,
     pub(super) raft: Raft,
     pub(super) images: watch::Receiver<Arc<MetadataImage>>,
     pub(super) random: Box<dyn FnMut() -> u128 + Send>,
@@ -66,7 +67,11 @@ impl ControllerTask {
         let mut image = self.images.borrow().as_ref().clone();
         let next_offset = image.offset() + 1;
         for Proposal { request, answer } in proposals {
-            let mut env = Env { random: &mut *self.random, config_rules: &self.config_rules };
+            let mut env = Env {
+                controller: self.broker_id,
+                random: &mut *self.random,
+                config_rules: &self.config_rules,
+            };
             let decision = controller::handle(&request, &mut env, &image);
             if matches!(decision.reply, ControllerReply::RegisterBroker(Ok(_))) {
                 without_their_data.extend(comes_without_its_data(&request, &image));

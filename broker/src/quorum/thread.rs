@@ -160,6 +160,7 @@ async fn prepare(
         None => None,
     };
     let task = ControllerTask {
+        broker_id: identity.broker_id,
         raft: raft.clone(),
         images,
         random: settings.random,

@@ -8,7 +8,7 @@ use crate::metadata::image::MetadataImage;
 use crate::metadata::record::MetadataRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use storage::ids::TopicId;
+use storage::ids::{BrokerId, TopicId};
 
 /// The feature whose level names the Kafka release that the cluster behaves like.
 pub const METADATA_VERSION: &str = "metadata.version";
@@ -113,11 +113,16 @@ pub enum InvalidLevel {
     #[error("A feature version cannot be less than 0.")]
     Negative,
     /// There is no such feature.
-    #[error("The controller does not support this feature.")]
-    UnsupportedFeature,
+    #[error("Local controller {controller} does not support this feature.")]
+    UnsupportedFeature {
+        /// The node that decides.
+        controller: BrokerId,
+    },
     /// The feature has other levels.
-    #[error("The controller only supports versions {min}-{max}.")]
+    #[error("Local controller {controller} only supports versions {levels}", levels = LevelRange { min: *min, max: *max })]
     UnsupportedLevel {
+        /// The node that decides.
+        controller: BrokerId,
         /// The lowest.
         min: i16,
         /// The highest.
@@ -139,9 +144,25 @@ pub enum InvalidLevel {
     IsUpgrade,
 }
 
+/// Levels as Kafka writes them. Source: `VersionRange.java`.
+struct LevelRange {
+    min: i16,
+    max: i16,
+}
+
+impl std::fmt::Display for LevelRange {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.min == self.max {
+            true => write!(formatter, "{}", self.min),
+            false => write!(formatter, "{}-{}", self.min, self.max),
+        }
+    }
+}
+
 /// Finalises the levels, all of them or none.
 pub(super) fn update(
     request: &UpdateFeatures,
+    controller: BrokerId,
     image: &MetadataImage,
 ) -> (Vec<MetadataRecord>, Result<(), UpdateFeatureError>) {
     let updates: BTreeMap<&str, &FeatureUpdate> =
@@ -149,7 +170,7 @@ pub(super) fn update(
     let mut records = Vec::new();
     for (feature, update) in updates {
         let current = image.features().get(feature).copied().unwrap_or(0);
-        if let Err(error) = check(update, current) {
+        if let Err(error) = check(update, current, controller) {
             return (Vec::new(), Err(error));
         }
         if update.level != current {
@@ -162,11 +183,14 @@ pub(super) fn update(
     (records, Ok(()))
 }
 
-fn check(update: &FeatureUpdate, current: i16) -> Result<(), UpdateFeatureError> {
+fn check(update: &FeatureUpdate, current: i16, controller: BrokerId) -> Result<(), UpdateFeatureError> {
     let FeatureUpdate { feature, level, upgrade_type } = update;
     let (level, upgrade_type) = (*level, *upgrade_type);
-    check_level(feature, level, upgrade_type, current)
-        .map_err(|reason| UpdateFeatureError::InvalidLevel { feature: feature.clone(), level, reason })?;
+    check_level(update, current, controller).map_err(|reason| UpdateFeatureError::InvalidLevel {
+        feature: feature.clone(),
+        level,
+        reason,
+    })?;
     if feature == METADATA_VERSION && level < current {
         let (from, to) = (current, level);
         return Err(match upgrade_type {
@@ -179,24 +203,21 @@ fn check(update: &FeatureUpdate, current: i16) -> Result<(), UpdateFeatureError>
     Ok(())
 }
 
-fn check_level(
-    feature: &str,
-    level: i16,
-    upgrade_type: UpgradeType,
-    current: i16,
-) -> Result<(), InvalidLevel> {
+fn check_level(update: &FeatureUpdate, current: i16, controller: BrokerId) -> Result<(), InvalidLevel> {
+    let FeatureUpdate { feature, level, upgrade_type } = update;
+    let (level, upgrade_type) = (*level, *upgrade_type);
     if upgrade_type == UpgradeType::Unknown {
         return Err(InvalidLevel::UnknownUpgradeType);
     }
     if level < 0 {
         return Err(InvalidLevel::Negative);
     }
-    let supported = SUPPORTED_LEVELS.iter().find(|(name, _, _)| *name == feature);
+    let supported = SUPPORTED_LEVELS.iter().find(|(name, _, _)| name == feature);
     match supported {
-        None if level == 0 => return Err(InvalidLevel::NotFound { feature: feature.to_owned() }),
-        None => return Err(InvalidLevel::UnsupportedFeature),
+        None if level == 0 => return Err(InvalidLevel::NotFound { feature: feature.clone() }),
+        None => return Err(InvalidLevel::UnsupportedFeature { controller }),
         Some(&(_, min, max)) if level < min || level > max => {
-            return Err(InvalidLevel::UnsupportedLevel { min, max });
+            return Err(InvalidLevel::UnsupportedLevel { controller, min, max });
         }
         Some(_) => {}
     }
@@ -245,6 +266,9 @@ mod tests {
     };
     use crate::metadata::image::MetadataImage;
     use crate::metadata::record::MetadataRecord;
+    use storage::ids::BrokerId;
+
+    const CONTROLLER: BrokerId = BrokerId(2);
 
     fn finalised(levels: &[(&str, i16)]) -> MetadataImage {
         let record =
@@ -263,7 +287,7 @@ mod tests {
         use UpgradeType::{SafeDowngrade, Unknown, UnsafeDowngrade, Upgrade};
         let image = finalised(&[(METADATA_VERSION, METADATA_VERSION_LEVEL), (GROUP_VERSION, 1)]);
         for (feature, level, upgrade_type, expected) in [
-            (METADATA_VERSION, 34, Upgrade, "The controller only supports versions 7-33."),
+            (METADATA_VERSION, 34, Upgrade, "Local controller 2 only supports versions 7-33"),
             (
                 METADATA_VERSION,
                 20,
@@ -277,13 +301,13 @@ mod tests {
                 UnsafeDowngrade,
                 "Unsafe metadata downgrade is not supported in this version.",
             ),
-            (GROUP_VERSION, 0, SafeDowngrade, "The controller only supports versions 1-1."),
+            (GROUP_VERSION, 0, SafeDowngrade, "Local controller 2 only supports versions 1"),
             (GROUP_VERSION, -1, Upgrade, "A feature version cannot be less than 0."),
             (GROUP_VERSION, 1, Unknown, "The controller does not support the given upgrade type."),
             ("foo", 0, SafeDowngrade, "Invalid update version 0 for feature foo. Feature foo not found."),
-            ("foo", 1, Upgrade, "The controller does not support this feature."),
+            ("foo", 1, Upgrade, "Local controller 2 does not support this feature."),
         ] {
-            let (records, result) = update(&ask(feature, level, upgrade_type), &image);
+            let (records, result) = update(&ask(feature, level, upgrade_type), CONTROLLER, &image);
             let message = result.expect_err("it is refused").to_string();
             assert!(message.ends_with(expected), "{feature} {level} {upgrade_type:?}: {message}");
             assert!(records.is_empty());
@@ -294,16 +318,17 @@ mod tests {
     fn a_level_is_finalised_once_and_all_or_none_of_a_request_are() {
         let image = finalised(&[(METADATA_VERSION, METADATA_VERSION_LEVEL)]);
         let group = ask(GROUP_VERSION, 1, UpgradeType::Upgrade);
-        let (records, result) = update(&group, &image);
+        let (records, result) = update(&group, CONTROLLER, &image);
         let expected = MetadataRecord::FeatureLevel { name: GROUP_VERSION.to_owned(), level: 1 };
         assert_eq!((records, result), (vec![expected], Ok(())));
-        let (records, result) = update(&UpdateFeatures { validate_only: true, ..group.clone() }, &image);
+        let (records, result) =
+            update(&UpdateFeatures { validate_only: true, ..group.clone() }, CONTROLLER, &image);
         assert_eq!((records, result), (vec![], Ok(())));
-        let (records, result) = update(&group, &finalised(&[(GROUP_VERSION, 1)]));
+        let (records, result) = update(&group, CONTROLLER, &finalised(&[(GROUP_VERSION, 1)]));
         assert_eq!((records, result), (vec![], Ok(())), "it is so already");
         let mut both = group;
         both.updates.extend(ask("foo", 1, UpgradeType::Upgrade).updates);
-        let (records, result) = update(&both, &image);
+        let (records, result) = update(&both, CONTROLLER, &image);
         assert!(records.is_empty() && result.is_err());
     }
 }

@@ -55,7 +55,7 @@ impl Controller {
                 .wrapping_add(0x1234_5678_9abc_def1);
             *random
         };
-        let mut env = Env { random: &mut next, config_rules: &self.rules };
+        let mut env = Env { controller: BrokerId(1), random: &mut next, config_rules: &self.rules };
         let decision = handle(request, &mut env, &self.image);
         self.image = self.image.apply(self.image.offset() + 1, &decision.records);
         decision.reply

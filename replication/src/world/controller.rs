@@ -108,7 +108,7 @@ impl Controller {
             self.next_random += 1;
             self.next_random
         };
-        let mut env = Env { random: &mut random, config_rules: &self.rules };
+        let mut env = Env { controller: BrokerId(1), random: &mut random, config_rules: &self.rules };
         let image = &self.history.last().expect("history begins with an image").0;
         let decision = handle(request, &mut env, image);
         self.apply(&decision.records);

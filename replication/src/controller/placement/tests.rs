@@ -41,7 +41,7 @@ fn place(
             state.wrapping_mul(0x2d99_787a_926d_46f6_9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678_9abc_def1);
         state
     };
-    let mut env = Env { random: &mut random, config_rules: &rules() };
+    let mut env = Env { controller: BrokerId(1), random: &mut random, config_rules: &rules() };
     let mut placer = Placer::new(&mut env, image)?;
     (0..partitions).map(|_| placer.place(replicas, &mut env)).collect()
 }
