@@ -4,6 +4,8 @@
 //! acknowledged. Whatever happens to the broker in between, a record's number must then be its offset: a lost record
 //! shifts the later ones down, a doubled one shifts them up.
 
+pub mod acknowledgements;
+
 use anyhow::{Context as _, Result, ensure};
 
 /// The acknowledgements of one load, by partition.

@@ -1,20 +1,21 @@
 //! An idempotent producer that never gives up, and the full read-back of what it sent.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use client_tests::ledger::{Ledger, ReadBack, number_of, payload};
+use client_tests::ledger::acknowledgements::Acknowledgements;
+use client_tests::ledger::{ReadBack, payload};
 use client_tests::wait::wait_until;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 /// The longest to wait for a client to come back to a restarted node.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -27,47 +28,17 @@ const QUEUE: usize = 400;
 pub(crate) struct Load {
     partitions: usize,
     topic: String,
-    ledger: Arc<Mutex<Ledger>>,
+    acknowledgements: Acknowledgements,
     /// How many records may be sent in all. Without it a fast node would make every read-back longer than the last.
     allowed: Arc<AtomicUsize>,
     finish: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<()>>>,
 }
 
-/// Writes acknowledgements into the ledger; connections that break are what these tests are about.
-struct Acknowledgements(Arc<Mutex<Ledger>>);
-
-impl ClientContext for Acknowledgements {
-    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
-    fn error(&self, _error: KafkaError, _reason: &str) {}
-}
-
-impl ProducerContext for Acknowledgements {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
-        let mut ledger = lock(&self.0);
-        match result {
-            Ok(message) => {
-                let number = message.payload().context("no payload").and_then(number_of);
-                match (usize::try_from(message.partition()), number) {
-                    (Ok(partition), Ok(number)) => ledger.acknowledge(partition, number, message.offset()),
-                    (_, number) => ledger.violate(format!("an acknowledgement of {number:?}")),
-                }
-            }
-            Err((error, _)) => ledger.violate(format!("the client gave a record up: {error}")),
-        }
-    }
-}
-
-fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
-    ledger.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Load {
     /// Starts to send records to every partition of an existing, empty topic.
     pub(crate) fn start(bootstrap: &str, topic: &str, partitions: usize) -> Result<Load> {
-        let ledger = Arc::new(Mutex::new(Ledger::new(partitions)));
+        let acknowledgements = Acknowledgements::new(partitions);
         let finish = Arc::new(AtomicBool::new(false));
         let producer: BaseProducer<Acknowledgements> = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
@@ -79,11 +50,18 @@ impl Load {
             .set("reconnect.backoff.max.ms", "20")
             .set("retry.backoff.ms", "10")
             .set("retry.backoff.max.ms", "20")
-            .create_with_context(Acknowledgements(Arc::clone(&ledger)))?;
+            .create_with_context(acknowledgements.clone())?;
         let allowed = Arc::new(AtomicUsize::new(QUEUE));
         let (to, limit, until) = (topic.to_owned(), Arc::clone(&allowed), Arc::clone(&finish));
         let thread = std::thread::spawn(move || send_until(&producer, &to, partitions, &limit, &until));
-        Ok(Load { partitions, topic: topic.to_owned(), ledger, allowed, finish, thread: Some(thread) })
+        Ok(Load {
+            partitions,
+            topic: topic.to_owned(),
+            acknowledgements,
+            allowed,
+            finish,
+            thread: Some(thread),
+        })
     }
 
     /// Waits until `more` further records have been acknowledged, while others are under way.
@@ -91,7 +69,7 @@ impl Load {
         let goal = self.acknowledged() + more;
         self.allowed.fetch_max(usize::try_from(goal)? + QUEUE, Ordering::Relaxed);
         wait_until(LIMIT, &format!("{more} more records are acknowledged"), || {
-            lock(&self.ledger).check()?;
+            self.acknowledgements.ledger().check()?;
             Ok(self.acknowledged() >= goal)
         })
     }
@@ -106,18 +84,18 @@ impl Load {
 
     /// The offsets after the last acknowledged records (exclusive), by partition.
     pub(crate) fn acknowledged_ends(&self) -> Vec<i64> {
-        lock(&self.ledger).acknowledged_ends()
+        self.acknowledgements.ledger().acknowledged_ends()
     }
 
     /// How many records have been acknowledged.
     pub(crate) fn acknowledged(&self) -> i64 {
-        lock(&self.ledger).acknowledged()
+        self.acknowledgements.ledger().acknowledged()
     }
 
     /// Reads the whole topic and checks that what was acknowledged before is in it, each record once, at its offset.
     pub(crate) fn read_back(&self, bootstrap: &str) -> Result<()> {
         let ends: Vec<i64> = {
-            let ledger = lock(&self.ledger);
+            let ledger = self.acknowledgements.ledger();
             ledger.check()?;
             (0..self.partitions).map(|partition| ledger.acknowledged_end(partition)).collect()
         };
