@@ -77,6 +77,14 @@ pub fn verifiable_consumer() -> Result<Option<JavaProgram>> {
     prepare("tools", &["ToolRunner"], "org.apache.kafka.tools.VerifiableConsumer")
 }
 
+/// Kafka's own producer for tests, in a process of its own: it prints the last outcomes while that ends.
+///
+/// # Errors
+/// Where `CI` is set and it cannot be had.
+pub fn verifiable_producer() -> Result<Option<JavaProgram>> {
+    prepare("tools", &["ToolRunner"], "org.apache.kafka.tools.VerifiableProducer")
+}
+
 /// Kafka's comparison of replicas, in a process of its own, since it never ends by itself.
 ///
 /// # Errors

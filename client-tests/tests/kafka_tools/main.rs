@@ -3,6 +3,7 @@
 mod cluster;
 mod deletion;
 mod quotas;
+mod verifiable_producer;
 
 use anyhow::{Result, ensure};
 use client_tests::driver::{Driver, ToolFiles, ToolOutput};
