@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::driver::Driver;
 use crate::records::Record;
-use crate::scenario::CODECS;
+use crate::scenario::{ACKS, CODECS};
 use crate::tools;
 
 /// A client library.
@@ -32,6 +32,10 @@ pub enum Client {
     Sarama,
     /// segmentio's kafka-go, which negotiates few versions.
     KafkaGo,
+    /// @confluentinc/kafka-javascript: librdkafka from Node.js.
+    ConfluentJavascript,
+    /// rskafka: pure Rust with fixed versions; its program, which cargo builds for a test.
+    Rskafka(&'static str),
 }
 
 /// What the library has, or lacks: a test leaves out what cannot be said through it.
@@ -39,6 +43,8 @@ pub enum Client {
 pub struct Abilities {
     /// The codecs that it brings.
     pub codecs: &'static [&'static str],
+    /// How many acknowledgements it can ask for.
+    pub acks: &'static [&'static str],
     /// Whether it has an idempotent producer.
     pub idempotence: bool,
     /// Which headers it sends and gives back as they are.
@@ -59,7 +65,11 @@ pub enum Headers {
 }
 
 const EVERYTHING: Abilities =
-    Abilities { codecs: &CODECS, idempotence: true, headers: Headers::All, empty_bytes: true };
+    Abilities { codecs: &CODECS, acks: &ACKS, idempotence: true, headers: Headers::All, empty_bytes: true };
+
+/// What a node has for all topics, where a library gives no settings to a topic that it creates: scenarios want records
+/// that are old to stay, and segments that are small.
+const SETTINGS_OF_TOPICS: [&str; 2] = ["log.retention.ms=-1", "log.segment.bytes=1048576"];
 
 impl Client {
     /// What the library has.
@@ -76,6 +86,37 @@ impl Client {
             // It takes zstd from Node.js, which has it from release 22 on.
             Client::Platformatic => Abilities { codecs: &["none", "gzip", "snappy", "lz4"], ..EVERYTHING },
             Client::KafkaGo => Abilities { idempotence: false, empty_bytes: false, ..EVERYTHING },
+            // It takes zstd from the machine, which may lack it.
+            Client::ConfluentJavascript => Abilities {
+                codecs: &["none", "gzip", "snappy", "lz4"],
+                headers: Headers::WithValue,
+                empty_bytes: false,
+                ..EVERYTHING
+            },
+            Client::Rskafka(_) => Abilities {
+                acks: &["all"],
+                idempotence: false,
+                headers: Headers::WithValueAndOwnName,
+                ..EVERYTHING
+            },
+        }
+    }
+
+    /// What a node needs beside its defaults, so that the scenarios work with this client.
+    #[must_use]
+    pub fn node_settings(self) -> &'static [&'static str] {
+        match self {
+            Client::Rskafka(_) => &SETTINGS_OF_TOPICS,
+            Client::Java
+            | Client::ConfluentKafka
+            | Client::KafkaPython
+            | Client::Aiokafka
+            | Client::Kafkajs
+            | Client::Platformatic
+            | Client::FranzGo
+            | Client::Sarama
+            | Client::KafkaGo
+            | Client::ConfluentJavascript => &[],
         }
     }
 
@@ -104,6 +145,8 @@ impl Client {
             Client::FranzGo => go("client_franz"),
             Client::Sarama => go("client_sarama"),
             Client::KafkaGo => go("client_segmentio"),
+            Client::ConfluentJavascript => tools::node::native_program("client_confluent.js"),
+            Client::Rskafka(program) => Ok(Some(Command::new(program))),
         }
     }
 }

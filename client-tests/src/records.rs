@@ -2,6 +2,7 @@
 //!
 //! Bytes travel as lower-case hexadecimal, so that no client's idea of text can change them.
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 /// The time of the first sample record, in milliseconds since the epoch; each later one is [`TIMESTAMP_STEP`] further.
@@ -61,6 +62,16 @@ impl Hex {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
         Hex(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect())
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// When a client sent something else than pairs of digits.
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        let pairs = self.0.as_bytes().chunks(2);
+        let byte = |pair: &[u8]| Ok(u8::from_str_radix(str::from_utf8(pair)?, 16)?);
+        pairs.map(byte).collect()
     }
 }
 

@@ -32,6 +32,9 @@ impl Scenario {
 /// Every codec that Kafka knows.
 pub const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 
+/// Every number of acknowledgements that a producer may ask for.
+pub const ACKS: [&str; 3] = ["0", "1", "all"];
+
 /// The sample, produced with each codec by an idempotent producer, comes back as it was.
 ///
 /// # Errors
@@ -53,7 +56,7 @@ pub fn every_codec_comes_back(scenario: &mut Scenario) -> Result<()> {
 pub fn every_acks_comes_back(scenario: &mut Scenario) -> Result<()> {
     let topic = unique_topic("acks");
     scenario.client.create_topic(&topic, 3, &[])?;
-    for (acks, partition) in ["0", "1", "all"].into_iter().zip(0..) {
+    for (&acks, partition) in scenario.abilities.acks.iter().zip(0..) {
         let how = Producing { acks, idempotent: false, codec: "none" };
         produce_and_read_back(scenario, how, &topic, partition)?;
     }

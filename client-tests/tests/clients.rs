@@ -6,7 +6,7 @@ use client_tests::scenario::{self, Scenario};
 use client_tests::target::Target;
 
 fn with(client: Client, scenario: impl FnOnce(&mut Scenario) -> Result<()>) -> Result<()> {
-    let target = Target::start()?;
+    let target = Target::start_with(client.node_settings())?;
     let Some(driver) = client.start(target.bootstrap())? else { return Ok(()) };
     scenario(&mut Scenario::new(client.abilities(), driver))
 }
@@ -59,4 +59,6 @@ every_claim! {
     franz_go: Client::FranzGo,
     sarama: Client::Sarama,
     kafka_go: Client::KafkaGo,
+    confluent_javascript: Client::ConfluentJavascript,
+    rskafka: Client::Rskafka(env!("CARGO_BIN_EXE_client_rskafka")),
 }
