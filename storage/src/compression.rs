@@ -9,7 +9,10 @@ use std::io::{Read, Write};
 
 use thiserror::Error;
 
+mod opened;
 mod snappy;
+
+pub(crate) use opened::Opened;
 
 /// How the records of a batch are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,18 +100,27 @@ pub struct CompressError {
 /// [`DecompressError::TooLarge`] past the cap, [`DecompressError::Corrupt`] where the stream is none or is
 /// cut off.
 pub fn decompress(codec: Codec, bytes: &[u8], cap: usize) -> Result<Vec<u8>, DecompressError> {
-    let corrupt = |error: std::io::Error| DecompressError::Corrupt { codec, reason: error.to_string() };
     match codec {
         Codec::None if bytes.len() > cap => Err(DecompressError::TooLarge { cap }),
         Codec::None => Ok(bytes.to_vec()),
-        Codec::Gzip => read_capped(codec, flate2::bufread::MultiGzDecoder::new(bytes), cap),
         Codec::Snappy => snappy::decompress(bytes, cap),
-        Codec::Lz4 => read_capped(codec, lz4_flex::frame::FrameDecoder::new(bytes), cap),
+        Codec::Gzip | Codec::Lz4 | Codec::Zstd => read_capped(codec, reader(codec, bytes)?, cap),
+    }
+}
+
+/// The output of `bytes` as a stream without an end of its own, of all codecs but Snappy.
+fn reader(codec: Codec, bytes: &[u8]) -> Result<Box<dyn Read + '_>, DecompressError> {
+    let corrupt = |error: std::io::Error| DecompressError::Corrupt { codec, reason: error.to_string() };
+    match codec {
+        Codec::None => Ok(Box::new(bytes)),
+        Codec::Gzip => Ok(Box::new(flate2::bufread::MultiGzDecoder::new(bytes))),
+        Codec::Lz4 => Ok(Box::new(lz4_flex::frame::FrameDecoder::new(bytes))),
         Codec::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(corrupt)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(corrupt)?;
-            read_capped(codec, decoder, cap)
+            Ok(Box::new(decoder))
         }
+        Codec::Snappy => unreachable!("Snappy comes in blocks, which say how long they are"),
     }
 }
 

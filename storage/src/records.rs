@@ -17,6 +17,8 @@
 //!
 //! Absent: what a broker demands of records ([`crate::batch::validate()`]).
 
+mod outline;
+
 use std::borrow::Cow;
 
 use thiserror::Error;
@@ -25,6 +27,8 @@ use crate::batch::{BatchError, BatchHeader, field};
 use crate::batch_builder::{put_varint, varint_len};
 use crate::compression::{Codec, DecompressError, decompress};
 use crate::ids::{Offset, TimestampMs};
+
+pub(crate) use outline::{OutlineError, RecordOutline, RecordOutlines, outlines_of};
 
 /// Why the records of a batch cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

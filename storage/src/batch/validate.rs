@@ -5,8 +5,8 @@
 //! timestamps that the header cannot vouch for. Otherwise its header is believed: a client that lies there
 //! harms its own records only, and readers here never trust it.
 //!
-//! Invariants: hostile bytes end in an error, never in a panic, and cost at most the memory of
-//! [`DECOMPRESSED_BYTES_MAX`]. A batch that passes is the same slice that came in, unless a rule rewrote it.
+//! Invariants: hostile bytes end in an error, never in a panic, and cost the memory of a piece of what they open into; only
+//! a batch that has passed, and is to be compressed anew, is opened as a whole. A batch that passes is the same slice that came in, unless a rule rewrote it.
 //!
 //! Absent: sequences and epochs ([`crate::producer_state`]), offsets (the log). Source: `LogValidator.java`,
 //! `ProduceRequest.java`, `UnifiedLog.java`.
@@ -16,17 +16,17 @@ use config::topic::{CompressionType, TimestampType, TopicConfig};
 
 use super::{Attributes, BatchError, BatchHeader, ProducerId, check, crc32c, field};
 use crate::batch_builder::{BuildError, assemble};
-use crate::compression::{Codec, compress, decompress};
+use crate::compression::{Codec, Opened, compress, decompress};
 use crate::ids::{Offset, TimestampMs};
-use crate::records::{RecordFault, Records};
+use crate::records::{OutlineError, Record, RecordFault, RecordOutline, RecordOutlines, Records};
 
 mod error;
 
 pub use error::{InvalidBatch, RecordError};
 
 /// Bytes that the records of one batch may take when decompressed (or `max.message.bytes`, if that is more).
-/// Larger lets one small request hold that much memory on each worker; smaller refuses batches that compress
-/// very well, such as a full megabyte of repetitive log lines at 1:60.
+/// Larger lets one small request keep a worker busy for longer, and hold that much memory where a topic has a codec of
+/// its own; smaller refuses batches that compress very well, such as a full megabyte of repetitive log lines at 1:60.
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Records whose errors are reported one by one; the client fails the others of the batch all the same.
@@ -159,11 +159,14 @@ pub fn validate(bytes: Bytes, rules: &AppendRules, now: TimestampMs) -> Result<V
     let area = bytes.get(field::RECORDS..).unwrap_or_default();
     let recompression = rules.recompression(&header, codec);
     let (max_timestamp, opened) = match codec {
-        Codec::None => (walk(Records::new(&walked, area), rules, now)?, None),
+        Codec::None => (walk(Records::new(&walked, area).map(outline), rules, now)?, None),
         Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => {
             if recompression.is_some() || rules.look_into(&header, now) {
-                let opened = decompress(codec, area, rules.opened_bytes_max())?;
-                (walk(Records::new(&walked, &opened), rules, now)?, Some(opened))
+                let bytes_max = rules.opened_bytes_max();
+                let records = RecordOutlines::new(&walked, Opened::new(codec, area, bytes_max)?);
+                let max_timestamp = walk(records, rules, now)?;
+                let opened = recompression.map(|_| decompress(codec, area, bytes_max)).transpose()?;
+                (max_timestamp, opened)
             } else {
                 (header.max_timestamp, None)
             }
@@ -259,8 +262,19 @@ impl AppendRules {
     }
 }
 
+/// What is asked of a record that is there as a whole.
+#[inline(always)]
+fn outline(record: Result<Record<'_>, RecordFault>) -> Result<RecordOutline, OutlineError> {
+    let Record { offset_delta, timestamp, key, .. } = record?;
+    Ok(RecordOutline { offset_delta, timestamp, has_key: key.is_some() })
+}
+
 /// Looks at every record, and gives the greatest timestamp.
-fn walk(records: Records<'_>, rules: &AppendRules, now: TimestampMs) -> Result<TimestampMs, InvalidBatch> {
+fn walk(
+    records: impl Iterator<Item = Result<RecordOutline, OutlineError>>,
+    rules: &AppendRules,
+    now: TimestampMs,
+) -> Result<TimestampMs, InvalidBatch> {
     let (earliest, latest) = match rules.timestamp_type {
         TimestampType::CreateTime => {
             let earliest = now.0.saturating_sub(rules.timestamp_before_max_ms);
@@ -277,7 +291,7 @@ fn walk(records: Records<'_>, rules: &AppendRules, now: TimestampMs) -> Result<T
             return Err(InvalidBatch::MalformedRecords(RecordFault::BadOffsetDelta(record.offset_delta)));
         }
         let timestamp = record.timestamp;
-        if record.key.is_none() && !keys_optional {
+        if !record.has_key && !keys_optional {
             rejected.add(index, false, || "a record of a compacted topic needs a key".to_owned());
         } else if (timestamp.0 < earliest || timestamp.0 > latest) && timestamp != TimestampMs::NONE {
             rejected
@@ -356,6 +370,15 @@ fn check_size(size: usize, rules: &AppendRules) -> Result<(), InvalidBatch> {
         return Err(InvalidBatch::RecordListTooLarge { size, max: rules.segment_bytes });
     }
     Ok(())
+}
+
+impl From<OutlineError> for InvalidBatch {
+    fn from(error: OutlineError) -> Self {
+        match error {
+            OutlineError::Fault(fault) => Self::MalformedRecords(fault),
+            OutlineError::Decompress(error) => error.into(),
+        }
+    }
 }
 
 impl From<BatchError> for InvalidBatch {

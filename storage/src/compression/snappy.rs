@@ -18,12 +18,23 @@ const STREAM_HEADER_LEN: usize = 16;
 /// Uncompressed bytes of a block: what Kafka's Java client uses. Any size is read.
 const BLOCK: usize = 32 * 1024;
 
+/// Blocks as they are on the wire, up to the first fault.
+pub(super) type Blocks<'a> = Box<dyn Iterator<Item = Result<&'a [u8], DecompressError>> + 'a>;
+
 pub(super) fn decompress(bytes: &[u8], cap: usize) -> Result<Vec<u8>, DecompressError> {
     if !bytes.starts_with(MAGIC) {
         let length = declared(bytes)?;
         return if length > cap { Err(DecompressError::TooLarge { cap }) } else { open(bytes, length) };
     }
-    // The sum of what the blocks declare is known before any output is made.
+    let mut output = Vec::with_capacity(declared_in_all(bytes, cap)?);
+    for block in blocks(bytes)? {
+        output.extend_from_slice(&open_block(block?)?);
+    }
+    Ok(output)
+}
+
+/// What the blocks of a stream declare, together, known before any output is made.
+fn declared_in_all(bytes: &[u8], cap: usize) -> Result<usize, DecompressError> {
     let mut total = 0_usize;
     for block in blocks(bytes)? {
         total = total.saturating_add(declared(block?)?);
@@ -31,12 +42,24 @@ pub(super) fn decompress(bytes: &[u8], cap: usize) -> Result<Vec<u8>, Decompress
             return Err(DecompressError::TooLarge { cap });
         }
     }
-    let mut output = Vec::with_capacity(total);
-    for block in blocks(bytes)? {
-        let block = block?;
-        output.extend_from_slice(&open(block, declared(block)?)?);
+    Ok(total)
+}
+
+/// The blocks of a stream, to be opened one by one; together they are no longer than `cap`.
+pub(super) fn checked_blocks(bytes: &[u8], cap: usize) -> Result<Blocks<'_>, DecompressError> {
+    if bytes.starts_with(MAGIC) {
+        declared_in_all(bytes, cap)?;
+        return Ok(Box::new(blocks(bytes)?));
     }
-    Ok(output)
+    match declared(bytes)? > cap {
+        true => Err(DecompressError::TooLarge { cap }),
+        false => Ok(Box::new(std::iter::once(Ok(bytes)))),
+    }
+}
+
+/// The output of one block.
+pub(super) fn open_block(block: &[u8]) -> Result<Vec<u8>, DecompressError> {
+    open(block, declared(block)?)
 }
 
 pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>, snap::Error> {

@@ -8,7 +8,7 @@ use crate::disk::Disk;
 use crate::error::ReadError;
 use crate::ids::{LeaderEpoch, Offset, TimestampMs};
 use crate::index::TimeEntry;
-use crate::records::records_of;
+use crate::records::outlines_of;
 use crate::segment::{FileKind, Segment};
 
 use super::Log;
@@ -134,12 +134,13 @@ impl<D: Disk> Log<D> {
             let batch = usize::try_from(position - start).ok().and_then(|from| bytes.get(from..));
             let unreadable = || ReadError::UnreadableRecords { path: segment.path(FileKind::Log), position };
             let records =
-                records_of(batch.unwrap_or(&[]), DECOMPRESSED_BYTES_MAX).map_err(|_| unreadable())?;
-            for record in &records {
+                outlines_of(batch.unwrap_or(&[]), DECOMPRESSED_BYTES_MAX).map_err(|_| unreadable())?;
+            for record in records {
                 let record = record.map_err(|_| unreadable())?;
-                let is_readable = record.offset >= log_start_offset && record.offset < upper_bound;
+                let offset = Offset(header.base_offset.0.wrapping_add(i64::from(record.offset_delta)));
+                let is_readable = offset >= log_start_offset && offset < upper_bound;
                 if record.timestamp >= target && is_readable {
-                    let (offset, timestamp) = (record.offset, record.timestamp);
+                    let timestamp = record.timestamp;
                     let leader_epoch = header.partition_leader_epoch;
                     return Ok(Some(TimestampedOffset { offset, timestamp, leader_epoch }));
                 }
