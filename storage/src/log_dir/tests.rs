@@ -11,6 +11,7 @@ mod faults;
 mod flush_interval;
 mod follow;
 mod high_watermarks;
+mod kafka;
 mod layout;
 mod support;
 mod truncate;
