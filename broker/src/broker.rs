@@ -13,6 +13,7 @@ use crate::isr::IsrDuties;
 use crate::limits::Limits;
 use crate::log_budget::LogBudget;
 use crate::metrics::Metrics;
+use crate::open_files::OpenFiles;
 use crate::pace::Pace;
 use crate::partition::{Leadership, Partition};
 use crate::partitions::Partitions;
@@ -78,6 +79,7 @@ pub struct Broker {
     pub(crate) limits: Limits,
     /// Room for connections.
     pub(crate) seats: Seats,
+    open_files: OpenFiles,
     /// Lines of the log about connections that were closed for what came over them.
     pub(crate) refusal_lines: Mutex<LogBudget>,
     /// Lines of the log about requests that took long.
@@ -99,6 +101,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) quorum: Quorum,
     pub(crate) log_dir: Arc<LogDir<OsDisk>>,
+    pub(crate) open_files: OpenFiles,
     pub(crate) partitions: Arc<Partitions>,
     pub(crate) failure: Arc<AtomicBool>,
     pub(crate) metrics: Arc<Metrics>,
@@ -115,7 +118,7 @@ pub(crate) struct TopicLookup {
 impl Broker {
     /// A node that serves nothing until [`Broker::publish`] gives it an image.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { settings, quorum, log_dir, partitions, failure, metrics } = parts;
+        let Parts { settings, quorum, log_dir, open_files, partitions, failure, metrics } = parts;
         let broker = &settings.broker;
         let count = |value: i32| usize::try_from(value).unwrap_or(0);
         let fetch_sessions_max = count(broker.max_incremental_fetch_session_cache_slots);
@@ -129,6 +132,7 @@ impl Broker {
         Self {
             fetch_sessions: Mutex::new(FetchSessions::new(fetch_sessions_max)),
             seats: Seats::default(),
+            open_files,
             replica_fetchers: ReplicaFetchers::default(),
             leader_quota: ReplicationQuota::of_leaders(Arc::clone(&settings)),
             follower_quota: ReplicationQuota::of_followers(Arc::clone(&settings)),
@@ -253,11 +257,12 @@ impl Broker {
         }
     }
 
-    /// How many connections there may be, in total and from one address.
+    /// How many connections there may be, in total and from one address; never more than the process may open.
     pub(crate) fn connections_max(&self) -> (usize, usize) {
         let settings = self.settings.load();
         let count = |value: i32| usize::try_from(value).unwrap_or(0);
-        (count(settings.broker.max_connections), count(settings.broker.max_connections_per_ip))
+        let in_total = count(settings.broker.max_connections).min(self.open_files.of_clients);
+        (in_total, count(settings.broker.max_connections_per_ip))
     }
 
     /// How long a connection that comes now has to wait, so that no more come in a second than may.

@@ -26,6 +26,7 @@ mod log_budget;
 mod metadata_follower;
 pub mod metrics;
 pub mod node;
+pub mod open_files;
 mod pace;
 pub mod panics;
 pub mod partition;

@@ -17,6 +17,7 @@ use crate::isr;
 use crate::metadata_follower;
 use crate::metrics::{self, Metrics};
 use crate::node::introduction::Outside;
+use crate::open_files::OpenFiles;
 use crate::partition::NodeLog;
 use crate::partitions::Partitions;
 use crate::peer::PeerTlsError;
@@ -29,6 +30,7 @@ use config::broker::{BrokerConfig, Durability};
 use config::parse::Loaded;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use replication::metadata::image::MetadataImage;
+use rustix::io::Errno;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -136,8 +138,15 @@ impl LogDirEvents<OsDisk> for Events {
         for partition in self.partitions.all() {
             partition.wake_all();
         }
+        let ran_out = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+        let fix = match failure.error.source.raw_os_error() {
+            Some(error) if ran_out.contains(&error) => {
+                "Let more files be open (`ulimit -n`, systemd: LimitNOFILE)"
+            }
+            _ => "Check the disk",
+        };
         let sentence = format!(
-            "the log directory {} failed: {}; nothing was acknowledged after that. Check the disk, then start again",
+            "the log directory {} failed: {}; nothing was acknowledged after that. {fix}, then start again",
             failure.path.display(),
             failure.error
         );
@@ -152,7 +161,11 @@ impl Node {
     ///
     /// # Errors
     /// When the data cannot be used or a port cannot be opened; each in one sentence.
-    pub async fn start(loaded: Loaded, stopping: Stopping) -> Result<Self, StartError> {
+    pub async fn start(
+        loaded: Loaded,
+        open_files: OpenFiles,
+        stopping: Stopping,
+    ) -> Result<Self, StartError> {
         let began = clock::monotonic();
         let prometheus = metrics::install()?;
         let settings = Settings { layers: loaded.layers(), broker: loaded.broker };
@@ -171,8 +184,8 @@ impl Node {
             metrics: Arc::new(Metrics::register()),
         };
         let broker = tokio::task::spawn_blocking(move || {
-            let log_dir = log_dir_settings(&settings.broker);
-            open(settings, log_dir, partitions, has_failed, events, outside)
+            let log_dir = log_dir_settings(&settings.broker, open_files);
+            open(settings, log_dir, open_files, partitions, has_failed, events, outside)
         })
         .await??;
         let (serving_switch, stopped) = StopSwitch::new();
@@ -278,6 +291,7 @@ impl Node {
 fn open(
     settings: Settings,
     log_dir: LogDirSettings,
+    open_files: OpenFiles,
     partitions: Arc<Partitions>,
     failure: Arc<AtomicBool>,
     events: Events,
@@ -290,7 +304,7 @@ fn open(
     log_dir.check_node_id(storage::ids::BrokerId(config.node_id))?;
     let quorum = Quorum::open(introduction::quorum_settings(config, &log_dir, outside))?;
     let image = quorum.image();
-    let broker = Broker::new(Parts { settings, quorum, log_dir, partitions, failure, metrics });
+    let broker = Broker::new(Parts { settings, quorum, log_dir, open_files, partitions, failure, metrics });
     load_logs(&broker, &image)?;
     broker.high_watermarks.read(&broker.log_dir).map_err(OpenError::from)?;
     let broker = Arc::new(broker);
@@ -328,9 +342,10 @@ fn load_logs(broker: &Broker, image: &MetadataImage) -> Result<(), StartError> {
     Ok(())
 }
 
-fn log_dir_settings(config: &BrokerConfig) -> LogDirSettings {
+fn log_dir_settings(config: &BrokerConfig, open_files: OpenFiles) -> LogDirSettings {
     let count = |value: i64| u64::try_from(value).unwrap_or(0);
     let mut settings = LogDirSettings::new(clock::monotonic);
+    settings.open_segments_max = open_files.of_logs;
     settings.free_space_floor_bytes = count(config.free_space_floor_bytes);
     settings.recovery_threads = usize::try_from(config.num_recovery_threads_per_data_dir).unwrap_or(1).max(1);
     settings.flush_window = FlushWindow {

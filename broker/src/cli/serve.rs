@@ -5,12 +5,12 @@ mod reach;
 use super::ServeArguments;
 use crate::clock;
 use crate::node::{Node, StartError};
+use crate::open_files::OpenFiles;
 use crate::quorum::QuorumError;
 use crate::stopping::StopSwitch;
 use anyhow::{Context, bail};
 use config::broker::{Endpoint, PeerSecurity, ReplicaSet};
 use config::parse::{self, Loaded, Sources};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -29,33 +29,25 @@ const CONFIG_VARIABLE: &str = "OTTLA_CONFIG";
 /// When the node cannot start, or its log directory fails.
 pub fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
     log_to_standard_error()?;
-    open_as_many_files_as_allowed();
     let loaded = load(arguments)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    let open_files = OpenFiles::of_process(loaded.broker.max_connections)?;
+    if let Some(shortage) = open_files.shortage(loaded.broker.max_connections) {
+        tracing::warn!("{shortage}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(serve(loaded));
+    let done = runtime.block_on(serve(loaded, open_files));
     runtime.shutdown_background();
     done
 }
 
-/// Raises the soft limit of open files, 1,024 in most shells, to the hard one: it is kept low for programs that use `select`.
-fn open_as_many_files_as_allowed() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current == maximum {
-        return;
-    }
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!("the limit of open files stays at {current:?}: {error}");
-    }
-}
-
-async fn serve(loaded: Loaded) -> anyhow::Result<()> {
+async fn serve(loaded: Loaded, open_files: OpenFiles) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (stop_switch, stopping) = StopSwitch::new();
-    let starting = Node::start(loaded, stopping);
+    let starting = Node::start(loaded, open_files, stopping);
     tokio::pin!(starting);
     let node = tokio::select! {
         started = &mut starting => started?,

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::isr;
 use crate::metadata_follower;
 use crate::metrics::Metrics;
+use crate::open_files::OpenFiles;
 use crate::partition::Partition;
 use crate::partitions::Partitions;
 use crate::replica_server;
@@ -101,9 +102,10 @@ impl TestNode {
         let peers = introduction::bind(&settings.broker).await.expect("the port is free");
         let is_in_set = peers.is_some();
         let outside = Outside { peers, kafka_port: 9092, stopping };
+        let open_files = OpenFiles::share(None, 0).expect("there is no limit");
         let opened = tokio::task::spawn_blocking(move || {
-            let log_dir = LogDirSettings { flush_driver, ..log_dir_settings(&settings.broker) };
-            open(settings, log_dir, partitions, has_failed, events, outside)
+            let log_dir = LogDirSettings { flush_driver, ..log_dir_settings(&settings.broker, open_files) };
+            open(settings, log_dir, open_files, partitions, has_failed, events, outside)
         })
         .await;
         let broker = opened.expect("no panic").expect("an empty directory can be used");

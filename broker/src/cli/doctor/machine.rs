@@ -4,14 +4,12 @@
 //! command, which a node that is started likewise would have.
 
 use super::Findings;
+use crate::open_files;
 use config::broker::BrokerConfig;
 use rustix::fs::StatVfs;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-/// How many file descriptors a node may take beside those of its connections: of segments that are open, and of its own.
-const FILES_OF_LOGS: u64 = 4_096;
 
 /// What Linux allows by default, with which a node is tested.
 const MAPS_WANTED: u64 = 65_530;
@@ -109,7 +107,7 @@ impl Limits {
 }
 
 fn too_few_files(limits: Limits, connections: u64) -> Option<String> {
-    let wanted = connections.saturating_add(FILES_OF_LOGS);
+    let wanted = open_files::wanted(connections);
     let Limits { open_files, .. } = limits;
     (open_files < wanted).then(|| {
         format!(
@@ -212,7 +210,7 @@ Max address space         unlimited            unlimited            bytes
         let limits = Limits::read(LIMITS);
         assert_eq!(limits, Limits { open_files: 2048, address_space: u64::MAX, file_size: u64::MAX });
         let said = too_few_files(limits, 10_000).unwrap_or_default();
-        assert!(said.contains("may open 2048 files") && said.contains("`ulimit -Hn 14096`"), "{said}");
+        assert!(said.contains("may open 2048 files") && said.contains("`ulimit -Hn 14352`"), "{said}");
         assert_eq!(too_few_files(Limits { open_files: 20_000, ..limits }, 10_000), None);
         assert_eq!(limited_space(limits), None);
         assert!(limited_space(Limits { address_space: 1, ..limits }).is_some());

@@ -1,0 +1,127 @@
+//! How many files this process may open, and how many of them clients may take.
+//!
+//! Invariant: connections never take what the logs need. A log that cannot open its next segment ends the node, so that a
+//! flood of clients could, if it were not kept out before.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Files beside those of clients and logs: listeners, the HTTP listener's 64 connections, as many of peers that have not
+/// said hello, the quorum's files, files that are written anew. Larger: fewer clients where the limit is low. Smaller: one
+/// of those finds none left.
+const OWN: u64 = 256;
+
+/// Files of segments, which a node keeps open where it may. Larger: clients are kept out for segments that hardly anybody
+/// reads. Smaller: they are opened and closed all the time.
+const OF_LOGS_MAX: u64 = 4096;
+
+/// With fewer a node does not start. Larger: a small machine is refused what would do. Smaller: the first hundred clients
+/// find no room.
+const LEAST: u64 = 512;
+
+/// What a node with so many connections takes in all, at most.
+pub(crate) fn wanted(connections: u64) -> u64 {
+    connections.saturating_add(OWN + OF_LOGS_MAX)
+}
+
+/// The process may open too few files.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a process may open {limit} files here, and a node needs {LEAST} at least: start it after `ulimit -n {wanted}` \
+     (systemd: LimitNOFILE={wanted})"
+)]
+pub struct TooFewFiles {
+    limit: u64,
+    wanted: u64,
+}
+
+/// What is whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFiles {
+    limit: Option<u64>,
+    /// The most connections of clients at once.
+    pub(crate) of_clients: usize,
+    /// The most segments that are kept open for reading.
+    pub(crate) of_logs: usize,
+}
+
+impl OpenFiles {
+    /// Raises the soft limit, 1,024 in most shells, to the hard one (it is kept low for programs that use `select`), and
+    /// shares out what that gives to a node with so many `connections`.
+    ///
+    /// # Errors
+    /// [`TooFewFiles`] where a node cannot do with it.
+    pub fn of_process(connections: i32) -> Result<Self, TooFewFiles> {
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let limit = match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+            Ok(()) => maximum,
+            Err(error) => {
+                tracing::warn!("the limit of open files stays at {current:?}: {error}");
+                current
+            }
+        };
+        Self::share(limit, connections)
+    }
+
+    /// Shares out `limit` (`None`: there is none): half of what the node does not need itself goes to the logs, as far as
+    /// they have use for it, the rest to clients.
+    pub(crate) fn share(limit: Option<u64>, connections: i32) -> Result<Self, TooFewFiles> {
+        let allowed = limit.unwrap_or(u64::MAX);
+        if allowed < LEAST {
+            let wanted = wanted(u64::try_from(connections).unwrap_or(0));
+            return Err(TooFewFiles { limit: allowed, wanted });
+        }
+        let rest = allowed - OWN;
+        let of_logs = OF_LOGS_MAX.min(rest / 2);
+        let count = |files: u64| usize::try_from(files).unwrap_or(usize::MAX);
+        Ok(Self { limit, of_clients: count(rest - of_logs), of_logs: count(of_logs) })
+    }
+
+    /// What to tell the operator where fewer than so many `connections` are possible.
+    #[must_use]
+    pub fn shortage(&self, connections: i32) -> Option<String> {
+        let limit = self.limit?;
+        let connections = u64::try_from(connections).unwrap_or(0);
+        let (most, wanted) = (self.of_clients, wanted(connections));
+        ((most as u64) < connections).then(|| {
+            format!(
+                "a process may open {limit} files here, so that {most} clients can connect instead of \
+                 max.connections={connections}: start the node after `ulimit -Hn {wanted}` (systemd: LimitNOFILE={wanted}), \
+                 or lower max.connections"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OpenFiles, wanted};
+
+    #[test]
+    fn what_is_wanted_is_enough() {
+        for connections in [1, 100, 10_000, i32::MAX] {
+            let files = wanted(u64::from(connections.unsigned_abs()));
+            let shared = OpenFiles::share(Some(files), connections).expect("there are enough");
+            assert_eq!(shared.shortage(connections), None);
+        }
+        assert_eq!(OpenFiles::share(None, i32::MAX).expect("no limit").shortage(i32::MAX), None);
+    }
+
+    #[test]
+    fn logs_and_clients_share_what_there_is() {
+        let shared = OpenFiles::share(Some(1024), 10_000).expect("it is enough to start");
+        assert_eq!((shared.of_logs, shared.of_clients), (384, 384));
+        let said = shared.shortage(10_000).unwrap_or_default();
+        assert!(said.contains("may open 1024 files") && said.contains("`ulimit -Hn 14352`"), "{said}");
+        assert_eq!(shared.shortage(384), None);
+    }
+
+    #[test]
+    fn too_few_are_refused_with_the_fix() {
+        let refused = OpenFiles::share(Some(64), 10_000).expect_err("too few");
+        assert_eq!(
+            refused.to_string(),
+            "a process may open 64 files here, and a node needs 512 at least: start it after `ulimit -n 14352` \
+             (systemd: LimitNOFILE=14352)"
+        );
+    }
+}
