@@ -258,6 +258,15 @@ pub const PRODUCE_KEY: i16 = 0;
 /// The key of ApiVersions, which answers in versions that it does not serve.
 pub const API_VERSIONS_KEY: i16 = 18;
 
+/// The APIs whose handlers do something at once, in the order of a connection's requests: they append, or tell a group.
+const IN_ORDER: [i16; 9] = [PRODUCE_KEY, 8, 11, 12, 13, 14, 42, 47, 68];
+
+/// Whether a request may begin only once the answers before it have gone, so that a connection holds one such answer. The
+/// others are short, or wait outside of the connection.
+pub(crate) fn takes_turns(key: i16) -> bool {
+    !IN_ORDER.contains(&key)
+}
+
 /// The row of `key`, or `None` where that API is not served.
 #[must_use]
 pub fn find(key: i16) -> Option<&'static Api> {

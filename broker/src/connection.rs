@@ -5,33 +5,35 @@
 //! they become the oldest. So a slow `acks=all` does not keep later requests from being read, and a client that does
 //! not read its answers fills the queue, which stops the reader: that bound is the backpressure.
 //!
+//! Requests whose answers can be long (all but those that append or tell a group) begin one at a time, each once the answer
+//! to the one before has gone, and few of them wait for that: a client that asks and asks behind a fetch that waits, or
+//! reads nothing, holds one such answer. Apache Kafka serves a connection's requests of every kind like that.
+//!
 //! Once the reader has ended, because the client left or the node stops, fetches that wait for records answer with what
 //! there is: nothing of a connection outlives it by more than the flush that its last records wait for.
 
-use crate::api::{self, Outcome, PendingOutcome, RequestContext, api_versions};
+mod writer;
+
+use crate::api::{self, PendingOutcome, RequestContext, api_versions};
 use crate::broker::Broker;
 use crate::client_quotas::Mute;
 use crate::clock;
-use crate::limits;
+use crate::limits::{self, Arriving};
 use crate::panics;
 use crate::stopping::{StopSwitch, Stopping};
 use crate::timeline::{Asked, Timeline};
 use crate::wire::frame::{FrameError, FrameReader};
 use crate::wire::request_header::{MalformedHeader, RequestPrefix, split_client_id};
-use crate::wire::response::{EncodeError, ResponseFrame};
-use bytes::{Buf, Bytes};
-use futures_util::StreamExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesOrdered;
-use std::io::{self, IoSlice};
+use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use writer::{Answer, PendingAnswer, write_outcomes};
 
 /// After this long without a request, the read buffer is given back. Longer: idle connections hold the memory of
 /// their last burst. Shorter: a busy client's buffer is allocated again and again.
@@ -41,15 +43,25 @@ const QUIET_AFTER: Duration = Duration::from_secs(1);
 /// thin line cannot carry a large request.
 const FRAME_DEADLINE: Duration = Duration::from_secs(120);
 
+/// A frame that was given room must fill it in so long, where others wait for room. Longer: requests that are begun and not
+/// sent hold up the others for longer. Shorter: a thin line is cut off where many are slow at once.
+const STALL_MAX: Duration = Duration::from_secs(10);
+
+/// How long the one frame that goes on without room may take for each of these bytes, where others wait. Longer, or fewer
+/// bytes: who sends half a request holds up large requests for longer. Shorter, or more: a thin line is cut off.
+const STALL_OF_ONE: Duration = Duration::from_secs(1);
+const BYTES_OF_ONE: usize = 64 * 1024;
+
 /// How long a connection that we end waits for the client to close its side. Longer: a stop takes longer for clients
 /// that do not close. Shorter: a client on a slow line loses its last answers.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// How many pieces go into one vectored write; the kernel takes 1,024 at most.
-const PIECES_PER_WRITE: usize = 64;
-
-/// An answer, once everything that it waits for has happened; and where the time went.
-type PendingAnswer = BoxFuture<'static, (Result<Outcome, EncodeError>, Arc<Timeline>)>;
+/// The requests of a connection that take turns.
+struct Turns {
+    /// Room for those that wait for their turn.
+    places: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
+}
 
 /// Why a connection came to its end.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +80,8 @@ enum Ending {
     FrameTooLarge { size: usize, limit: usize },
     #[error("a frame was not complete after {FRAME_DEADLINE:?}")]
     FrameTooSlow,
+    #[error("a frame did not go on, and others waited for the memory that it held")]
+    FrameInTheWay,
     #[error(transparent)]
     Header(#[from] MalformedHeader),
     #[error("API key {key} in version {version} is not served")]
@@ -127,6 +141,10 @@ where
         reader_ended,
         ending,
         client_id: Arc::from(""),
+        turns: Turns {
+            places: Arc::new(Semaphore::new(limits::REQUESTS_THAT_TAKE_TURNS)),
+            turn: Arc::new(Semaphore::new(1)),
+        },
     };
     let end = reader.run().await;
     reader.reader_ended.stop();
@@ -162,10 +180,25 @@ where
 /// Takes what the client still sends, until it closes too: a socket that is closed with bytes unread resets the
 /// connection, and the reset overtakes answers that the client has not read yet.
 async fn linger<R: AsyncRead + Unpin>(mut stream: R) {
-    let mut discarded = [0; 4096];
+    // Not on the stack, which every connection holds for as long as it lasts.
+    let mut discarded = vec![0; 4096];
     let emptied = async { while matches!(stream.read(&mut discarded).await, Ok(count) if count > 0) {} };
     // Whether the client closed or was too slow, this is the end.
     let _closed = timeout(LINGER, emptied).await.is_ok();
+}
+
+/// A request that was decoded.
+struct Handled {
+    work: Work,
+    timeline: Arc<Timeline>,
+}
+
+/// What is left to be done.
+enum Work {
+    /// What must happen in order has happened.
+    UnderWay(PendingOutcome),
+    /// Nothing has, until its turn has come.
+    InTurn(Box<api::Request>, RequestPrefix, Box<RequestContext>),
 }
 
 struct Reader<R> {
@@ -185,6 +218,7 @@ struct Reader<R> {
     ending: Stopping,
     /// The name that the client gave itself last.
     client_id: Arc<str>,
+    turns: Turns,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
@@ -202,18 +236,15 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 Err(ending) => return ending,
             };
             let memory = Arc::new(memory);
-            let (outcome, timeline) = match self.handle(&frame, &memory, arrived) {
+            let handled = match self.handle(&frame, &memory, arrived) {
                 Ok(handled) => handled,
                 Err(ending) => return ending,
             };
             drop(frame);
-            timeline.handled(clock::monotonic());
-            let answer: PendingAnswer = Box::pin(async move {
-                let outcome = outcome.await;
-                drop(memory);
-                timeline.ready(clock::monotonic());
-                (outcome, timeline)
-            });
+            let answer = match self.answer(handled, memory).await {
+                Ok(answer) => answer,
+                Err(ending) => return ending,
+            };
             if let Err(ending) = self.enqueue(answer).await {
                 return ending;
             }
@@ -227,6 +258,48 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             biased;
             read = timeout(FRAME_DEADLINE, self.read_frame()) => read.map_err(|_elapsed| Ending::FrameTooSlow)?,
             () = stopping.requested() => Err(Ending::Stopping),
+        }
+    }
+
+    /// The answer to a request; where requests like it take turns, one that waits for its turn.
+    async fn answer(
+        &mut self,
+        handled: Handled,
+        memory: Arc<limits::RequestMemory>,
+    ) -> Result<PendingAnswer, Ending> {
+        let Handled { work, timeline } = handled;
+        timeline.handled(clock::monotonic());
+        let place = match work {
+            Work::InTurn(..) => Some(self.take_place().await?),
+            Work::UnderWay(_) => None,
+        };
+        let turn = Arc::clone(&self.turns.turn);
+        Ok(Box::pin(async move {
+            let (outcome, turn) = match work {
+                Work::UnderWay(outcome) => (outcome.await, None),
+                Work::InTurn(request, prefix, context) => {
+                    // It is never closed.
+                    let turn = turn.acquire_owned().await.ok();
+                    drop(place);
+                    timeline.began(clock::monotonic());
+                    (api::dispatch(*request, prefix, *context).await, turn)
+                }
+            };
+            drop(memory);
+            timeline.ready(clock::monotonic());
+            Answer { outcome, timeline, turn }
+        }))
+    }
+
+    /// Waits for room among the requests that wait for their turn, where nothing is read meanwhile, not even that the client
+    /// has left; so no longer than a connection may be idle. A stop ends the waiting: what has no place is not answered.
+    async fn take_place(&mut self) -> Result<OwnedSemaphorePermit, Ending> {
+        let place = timeout(self.broker.idle_max(), Arc::clone(&self.turns.places).acquire_owned());
+        tokio::select! {
+            biased;
+            place = place => place.map_err(|_elapsed| Ending::Idle)?.map_err(|_closed| Ending::Broken),
+            () = self.queue.closed() => Err(Ending::Broken),
+            () = self.stopping.requested() => Err(Ending::Stopping),
         }
     }
 
@@ -295,8 +368,31 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         if size > limits::OTHER_FRAME_BYTES_MAX && api_key != api::PRODUCE_KEY {
             return Err(Ending::FrameTooLarge { size, limit: limits::OTHER_FRAME_BYTES_MAX });
         }
-        let memory = self.broker.limits.request_memory(size, api_key).await;
-        Ok((self.frames.body(&mut self.stream, size).await?, memory))
+        let broker = Arc::clone(&self.broker);
+        let mut arriving = broker.limits.arriving(size, api_key);
+        while self.frames.arrived() < size {
+            let allowed = arriving.grow(self.frames.arrived()).await;
+            self.fill(allowed, size, &arriving).await?;
+        }
+        let memory = arriving.complete().await;
+        Ok((self.frames.body(size), memory))
+    }
+
+    /// Reads until `allowed` of the frame's bytes are there.
+    async fn fill(&mut self, allowed: usize, size: usize, arriving: &Arriving<'_>) -> Result<(), Ending> {
+        let patience = if arriving.is_the_one() { STALL_OF_ONE } else { STALL_MAX };
+        loop {
+            let before = self.frames.arrived();
+            match timeout(patience, self.frames.fill(&mut self.stream, allowed, size)).await {
+                Ok(filled) => return Ok(filled?),
+                Err(_elapsed) => {
+                    let goes_on = arriving.is_the_one() && self.frames.arrived() >= before + BYTES_OF_ONE;
+                    if arriving.is_in_the_way() && !goes_on {
+                        return Err(Ending::FrameInTheWay);
+                    }
+                }
+            }
+        }
     }
 
     /// Judges a request by its header and hands it on.
@@ -305,13 +401,14 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         frame: &Bytes,
         memory: &Arc<limits::RequestMemory>,
         arrived: Duration,
-    ) -> Result<(PendingOutcome, Arc<Timeline>), Ending> {
+    ) -> Result<Handled, Ending> {
         let prefix = RequestPrefix::read(frame)?;
         let RequestPrefix { api_key: key, api_version: version, .. } = prefix;
         let api = api::find(key).ok_or(Ending::NotServed { key, version })?;
         if version < api.served_min || version > api.version_max {
             if key == api::API_VERSIONS_KEY {
-                return Ok((api_versions::answer_unsupported(prefix), Arc::default()));
+                let work = Work::UnderWay(api_versions::answer_unsupported(prefix));
+                return Ok(Handled { work, timeline: Arc::default() });
             }
             return Err(Ending::NotServed { key, version });
         }
@@ -335,114 +432,20 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             timeline: Arc::clone(&timeline),
         };
         match panics::contained(|| api::decode_request(api, version, body)) {
-            Some(request) => Ok((api::dispatch(request?, prefix, context), timeline)),
+            Some(request) if api::takes_turns(key) => {
+                let work = Work::InTurn(Box::new(request?), prefix, Box::new(context));
+                Ok(Handled { work, timeline })
+            }
+            Some(request) => {
+                let work = Work::UnderWay(api::dispatch(request?, prefix, context));
+                Ok(Handled { work, timeline })
+            }
             None => {
                 self.broker.metrics.decode_panics.increment(1);
                 Err(Ending::Panic)
             }
         }
     }
-}
-
-/// Sends outcomes in the order in which their requests came, until the reader has ended and all are sent. A client
-/// that takes nothing for `connections.max.idle.ms` has left.
-async fn write_outcomes<W: AsyncWrite + Unpin>(
-    mut stream: W,
-    mut queue: mpsc::Receiver<PendingAnswer>,
-    broker: Arc<Broker>,
-    peer: SocketAddr,
-) {
-    let patience = broker.idle_max();
-    let mut pending = FuturesOrdered::<PendingAnswer>::new();
-    let mut is_open = true;
-    while is_open || !pending.is_empty() {
-        tokio::select! {
-            outcome = queue.recv(), if is_open && pending.len() < limits::REQUESTS_IN_FLIGHT_PER_CONNECTION => {
-                match outcome {
-                    Some(outcome) => pending.push_back(outcome),
-                    None => is_open = false,
-                }
-            }
-            Some((outcome, timeline)) = pending.next(), if !pending.is_empty() => {
-                let sending = clock::monotonic();
-                if !send(&mut stream, outcome, patience).await {
-                    return;
-                }
-                report_if_slow(&broker, peer, &timeline, sending);
-            }
-        }
-    }
-}
-
-/// Counts a request that took long, and says of some of them where the time went.
-fn report_if_slow(broker: &Broker, peer: SocketAddr, timeline: &Timeline, sending: Duration) {
-    let Some(Asked { api, version, client_id }) = &timeline.of else { return };
-    let Some(limit) = broker.slow_request() else { return };
-    let now = clock::monotonic();
-    let parts = timeline.parts(sending, now);
-    let total = parts.total(api.key);
-    if total <= limit {
-        return;
-    }
-    broker.metrics.slow_requests.increment(1);
-    if let Some(left_out) = broker.slow_lines.lock().take_line(now) {
-        let (name, total_ms) = (api.name, total.as_millis());
-        let others =
-            if left_out > 0 { format!(" ({left_out} others were slow meanwhile)") } else { String::new() };
-        tracing::warn!(
-            "slow: {name} {version} of {client_id:?} at {peer} took {total_ms} ms: {parts}{others}"
-        );
-    }
-}
-
-/// Sends one outcome. Returns whether the connection goes on.
-async fn send<W: AsyncWrite + Unpin>(
-    stream: &mut W,
-    outcome: Result<Outcome, EncodeError>,
-    patience: Duration,
-) -> bool {
-    match outcome {
-        Ok(Outcome::Silence) => true,
-        Ok(Outcome::Close) => false,
-        Ok(Outcome::Send(frame)) => write_all_vectored(stream, frame, patience).await.is_ok(),
-        Err(error) => {
-            tracing::error!("{error}; this is a defect, please report it");
-            false
-        }
-    }
-}
-
-async fn write_all_vectored<W: AsyncWrite + Unpin>(
-    stream: &mut W,
-    frame: ResponseFrame,
-    patience: Duration,
-) -> io::Result<()> {
-    let mut pieces = frame.pieces;
-    let mut first = 0;
-    while first < pieces.len() {
-        let mut written = {
-            let mut slices = [IoSlice::new(&[]); PIECES_PER_WRITE];
-            let mut count = 0;
-            for (slice, piece) in slices.iter_mut().zip(pieces.iter().skip(first)) {
-                *slice = IoSlice::new(piece);
-                count += 1;
-            }
-            let writing = stream.write_vectored(slices.get(..count).unwrap_or_default());
-            timeout(patience, writing).await.map_err(|_elapsed| io::ErrorKind::TimedOut)??
-        };
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        while let Some(piece) = pieces.get_mut(first).filter(|_| written > 0) {
-            let taken = written.min(piece.len());
-            piece.advance(taken);
-            written -= taken;
-            if piece.is_empty() {
-                first += 1;
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

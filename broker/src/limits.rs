@@ -1,5 +1,7 @@
 //! What may grow, and how far. At a limit a request is refused or waits; nothing queues without bound.
 
+mod arrivals;
+
 use crate::api;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -7,10 +9,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use arrivals::Arrivals;
+pub(crate) use arrivals::Arriving;
+
 /// Requests of one connection that are read and not yet answered. Larger: one client holds more memory and waiters.
 /// Smaller: a producer with small batches waits for the disk more often (Java's default is 5 in flight, librdkafka's
 /// 1,000,000).
 pub(crate) const REQUESTS_IN_FLIGHT_PER_CONNECTION: usize = 64;
+
+/// Requests of one connection that wait for those before them to be answered, where they take turns. Larger: as many clients
+/// as there may be, which ask and ask behind fetches that wait, take all the memory for small requests. Smaller: what a
+/// client produces behind them is read only when one is answered.
+pub(crate) const REQUESTS_THAT_TAKE_TURNS: usize = 4;
 
 /// The largest frame of an API other than Produce. Larger: one client holds more of the request memory. Smaller: a
 /// request over tens of thousands of partitions is refused.
@@ -79,6 +89,7 @@ pub(crate) fn deletion_timeout(timeout_ms: i32) -> Duration {
 /// The node's shared bounds.
 #[derive(Debug)]
 pub(crate) struct Limits {
+    arrivals: Arrivals,
     small_request_memory: Arc<Semaphore>,
     request_memory: Arc<Semaphore>,
     parked: Arc<Semaphore>,
@@ -159,6 +170,7 @@ pub(crate) struct Parked {
 impl Limits {
     pub(crate) fn new() -> Self {
         Self {
+            arrivals: Arrivals::new(),
             small_request_memory: Arc::new(Semaphore::new(SMALL_REQUEST_MEMORY_KIB as usize)),
             request_memory: Arc::new(Semaphore::new(REQUEST_MEMORY_KIB as usize)),
             parked: Arc::new(Semaphore::new(PARKED_REQUESTS_MAX)),
@@ -170,18 +182,25 @@ impl Limits {
     /// How much is taken now.
     pub(crate) fn usage(&self) -> Usage {
         let taken = |limit: usize, semaphore: &Semaphore| limit.saturating_sub(semaphore.available_permits());
+        let (small_arrivals, arrivals) = self.arrivals.taken();
         Usage {
             requests_in_flight: self.counts.in_flight.load(Ordering::Relaxed),
             requests_waiting_for_memory: self.counts.waiting.load(Ordering::Relaxed),
-            small_request_bytes: 1024 * taken(SMALL_REQUEST_MEMORY_KIB as usize, &self.small_request_memory),
-            request_bytes: 1024 * taken(REQUEST_MEMORY_KIB as usize, &self.request_memory),
+            small_request_bytes: small_arrivals
+                + 1024 * taken(SMALL_REQUEST_MEMORY_KIB as usize, &self.small_request_memory),
+            request_bytes: arrivals + 1024 * taken(REQUEST_MEMORY_KIB as usize, &self.request_memory),
             parked_requests: taken(PARKED_REQUESTS_MAX, &self.parked),
             parked_bytes: 1024 * taken(PARKED_MEMORY_KIB as usize, &self.parked_memory),
         }
     }
 
-    /// Waits until a frame of `frame_bytes` may be read and decoded.
-    pub(crate) async fn request_memory(&self, frame_bytes: usize, api_key: i16) -> RequestMemory {
+    /// A frame of `frame_bytes` that has been announced.
+    pub(crate) fn arriving(&self, frame_bytes: usize, api_key: i16) -> Arriving<'_> {
+        self.arrivals.begin(self, &self.counts, frame_bytes, api_key)
+    }
+
+    /// Waits until a frame of `frame_bytes`, which is there, may be decoded.
+    async fn request_memory(&self, frame_bytes: usize, api_key: i16, in_flight: Counted) -> RequestMemory {
         let bytes = decoded_bytes_max(frame_bytes, api_key);
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(REQUEST_MEMORY_KIB);
         let memory =
@@ -193,7 +212,6 @@ impl Limits {
                 Arc::clone(memory).acquire_many_owned(kib).await.ok()
             }
         };
-        let in_flight = Counted::new(&self.counts, |counts| &counts.in_flight);
         RequestMemory { permit: Mutex::new(permit), _in_flight: Some(in_flight) }
     }
 
@@ -230,9 +248,9 @@ mod tests {
     #[tokio::test]
     async fn large_frames_are_bounded_and_leave_room_for_small_ones() {
         let limits = Limits::new();
-        let all = limits.request_memory(usize::MAX, PRODUCE_KEY).await;
+        let all = limits.arriving(usize::MAX, PRODUCE_KEY).complete().await;
         assert_eq!(limits.request_memory.available_permits(), 0, "a frame of any size can be read, alone");
-        let small = limits.request_memory(1, METADATA_KEY).await;
+        let small = limits.arriving(1, METADATA_KEY).complete().await;
         drop(all);
         assert_eq!(limits.request_memory.available_permits(), REQUEST_MEMORY_KIB as usize);
         drop(small);
@@ -241,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn a_parked_request_takes_no_room_of_those_that_are_served() {
         let limits = Limits::new();
-        let memory = limits.request_memory(1, METADATA_KEY).await;
+        let memory = limits.arriving(1, METADATA_KEY).complete().await;
         let free = limits.small_request_memory.available_permits();
         let parked = limits.park(&memory, 10).expect("there is a place");
         assert_eq!(limits.small_request_memory.available_permits(), free + 1);
@@ -255,7 +273,7 @@ mod tests {
     #[tokio::test]
     async fn parked_requests_say_no_more_together_than_there_is_memory_for() {
         let limits = Limits::new();
-        let memory = limits.request_memory(1, METADATA_KEY).await;
+        let memory = limits.arriving(1, METADATA_KEY).complete().await;
         let half = PARKED_MEMORY_KIB as usize / 2 * 1024;
         let parked = limits.park(&memory, half).expect("there is room");
         assert!(limits.park(&memory, half + 1).is_none());
@@ -269,13 +287,13 @@ mod tests {
     async fn what_is_taken_is_told() {
         let limits = Limits::new();
         let nothing = limits.usage();
-        let all = limits.request_memory(usize::MAX, PRODUCE_KEY).await;
-        let small = limits.request_memory(1025, METADATA_KEY).await;
-        let mut waiting = std::pin::pin!(limits.request_memory(100_000, PRODUCE_KEY));
+        let all = limits.arriving(usize::MAX, PRODUCE_KEY).complete().await;
+        let small = limits.arriving(1025, METADATA_KEY).complete().await;
+        let mut waiting = std::pin::pin!(limits.arriving(100_000, PRODUCE_KEY).complete());
         assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());
         let parked = limits.park(&small, 10).expect("there is a place");
         let taken = limits.usage();
-        assert_eq!((taken.requests_in_flight, taken.requests_waiting_for_memory), (2, 1));
+        assert_eq!((taken.requests_in_flight, taken.requests_waiting_for_memory), (3, 1));
         assert_eq!((taken.request_bytes, taken.small_request_bytes), (256 << 20, 0));
         assert_eq!((taken.parked_requests, taken.parked_bytes), (1, 1024));
         drop((all, small, parked));

@@ -103,13 +103,13 @@ metrics_table! {
             "Connections that waited since max.connection.creation.rate was reached.";
         http_connections: gauge "ottla_http_connections" [""] "Connections of the HTTP listener that are open, 64 at most.";
         requests_in_flight: gauge "ottla_requests_in_flight" [""]
-            "Requests that are read and not answered, 64 of a connection at most.";
+            "Requests that are being read, or are read and not answered.";
         requests_waiting_for_memory: gauge "ottla_requests_waiting_for_memory" [""]
-            "Requests that are not read until others are answered, since there is no memory for them.";
+            "Requests that are not read on until others are read or answered, since there is no memory for them.";
         small_request_memory: gauge "ottla_small_request_memory_bytes" [""]
-            "What requests of up to 64 KiB take that are read and not answered, 64 MiB at most.";
+            "What requests of up to 64 KiB take, 6 MiB at most while they are being read and 64 MiB until they are answered.";
         request_memory: gauge "ottla_request_memory_bytes" [""]
-            "What larger requests take that are read and not answered, decoded, 256 MiB at most.";
+            "What larger requests take, 12 MiB at most while they are being read and, decoded, 256 MiB until they are answered.";
         parked_requests: gauge "ottla_parked_requests" [""]
             "Members of groups that wait for others, 50,000 at most.";
         parked_memory: gauge "ottla_parked_memory_bytes" [""]

@@ -20,6 +20,8 @@ pub(crate) struct Timeline {
     read: Duration,
     /// When it was decoded, and what happens in order (an append) had happened, in microseconds.
     handled_us: AtomicU64,
+    /// When the answers before it had gone, where it began only then, in microseconds; else 0.
+    began_us: AtomicU64,
     /// When everything that it had to wait for had happened, in microseconds.
     ready_us: AtomicU64,
     awaited: AtomicU64,
@@ -67,6 +69,10 @@ impl Timeline {
         self.handled_us.store(micros(now), Ordering::Relaxed);
     }
 
+    pub(crate) fn began(&self, now: Duration) {
+        self.began_us.store(micros(now), Ordering::Relaxed);
+    }
+
     pub(crate) fn ready(&self, now: Duration) {
         self.ready_us.store(micros(now), Ordering::Relaxed);
     }
@@ -78,16 +84,17 @@ impl Timeline {
 
     /// The parts, for an answer that was the oldest at `sending` and gone at `sent`.
     pub(crate) fn parts(&self, sending: Duration, sent: Duration) -> Parts {
-        let [handled, ready] = [&self.handled_us, &self.ready_us]
+        let [handled, began, ready] = [&self.handled_us, &self.began_us, &self.ready_us]
             .map(|moment| Duration::from_micros(moment.load(Ordering::Relaxed)));
+        let began = began.max(handled);
         let awaited = self.awaited.load(Ordering::Relaxed);
         let known = [Awaited::Flush, Awaited::Replicas].into_iter().find(|what| *what as u64 == awaited);
         Parts {
             read: self.read.saturating_sub(self.arrived),
             handled: handled.saturating_sub(self.read),
-            awaited: ready.saturating_sub(handled),
+            awaited: ready.saturating_sub(began),
             awaited_what: known.unwrap_or(Awaited::Something),
-            queued: sending.saturating_sub(ready),
+            queued: began.saturating_sub(handled) + sending.saturating_sub(ready),
             sent: sent.saturating_sub(sending),
         }
     }

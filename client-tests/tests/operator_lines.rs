@@ -96,12 +96,13 @@ fn connections_come_no_faster_than_they_may() -> Result<()> {
 fn what_requests_hold_of_the_limits_is_told() -> Result<()> {
     let node = Node::start(&[])?;
     let mut stream = TcpStream::connect(node.bootstrap())?;
-    // A Produce request of 10 MiB that is announced, begun, and not sent.
-    let mut head = (10_u32 << 20).to_be_bytes().to_vec();
-    head.extend([0, 0, 0, 9, 0, 0, 0, 1]);
-    stream.write_all(&head)?;
+    // A Produce request of 10 MiB, of which the last one is not sent.
+    let mut begun = (10_u32 << 20).to_be_bytes().to_vec();
+    begun.extend([0, 0, 0, 9, 0, 0, 0, 1]);
+    begun.resize(9 << 20, 0);
+    stream.write_all(&begun)?;
     wait_until(LIMIT, "the request holds memory", || {
-        Ok(metric(&node, "ottla_request_memory_bytes")? >= f64::from(10 << 20))
+        Ok(metric(&node, "ottla_request_memory_bytes")? >= f64::from(9 << 20))
     })?;
     ensure!(metric(&node, "ottla_requests_in_flight")? >= 1.0, "it is in flight");
     drop(stream);

@@ -100,6 +100,23 @@ async fn node() -> TestNode {
     node
 }
 
+/// What a connection that is idle costs is its two tasks, its sockets and [`crate::wire::frame`]'s quiet buffer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_task_of_a_connection_is_small() {
+    let node = node().await;
+    let (_stop, stopping) = StopSwitch::new();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9092));
+    let addresses = Addresses { local: address, peer: address };
+    let (_near, far) = tokio::io::duplex(PIPE_BYTES);
+    let (reading, writing) = split(far);
+    let (_queue, outcomes) = tokio::sync::mpsc::channel(1);
+    let writer = super::write_outcomes(tokio::io::sink(), outcomes, Arc::clone(&node.broker), address);
+    let writer = std::mem::size_of_val(&writer);
+    let whole = serve_halves(Arc::clone(&node.broker), (reading, writing), addresses, stopping);
+    let whole = std::mem::size_of_val(&whole);
+    assert!(whole + writer <= 3200, "{whole} bytes for the reader, {writer} for the writer");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn later_requests_are_served_while_an_earlier_one_waits_and_answered_behind_it() {
     let node = node().await;

@@ -11,9 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// requests.
 const QUIET_BUFFER_BYTES: usize = 4 * 1024;
 
-/// How far a buffer grows ahead of the bytes that have arrived. Larger: a peer that announces a long frame and sends
-/// nothing holds more memory. Smaller: a produce request of the usual 1 MiB is copied while its buffer grows.
-const GROWTH_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How far a buffer may grow ahead of the bytes that have arrived, while these are few. Larger: a peer that announces a long
+/// frame and sends nothing holds more memory. Smaller: short frames are copied while their buffer grows.
+const GROWTH_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a stream could not be split further. Each ends the connection.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ impl FrameReader {
     }
 
     /// The size of the next frame, at most `limit` bytes, or `None` when the peer closed between frames. The frame's
-    /// bytes are then read by [`FrameReader::body`].
+    /// bytes are then read by [`FrameReader::fill`].
     ///
     /// # Errors
     /// See [`FrameError`]; the stream cannot be read further after any of them.
@@ -112,36 +112,42 @@ impl FrameReader {
         stream: &mut R,
         count: usize,
     ) -> Result<&[u8], FrameError> {
-        self.fill(stream, count).await?;
+        self.fill(stream, count, count).await?;
         Ok(self.buffer.get(..count).unwrap_or_default())
     }
 
-    /// The frame of `announced` bytes, without its size.
+    /// How many bytes behind the last size are there; those of later frames among them.
+    #[must_use]
+    pub fn arrived(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Reads on until `wanted` bytes (inclusive of those that are there) of the announced frame have arrived, and none
+    /// beyond.
+    ///
+    /// Cancel-safe: what was read stays in the buffer.
     ///
     /// # Errors
     /// See [`FrameError`].
-    pub async fn body<R: AsyncRead + Unpin>(
+    pub async fn fill<R: AsyncRead + Unpin>(
         &mut self,
         stream: &mut R,
-        announced: usize,
-    ) -> Result<Bytes, FrameError> {
-        self.fill(stream, announced).await?;
-        Ok(self.buffer.split_to(announced).freeze())
-    }
-
-    async fn fill<R: AsyncRead + Unpin>(
-        &mut self,
-        stream: &mut R,
+        wanted: usize,
         announced: usize,
     ) -> Result<(), FrameError> {
-        while self.buffer.len() < announced {
-            let missing = announced - self.buffer.len();
-            self.buffer.reserve(missing.min(GROWTH_BYTES_MAX.max(self.buffer.len())));
-            if stream.read_buf(&mut self.buffer).await? == 0 {
+        while self.buffer.len() < wanted {
+            let missing = wanted - self.buffer.len();
+            self.buffer.reserve(missing.min(GROWTH_BYTES_MAX.max(3 * self.buffer.len())));
+            if (&mut *stream).take(missing as u64).read_buf(&mut self.buffer).await? == 0 {
                 return Err(FrameError::CutOff { announced, received: self.buffer.len() });
             }
         }
         Ok(())
+    }
+
+    /// The frame of `announced` bytes, without its size, all of which have arrived.
+    pub fn body(&mut self, announced: usize) -> Bytes {
+        self.buffer.split_to(announced.min(self.buffer.len())).freeze()
     }
 
     /// The size at the head of the buffer, judged before anything is stored for it.
@@ -172,7 +178,7 @@ mod tests {
         let mut frames = Vec::new();
         loop {
             let frame = match reader.announcement(&mut bytes, limit).await {
-                Ok(Some(size)) => reader.body(&mut bytes, size).await,
+                Ok(Some(size)) => reader.fill(&mut bytes, size, size).await.map(|()| reader.body(size)),
                 Ok(None) => return (frames, None),
                 Err(error) => Err(error),
             };
@@ -215,7 +221,8 @@ mod tests {
     #[tokio::test]
     async fn memory_follows_the_bytes_that_arrived() {
         let mut reader = FrameReader::default();
-        let result = reader.body(&mut &[0; 100][..], 1024 * 1024 * 1024).await;
+        let announced = 1024 * 1024 * 1024;
+        let result = reader.fill(&mut &[0; 100][..], announced, announced).await;
         assert!(matches!(result, Err(FrameError::CutOff { received: 100, .. })));
         assert!(reader.buffer.capacity() <= 2 * super::GROWTH_BYTES_MAX);
     }
