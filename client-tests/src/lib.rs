@@ -13,7 +13,7 @@
 //! - [`wire`] speaks raw frames, for requests that no well-behaved client would send.
 //! - [`history`] takes down what clients of a replica set did and saw, and looks for anomalies in it.
 //! - [`replica_set`] runs three nodes that are one, and [`load`] puts all clients on them at once.
-//! - [`nbd_disk`] makes disks with faults.
+//! - [`bystander`] is a healthy client beside a fault; [`nbd_disk`] makes disks with faults, [`small_disk`] one to be filled.
 //! - [`ledger`] checks that nothing acknowledged was lost or doubled; [`access_log`] makes the million lines.
 //! - [`wait`] is the only place that lets time pass; [`clock`] says how long a recovery took.
 //!
@@ -33,6 +33,7 @@
 //! Deliberately absent: anything that the broker imports, and any assertion on speed (`bench` measures).
 
 pub mod access_log;
+pub mod bystander;
 pub mod client;
 pub mod clock;
 pub mod command_line;
@@ -48,6 +49,7 @@ pub mod records;
 pub mod replica_set;
 pub mod scenario;
 pub mod service;
+pub mod small_disk;
 pub mod target;
 pub mod tools;
 pub mod transcript;

@@ -17,6 +17,8 @@ use crate::wait::wait_until;
 
 /// Room for the loads of these tests many times over; the file stays sparse.
 const SIZE: u64 = 1 << 30;
+/// The file that the settings of the filter `error` name: while it is there, what the filter says happens.
+const FAULT: &str = "fault";
 /// The longest that a server may take to start; they take milliseconds.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -36,6 +38,15 @@ pub struct NbdDisk {
 }
 
 impl NbdDisk {
+    /// Makes one whose writes and flushes fail with `EIO` from [`NbdDisk::break_writes`] on, or skips.
+    ///
+    /// # Errors
+    /// As [`NbdDisk::create`].
+    pub fn create_to_break() -> Result<Option<NbdDisk>> {
+        const WRITES: [&str; 3] = ["error-pwrite=EIO", "error-pwrite-rate=100%", "error-pwrite-file=fault"];
+        NbdDisk::create("error", &WRITES)
+    }
+
     /// Makes and mounts a new file system, or skips where that is not possible.
     ///
     /// # Errors
@@ -75,6 +86,8 @@ impl NbdDisk {
         let mut server = Command::new("nbdkit");
         server.args(["--foreground", "--filter", self.filter, "--unix"]).arg(&socket);
         server.arg("file").arg(self.at("image")).args(self.settings).stdin(Stdio::null());
+        // Where the settings name a file, it is one here.
+        server.current_dir(self.home.path());
         self.server = Some(server.spawn()?);
         wait_until(LIMIT, "nbdkit listens", || Ok(socket.exists()))?;
         let mut bridge = Command::new("nbdfuse");
@@ -106,6 +119,28 @@ impl NbdDisk {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.at("mounted")
+    }
+
+    /// Every write fails from now on; what the page cache holds stays readable.
+    ///
+    /// # Errors
+    /// When the switch cannot be set.
+    pub fn break_writes(&self) -> Result<()> {
+        File::create(self.at(FAULT)).map(drop).context("the switch cannot be set")
+    }
+
+    /// Writes go through again, for a file system that is mounted anew.
+    ///
+    /// # Errors
+    /// When they were not broken, or something still uses the disk.
+    pub fn mend(&mut self) -> Result<()> {
+        std::fs::remove_file(self.at(FAULT))?;
+        let mut server = self.server.take().context("the disk is there")?;
+        self.unplug()?;
+        server.kill()?;
+        server.wait()?;
+        let device = self.plug_in()?;
+        run("mount", [device.as_ref(), self.path().as_os_str()]).map(drop)
     }
 
     /// Lets the disk vanish from under everything, with what its filter has not passed on.

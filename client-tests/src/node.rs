@@ -43,6 +43,7 @@ pub struct Node {
     data_dir: PathBuf,
     stderr_path: PathBuf,
     settings: Vec<String>,
+    open_files: Option<u32>,
     banner: Banner,
     _home: TempDir,
 }
@@ -87,7 +88,17 @@ impl Node {
     pub fn start(settings: &[&str]) -> Result<Node> {
         let home = TempDir::with_prefix("ottla-client-tests-")?;
         let data_dir = home.path().join("data");
-        Node::start_at(home, data_dir, settings)
+        Node::start_at(home, data_dir, settings, None)
+    }
+
+    /// Starts a node that may open so many files and no more.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub fn start_with_open_files(open_files: u32, settings: &[&str]) -> Result<Node> {
+        let home = TempDir::with_prefix("ottla-client-tests-")?;
+        let data_dir = home.path().join("data");
+        Node::start_at(home, data_dir, settings, Some(open_files))
     }
 
     /// Starts a node on an existing data directory, which stays when the node is dropped.
@@ -95,15 +106,21 @@ impl Node {
     /// # Errors
     /// As [`Node::start`].
     pub fn start_in(data_dir: &Path, settings: &[&str]) -> Result<Node> {
-        Node::start_at(TempDir::with_prefix("ottla-client-tests-")?, data_dir.to_owned(), settings)
+        Node::start_at(TempDir::with_prefix("ottla-client-tests-")?, data_dir.to_owned(), settings, None)
     }
 
-    fn start_at(home: TempDir, data_dir: PathBuf, settings: &[&str]) -> Result<Node> {
+    fn start_at(
+        home: TempDir,
+        data_dir: PathBuf,
+        settings: &[&str],
+        open_files: Option<u32>,
+    ) -> Result<Node> {
         let mut node = Node {
             process: None,
             data_dir,
             stderr_path: home.path().join("stderr"),
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
+            open_files,
             banner: Banner { kafka: "127.0.0.1:0".to_owned(), http: "127.0.0.1:0".to_owned() },
             _home: home,
         };
@@ -124,8 +141,7 @@ impl Node {
     }
 
     fn command(&self) -> Result<Command> {
-        let mut command = command()?;
-        command.arg("serve");
+        let mut command = serve_with(self.open_files)?;
         let own = [
             format!("listeners=PLAINTEXT://{}", self.banner.kafka),
             format!("ottla.http.listener={}", self.banner.http),
@@ -142,7 +158,7 @@ impl Node {
     /// # Errors
     /// When it cannot be started, or is still running after the limit for a start (it is then killed).
     pub fn run_second_process(&self) -> Result<Refusal> {
-        run_to_exit(&self.data_dir)
+        run_to_exit(&self.data_dir, &[], None)
     }
 
     /// `host:port` that clients are given.
@@ -176,11 +192,7 @@ impl Node {
     /// # Errors
     /// When the process is gone.
     pub fn anonymous_memory(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("no RssAnon line")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024)
+        anonymous_memory_of(self.pid()?)
     }
 
     /// Whether the process still runs.
@@ -239,6 +251,20 @@ impl Node {
         Ok(())
     }
 
+    /// Waits until the process has ended by itself, as it must after a fault that it cannot outlive.
+    ///
+    /// # Errors
+    /// When it goes on, or claims to have ended well.
+    pub fn wait_for_failure(&mut self) -> Result<()> {
+        let process = self.process.as_mut().context("the node is not running")?;
+        let status = wait_for_exit(process, START_LIMIT)?;
+        self.process = None;
+        if status.success() {
+            bail!("it ended as if all were well; it said:\n{}", self.stderr());
+        }
+        Ok(())
+    }
+
     /// Starts the process again, on the same ports and data.
     ///
     /// # Errors
@@ -291,20 +317,32 @@ impl Drop for Node {
     }
 }
 
-/// Runs the binary on `data_dir`, on free ports, and waits until it ends by itself, which it is expected to do.
+/// Anonymous resident memory of a process, in bytes (`RssAnon`).
+///
+/// # Errors
+/// When the process is gone.
+pub fn anonymous_memory_of(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("no RssAnon line")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024)
+}
+
+/// Runs the binary on `data_dir`, on free ports, and waits until it ends by itself, which it is expected to do. `open_files`
+/// is how many files it may open, where that is to be less than usual.
 ///
 /// # Errors
 /// When it cannot be started, or still runs after the limit for a start (it is then killed).
-pub fn run_to_exit(data_dir: &Path) -> Result<Refusal> {
+pub fn run_to_exit(data_dir: &Path, settings: &[&str], open_files: Option<u32>) -> Result<Refusal> {
     let home = TempDir::with_prefix("ottla-client-tests-")?;
     let stderr_path = home.path().join("stderr");
-    let mut command = Command::new(binary::path()?);
-    forget_own_environment(&mut command);
+    let mut command = serve_with(open_files)?;
+    for setting in settings {
+        command.args(["--set", setting]);
+    }
     let mut process = command
-        .arg("serve")
         .args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "ottla.http.listener=127.0.0.1:0"])
         .args(["--set", &format!("log.dirs={}", data_dir.display())])
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(&stderr_path)?)
         .spawn()?;
@@ -317,6 +355,23 @@ pub fn run_to_exit(data_dir: &Path) -> Result<Refusal> {
     let status =
         outcome.with_context(|| format!("the process was expected to refuse; it said:\n{stderr}"))?;
     Ok(Refusal { status, stderr })
+}
+
+/// `ottla serve`, where it is given a limit of open files by the shell, which becomes the node.
+fn serve_with(open_files: Option<u32>) -> Result<Command> {
+    let Some(limit) = open_files else {
+        let mut command = command()?;
+        command.arg("serve");
+        return Ok(command);
+    };
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!(r#"ulimit -n {limit} && exec "$0" "$@""#)])
+        .arg(binary::path()?)
+        .arg("serve");
+    command.stdin(Stdio::null());
+    forget_own_environment(&mut command);
+    Ok(command)
 }
 
 /// `OTTLA_...` sets a node's keys, and the harness has variables of that form too.

@@ -55,6 +55,14 @@ impl Connection {
         Connection::over(TcpStream::connect_timeout(&address, limit)?, limit)
     }
 
+    /// Takes over a stream on which requests were sent; no answer may take longer than `limit`.
+    ///
+    /// # Errors
+    /// When the stream is closed.
+    pub fn of(stream: TcpStream, limit: Duration) -> Result<Connection> {
+        Connection::over(stream, limit)
+    }
+
     fn over(stream: TcpStream, limit: Duration) -> Result<Connection> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(limit))?;

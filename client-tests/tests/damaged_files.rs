@@ -212,7 +212,7 @@ fn damaged_metadata_journal_refuses_the_start_in_one_sentence() -> Result<()> {
         let mut damaged = whole.clone();
         *damaged.get_mut(position).context("within the journal")? ^= 0xff;
         fs::write(&journal, &damaged)?;
-        let refusal = run_to_exit(stopped.node.data_dir())?;
+        let refusal = run_to_exit(stopped.node.data_dir(), &[], None)?;
         ensure!(!refusal.status.success(), "a journal with damage at {position} was accepted");
         refusal.expect_one_sentence(&journal.display().to_string())?;
         ensure!(fs::read(&journal)? == damaged, "the refused journal was changed");

@@ -16,6 +16,8 @@ use kafka_protocol::records::{
 
 /// Where a batch's offset begins.
 pub const BASE_OFFSET: usize = 0;
+/// Where the bytes that follow are counted.
+pub const LENGTH: usize = 8;
 /// Where its magic number is.
 pub const MAGIC: usize = 16;
 /// Where its checksum begins.
@@ -30,6 +32,8 @@ pub const PRODUCER_ID: usize = 43;
 pub const PRODUCER_EPOCH: usize = 51;
 /// Where the number of records begins.
 pub const RECORD_COUNT: usize = 57;
+/// Where the records begin.
+pub const RECORDS: usize = 61;
 
 /// One plain record, for tests to start from.
 #[must_use]

@@ -2,6 +2,8 @@
 
 mod cached_disk;
 mod compaction;
+mod flush_error;
+mod full_disk;
 mod group_kills;
 mod kill_cycles;
 mod load;
