@@ -20,7 +20,7 @@ use crate::clock;
 use crate::isr::IsrDuties;
 use crate::partitions::PartitionKey;
 use crate::ready::Mark;
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use config::broker::Durability;
 use parking_lot::{Mutex, RwLock};
 use replication::fetch::LogEnds;
@@ -67,8 +67,8 @@ pub struct Partition {
     changing: RwLock<()>,
     role: Mutex<Role>,
     waiters: Waiters,
-    /// The followers that are told of what a leader appends.
-    subscribers: ArcSwap<Vec<Arc<Mark>>>,
+    /// The followers that are told of what a leader appends, once there is one.
+    subscribers: ArcSwapOption<Vec<Arc<Mark>>>,
     /// Who is told that a follower has flushed.
     flush_reporter: ArcSwapOption<Mark>,
 }
@@ -80,7 +80,7 @@ enum Role {
     Idle,
     Leader(Box<Leading>),
     /// Also where there is no leader to follow.
-    Follower(Following),
+    Follower(Box<Following>),
 }
 
 /// One time of leading a partition, as who appends keeps it.
@@ -115,7 +115,7 @@ impl Partition {
             changing: RwLock::default(),
             role: Mutex::new(Role::Idle),
             waiters: Waiters::default(),
-            subscribers: ArcSwap::default(),
+            subscribers: ArcSwapOption::default(),
             flush_reporter: ArcSwapOption::default(),
         }
     }
@@ -230,7 +230,7 @@ impl Partition {
         let appended = self.log.append_as_leader(batch, leadership.epoch, now)?;
         drop(changing);
         if !appended.is_duplicate {
-            self.subscribers.load().iter().for_each(Mark::set);
+            self.tell_subscribers();
             if self.durability == Durability::Replicated {
                 self.admit(appended.end_offset);
                 self.durable_end_moved();
@@ -289,7 +289,14 @@ impl Partition {
     /// Wakes everybody, since the partition is gone, has another leader, or its disk has failed.
     pub fn wake_all(&self) {
         self.waiters.wake_all();
-        self.subscribers.load().iter().for_each(Mark::set);
+        self.tell_subscribers();
+    }
+
+    /// Tells the followers that there is something to look at.
+    fn tell_subscribers(&self) {
+        if let Some(subscribers) = &*self.subscribers.load() {
+            subscribers.iter().for_each(Mark::set);
+        }
     }
 
     /// Keeps everybody from changing the log or the part that this node plays, as a cut does that waits for the disk.

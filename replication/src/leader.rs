@@ -111,7 +111,8 @@ pub struct Leader {
     log_end_offset: Offset,
     durable_end_offset: Offset,
     high_watermark: Offset,
-    pending: Option<Pending>,
+    /// Boxed: most leaders have none.
+    pending: Option<Box<Pending>>,
     /// After a refusal, nothing is proposed before this time.
     quiet_until: Option<Duration>,
 }

@@ -89,6 +89,10 @@ impl LeaderEpochs {
         while self.entries.last().is_some_and(contradicts) {
             self.entries.pop();
         }
+        if self.entries.is_empty() {
+            // Most logs never have a second one; by itself a list grows to four.
+            self.entries.reserve_exact(1);
+        }
         self.entries.push(EpochStart { epoch, start_offset });
         true
     }

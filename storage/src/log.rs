@@ -123,13 +123,17 @@ impl<D: Disk> Log<D> {
         let directory = Arc::clone(&state.appender.directory);
         let first_unstable = state.appender.producers.first_undecided_offset();
         assert!(state.log_start_offset <= state.log_end_offset, "a log starts at or before its end");
+        let segments = match state.segments.is_empty() {
+            true => Arc::clone(&shared.no_segments),
+            false => Arc::new(state.segments),
+        };
         Self {
             shared,
             topic_partition,
             topic_id,
             directory,
             config: ArcSwap::new(config),
-            segments: ArcSwap::from_pointee(state.segments),
+            segments: ArcSwap::new(segments),
             log_start_offset: AtomicI64::new(state.log_start_offset.0),
             log_end_offset: AtomicI64::new(state.log_end_offset.0),
             flushed_end_offset: AtomicI64::new(state.log_end_offset.0),

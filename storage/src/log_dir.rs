@@ -16,7 +16,9 @@
 //! Invariants: one process uses a directory at a time; no record is removed but by retention and deletion; what a start
 //! writes is on the disk when [`LogDir::load`] returns. Absent: clocks, and deciding when to do any of this.
 
-use std::collections::BTreeMap;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -58,13 +60,42 @@ const CHECKPOINT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The logs of one directory.
 pub struct LogDir<D: Disk> {
     shared: Arc<Shared<D>>,
-    logs: RwLock<BTreeMap<TopicPartition, Arc<Log<D>>>>,
+    logs: RwLock<BTreeSet<ByName<D>>>,
     flusher: Mutex<Option<JoinHandle<()>>>,
     /// Of the stop before this start, where it was clean and nothing was written since.
     clean_stop: Option<BrokerEpoch>,
     meta: Mutex<Option<MetaProperties>>,
     _lock: D::Lock,
 }
+
+/// A log, found by the name that it holds itself: a node with very many partitions keeps each name once.
+struct ByName<D: Disk>(Arc<Log<D>>);
+
+impl<D: Disk> Borrow<TopicPartition> for ByName<D> {
+    fn borrow(&self) -> &TopicPartition {
+        self.0.topic_partition()
+    }
+}
+
+impl<D: Disk> Ord for ByName<D> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.topic_partition().cmp(other.0.topic_partition())
+    }
+}
+
+impl<D: Disk> PartialOrd for ByName<D> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<D: Disk> PartialEq for ByName<D> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<D: Disk> Eq for ByName<D> {}
 
 impl<D: Disk> LogDir<D> {
     /// Opens the directory, creating it where it is missing, and takes its lock. A marker of a clean stop is taken away
@@ -156,13 +187,13 @@ impl<D: Disk> LogDir<D> {
     /// The log of a partition.
     #[must_use]
     pub fn log(&self, partition: &TopicPartition) -> Option<Arc<Log<D>>> {
-        self.logs.read().get(partition).cloned()
+        self.logs.read().get(partition).map(|ByName(log)| Arc::clone(log))
     }
 
     /// All logs, by their names.
     #[must_use]
     pub fn logs(&self) -> Vec<Arc<Log<D>>> {
-        self.logs.read().values().cloned().collect()
+        self.logs.read().iter().map(|ByName(log)| Arc::clone(log)).collect()
     }
 
     /// Creates an empty log, of which nothing is on the disk before its first record. Where there is one of that name
@@ -174,11 +205,11 @@ impl<D: Disk> LogDir<D> {
         config: Arc<TopicConfig>,
     ) -> Arc<Log<D>> {
         let mut logs = self.logs.write();
-        if let Some(log) = logs.get(&partition) {
+        if let Some(ByName(log)) = logs.get(&partition) {
             return Arc::clone(log);
         }
-        let log = Arc::new(self.empty_log(partition.clone(), topic_id, config));
-        logs.insert(partition, Arc::clone(&log));
+        let log = Arc::new(self.empty_log(partition, topic_id, config));
+        logs.insert(ByName(Arc::clone(&log)));
         log
     }
 
@@ -203,7 +234,7 @@ impl<D: Disk> LogDir<D> {
     /// The disk failed.
     pub fn delete_log(&self, partition: &TopicPartition) -> Result<(), DiskError> {
         let mut written = self.shared.checkpointing.lock();
-        let Some(log) = self.logs.write().remove(partition) else { return Ok(()) };
+        let Some(ByName(log)) = self.logs.write().take(partition) else { return Ok(()) };
         // Before the directory goes: another log of this name must not be taken for this one.
         let (disk, path) = (&self.shared.disk, &self.shared.path);
         if let Err(error) = written.forget_others(disk, path, |known| known != partition) {

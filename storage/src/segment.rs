@@ -94,15 +94,15 @@ pub(crate) fn offset_of_file_name(name: &str, suffix: &str) -> Option<Offset> {
 
 /// Where a partition's files are. The directory is renamed when the partition is deleted.
 #[derive(Debug)]
-pub(crate) struct PartitionDirectory(RwLock<PathBuf>);
+pub(crate) struct PartitionDirectory(RwLock<Box<Path>>);
 
 impl PartitionDirectory {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self(RwLock::new(path))
+        Self(RwLock::new(path.into_boxed_path()))
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        self.0.read().clone()
+        self.0.read().to_path_buf()
     }
 
     pub(crate) fn join(&self, name: &str) -> PathBuf {
@@ -113,7 +113,7 @@ impl PartitionDirectory {
     pub(crate) fn rename<D: Disk>(&self, disk: &D, to: &Path) -> Result<(), DiskError> {
         let mut path = self.0.write();
         disk.rename(&path, to)?;
-        to.clone_into(&mut path);
+        *path = to.into();
         Ok(())
     }
 }

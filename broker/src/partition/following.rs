@@ -64,7 +64,7 @@ impl Partition {
         }
         self.leader_epoch.store(epoch.0, Ordering::Release);
         let core = Follower::new(leader, epoch, self.high_watermark(), self.log.log_end_offset());
-        *role = Role::Follower(Following { core, asked: None, leader_high_watermark: None });
+        *role = Role::Follower(Box::new(Following { core, asked: None, leader_high_watermark: None }));
         drop(role);
         if has_led {
             self.wake_all();

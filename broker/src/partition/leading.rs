@@ -85,7 +85,7 @@ impl Partition {
         // A flush that ended since the core was made found nobody who leads.
         self.lead_on(now);
         // Followers of the epoch before are told that it has ended.
-        self.subscribers.load().iter().for_each(Mark::set);
+        self.tell_subscribers();
     }
 
     /// The local log has moved.
@@ -203,7 +203,7 @@ impl Partition {
         }
         if start > self.log.log_start_offset() {
             self.log.advance_log_start_offset(start);
-            self.subscribers.load().iter().for_each(Mark::set);
+            self.tell_subscribers();
         }
         Ok(start)
     }
@@ -219,18 +219,18 @@ impl Partition {
     /// Tells `mark` of what is appended from now on.
     pub(crate) fn subscribe(&self, mark: &Arc<Mark>) {
         self.subscribers.rcu(|subscribers| {
-            let mut subscribers = Vec::clone(subscribers);
+            let mut subscribers = subscribers.as_deref().cloned().unwrap_or_default();
             subscribers.push(Arc::clone(mark));
-            subscribers
+            Some(Arc::new(subscribers))
         });
     }
 
     /// Tells `mark` nothing any more.
     pub(crate) fn unsubscribe(&self, mark: &Arc<Mark>) {
         self.subscribers.rcu(|subscribers| {
-            let mut subscribers = Vec::clone(subscribers);
+            let mut subscribers = subscribers.as_deref().cloned().unwrap_or_default();
             subscribers.retain(|subscriber| !Arc::ptr_eq(subscriber, mark));
-            subscribers
+            Some(Arc::new(subscribers))
         });
     }
 

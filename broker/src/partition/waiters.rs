@@ -21,10 +21,14 @@ pub enum Milestone {
 /// Who waits, each kind by itself: a flush need not look at those who wait for followers.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    high_watermark: Mutex<Waiting>,
-    durable_end: Mutex<Waiting>,
-    low_watermark: Mutex<Waiting>,
+    high_watermark: Mutex<Kind>,
+    durable_end: Mutex<Kind>,
+    low_watermark: Mutex<Kind>,
 }
+
+/// Made with its first waiter, since most partitions of a node with many of them never have one; then it stays, so that no
+/// ticket is given twice.
+type Kind = Option<Box<Waiting>>;
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -40,7 +44,7 @@ struct Waiter {
 }
 
 impl Waiters {
-    fn of(&self, milestone: Milestone) -> &Mutex<Waiting> {
+    fn of(&self, milestone: Milestone) -> &Mutex<Kind> {
         match milestone {
             Milestone::HighWatermark => &self.high_watermark,
             Milestone::DurableEnd => &self.durable_end,
@@ -50,7 +54,9 @@ impl Waiters {
 
     /// Wakes whoever waited for `milestone` to reach `offset`.
     pub(super) fn reached(&self, milestone: Milestone, offset: Offset) {
-        self.of(milestone).lock().by_ticket.retain(|_, waiter| {
+        let mut kind = self.of(milestone).lock();
+        let Some(waiting) = &mut *kind else { return };
+        waiting.by_ticket.retain(|_, waiter| {
             let is_reached = waiter.until <= offset;
             if is_reached {
                 waiter.wake.notify_one();
@@ -62,8 +68,9 @@ impl Waiters {
     /// Wakes everybody.
     pub(super) fn wake_all(&self) {
         for milestone in [Milestone::HighWatermark, Milestone::DurableEnd, Milestone::LowWatermark] {
-            let waiting = std::mem::take(&mut self.of(milestone).lock().by_ticket);
-            for waiter in waiting.into_values() {
+            let woken =
+                self.of(milestone).lock().as_mut().map(|waiting| std::mem::take(&mut waiting.by_ticket));
+            for waiter in woken.into_iter().flat_map(BTreeMap::into_values) {
                 waiter.wake.notify_one();
             }
         }
@@ -71,7 +78,8 @@ impl Waiters {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.high_watermark.lock().by_ticket.len() + self.durable_end.lock().by_ticket.len()
+        let of = |milestone| self.of(milestone).lock().as_ref().map_or(0, |waiting| waiting.by_ticket.len());
+        of(Milestone::HighWatermark) + of(Milestone::DurableEnd)
     }
 }
 
@@ -90,17 +98,20 @@ impl Registration {
         until: Offset,
         wake: &Arc<Notify>,
     ) -> Self {
-        let mut waiting = partition.waiters.of(milestone).lock();
+        let mut kind = partition.waiters.of(milestone).lock();
+        let waiting = kind.get_or_insert_default();
         let ticket = waiting.next_ticket;
         waiting.next_ticket += 1;
         waiting.by_ticket.insert(ticket, Waiter { until, wake: Arc::clone(wake) });
-        drop(waiting);
+        drop(kind);
         Self { partition: Arc::clone(partition), milestone, ticket }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.partition.waiters.of(self.milestone).lock().by_ticket.remove(&self.ticket);
+        if let Some(waiting) = &mut *self.partition.waiters.of(self.milestone).lock() {
+            waiting.by_ticket.remove(&self.ticket);
+        }
     }
 }

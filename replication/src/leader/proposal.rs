@@ -76,7 +76,8 @@ impl Leader {
             return None;
         }
         let proposal = self.propose(staying.iter().chain(&joining).copied());
-        self.pending = Some(Pending { proposal: proposal.clone(), joining, sent: 1, retry_at: None });
+        let pending = Pending { proposal: proposal.clone(), joining, sent: 1, retry_at: None };
+        self.pending = Some(Box::new(pending));
         Some(proposal)
     }
 

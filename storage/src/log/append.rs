@@ -34,8 +34,9 @@ pub struct Appended {
 /// What only an append changes: the state behind the append lock.
 pub(crate) struct Appender<D: Disk> {
     pub(crate) directory: Arc<PartitionDirectory>,
-    /// The active segment, once something was appended to it since it was opened.
-    pub(super) writer: Option<ActiveWriter<D>>,
+    /// The active segment, once something was appended to it since it was opened. Boxed: most partitions of a node with
+    /// many of them have none.
+    pub(super) writer: Option<Box<ActiveWriter<D>>>,
     pub(crate) producers: ProducerStates,
     pub(super) high_watermark: Offset,
     /// Bytes that were appended since the newest entry of the active segment's offset index.

@@ -31,11 +31,11 @@ impl<D: Disk> Log<D> {
         match active {
             Some(active)
                 if !appender.must_roll
-                    && !must_roll(&active, &config, header, appender.writer.as_ref())
+                    && !must_roll(&active, &config, header, appender.writer.as_deref())
                     && !is_too_old(&active, self.age_max_ms(&active, &config), header, now) =>
             {
                 if appender.writer.is_none() {
-                    appender.writer = Some(self.reopen(&active, capacity(&config, bytes))?);
+                    appender.writer = Some(Box::new(self.reopen(&active, capacity(&config, bytes))?));
                 }
             }
             Some(_) | None => {
@@ -45,7 +45,7 @@ impl<D: Disk> Log<D> {
                 self.start_segment(appender, base_offset, capacity(&config, bytes), bytes)?;
             }
         }
-        let writer = appender.writer.as_mut().expect("it was opened above");
+        let writer = appender.writer.as_deref_mut().expect("it was opened above");
         writer.ensure_space(bytes)?;
         Ok(writer)
     }
@@ -96,7 +96,7 @@ impl<D: Disk> Log<D> {
         let sealed = self.segments.load().last().cloned();
         if let (Some(sealed), None) = (&sealed, &appender.writer) {
             // So that the next round of the flusher cuts its file.
-            appender.writer = Some(self.reopen(sealed, 0)?);
+            appender.writer = Some(Box::new(self.reopen(sealed, 0)?));
         }
         let mut writer = ActiveWriter::create(disk, &self.directory, base_offset, capacity, first_bytes)?;
         writer.attach(&self.shared.open_segments);
@@ -107,7 +107,7 @@ impl<D: Disk> Log<D> {
             flush.add_segment(&segment, &writer.open, 0);
             flush.is_directory_dirty = true;
         }
-        if let Some(sealed) = appender.writer.replace(writer) {
+        if let Some(sealed) = appender.writer.replace(Box::new(writer)) {
             sealed.detach(&self.shared.open_segments);
         }
         appender.bytes_since_index_entry = 0;

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::files::{Unsynced, read_file, write_file};
 use super::written::Written;
-use super::{CLEANED_ENDS, LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
+use super::{ByName, CLEANED_ENDS, LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
 use crate::disk::{Disk, DiskFile as _};
 use crate::error::OpenError;
 use crate::ids::{BrokerEpoch, Offset, TimestampMs, TopicId, TopicPartition};
@@ -185,7 +185,7 @@ impl<D: Disk> LogDir<D> {
             logs.insert(topic_partition, Arc::new(log));
         }
         let all = logs.values().cloned().collect();
-        self.logs.write().extend(logs);
+        self.logs.write().extend(logs.into_values().map(ByName));
         Ok(Loaded { logs: all, damage, strays, clean_stop: self.clean_stop })
     }
 

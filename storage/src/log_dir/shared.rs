@@ -12,7 +12,7 @@ use crate::disk::{Disk, DiskError};
 use crate::error::LogDirFailure;
 use crate::flusher::{FlushWindow, Flusher};
 use crate::log::Log;
-use crate::segment::OpenSegments;
+use crate::segment::{OpenSegments, Segment};
 
 /// Who runs the rounds of the flusher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub(crate) struct Shared<D: Disk> {
     /// The file of the lock, which is never written: by it syncs are confirmed.
     pub(crate) lock_file: D::File,
     pub(crate) open_segments: OpenSegments<D>,
+    /// What every log begins with that has none.
+    pub(crate) no_segments: Arc<Vec<Arc<Segment<D>>>>,
     /// One checkpoint at a time, and no log is deleted or cut meanwhile. Holds what was written last. Before all locks of
     /// logs.
     pub(crate) checkpointing: Mutex<Written>,
@@ -117,6 +119,7 @@ impl<D: Disk> Shared<D> {
             is_own_file_system: disk.is_own_file_system(&path),
             flusher: Flusher::new(settings.flush_window),
             open_segments: OpenSegments::new(settings.open_segments_max),
+            no_segments: Arc::default(),
             checkpointing: Mutex::default(),
             disk,
             path,
