@@ -62,10 +62,8 @@ pub(crate) fn follow(broker: &Arc<Broker>, image: Arc<MetadataImage>) {
         }
     }
     let gone = broker.partitions.remove(&removed);
-    for partition in &delta.removed {
-        if let Err(error) = broker.log_dir.delete_log(&partition.topic_partition) {
-            tracing::error!("the files of {} were not moved away: {error}", partition.topic_partition);
-        }
+    if let Err(error) = broker.log_dir.delete_logs(delta.removed.iter().map(|local| &local.topic_partition)) {
+        tracing::error!("the files of a partition that is gone were not moved away: {error}");
     }
     let takes_part = made.into_iter().chain(&delta.follows);
     let parts: Vec<_> = takes_part.map(|local| (key(local), take_part(broker, &image, local))).collect();

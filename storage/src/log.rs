@@ -294,7 +294,8 @@ impl<D: Disk> Log<D> {
         (start > first.base_offset).then(|| (self.topic_partition.clone(), start))
     }
 
-    /// Ends the log: appends fail, and the directory gets the name `target`. No round of the flusher runs meanwhile.
+    /// Ends the log: appends fail, and the directory gets the name `target`, which the caller syncs. No round of the flusher
+    /// runs meanwhile.
     pub(crate) fn delete(&self, target: &Path) -> Result<(), DiskError> {
         self.is_deleted.store(true, Ordering::Release);
         let mut appender = self.append.lock();
@@ -304,7 +305,6 @@ impl<D: Disk> Log<D> {
         *self.flush.lock() = flush::FlushState::default();
         if appender.is_created {
             self.directory.rename(&self.shared.disk, target)?;
-            self.shared.disk.sync_dir(&self.shared.path)?;
         }
         Ok(())
     }

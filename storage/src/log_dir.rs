@@ -227,22 +227,46 @@ impl<D: Disk> LogDir<D> {
         Log::new(Arc::clone(&self.shared), partition, topic_id, config, state)
     }
 
-    /// Deletes a log: appends to it fail from now on, its directory is renamed, and its files go with the next
-    /// [`Self::remove_deleted`]. That there is none is no error.
+    /// Deletes logs: appends to them fail from now on, their directories are renamed, and their files go with the next
+    /// [`Self::remove_deleted`]. That there is none is no error. All at once, since each step waits for the disk: the
+    /// checkpoints are written and the directory is synced once, and rounds of the flusher run between the renames.
+    ///
+    /// # Errors
+    /// The disk failed. The other logs are deleted all the same.
+    pub fn delete_logs<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a TopicPartition>,
+    ) -> Result<(), DiskError> {
+        let mut written = self.shared.checkpointing.lock();
+        let gone: Vec<Arc<Log<D>>> = {
+            let mut logs = self.logs.write();
+            partitions.into_iter().filter_map(|partition| Some(logs.take(partition)?.0)).collect()
+        };
+        if gone.is_empty() {
+            return Ok(());
+        }
+        // Before the directories go: another log of such a name must not be taken for this one.
+        let (disk, path) = (&self.shared.disk, &self.shared.path);
+        let names: BTreeSet<&TopicPartition> = gone.iter().map(|log| log.topic_partition()).collect();
+        if let Err(error) = written.forget_others(disk, path, |known| !names.contains(known)) {
+            tracing::warn!(%error, "what the checkpoints say of deleted logs is removed later");
+        }
+        let mut outcome = Ok(());
+        for log in &gone {
+            let name = format!("{}.{}-delete", log.topic_partition(), uuid::Uuid::new_v4().simple());
+            let target = path.join(name);
+            let deleted = self.shared.flusher.between_rounds(|| log.delete(&target));
+            outcome = outcome.and(deleted);
+        }
+        outcome.and(disk.sync_dir(path))
+    }
+
+    /// Deletes one log, as [`Self::delete_logs`] does.
     ///
     /// # Errors
     /// The disk failed.
     pub fn delete_log(&self, partition: &TopicPartition) -> Result<(), DiskError> {
-        let mut written = self.shared.checkpointing.lock();
-        let Some(ByName(log)) = self.logs.write().take(partition) else { return Ok(()) };
-        // Before the directory goes: another log of this name must not be taken for this one.
-        let (disk, path) = (&self.shared.disk, &self.shared.path);
-        if let Err(error) = written.forget_others(disk, path, |known| known != partition) {
-            tracing::warn!(%error, "what the checkpoints say of a deleted log is removed later");
-        }
-        let name = format!("{partition}.{}-delete", uuid::Uuid::new_v4().simple());
-        let target = self.shared.path.join(name);
-        self.shared.flusher.between_rounds(|| log.delete(&target))
+        self.delete_logs([partition])
     }
 
     /// Removes the files of deleted logs.

@@ -316,6 +316,29 @@ fn deleted_log_is_gone_and_its_views_stay() {
     assert!(!dir.has_failed());
 }
 
+/// How often the disk is waited for while the logs of so many partitions go.
+fn syncs_of_deleting(count: i32) -> u64 {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let (dir, _) = open(&disk, &root());
+    let partitions: Vec<_> = (0..count).map(partition).collect();
+    for partition in &partitions {
+        let log = dir.create_log(partition.clone(), topic_id(), config(1 << 20));
+        log.append_as_leader(batch(1, 100, NOW.0), EPOCH, NOW).unwrap();
+    }
+    dir.checkpoint().unwrap();
+    let before = disk.sync_points();
+    dir.delete_logs(&partitions).unwrap();
+    let syncs = disk.sync_points() - before;
+    let left = disk.crash().list(&root()).unwrap();
+    assert!(left.iter().all(|entry| !entry.is_directory || entry.name.ends_with("-delete")), "{left:?}");
+    syncs
+}
+
+#[test]
+fn logs_that_go_together_wait_for_the_disk_as_often_as_one() {
+    assert_eq!(syncs_of_deleting(8), syncs_of_deleting(1));
+}
+
 /// A log of ten records of which a checkpoint says that all were flushed, and that it starts at the fifth.
 fn checkpointed_log(dir: &LogDir<SimulatedDisk>) {
     let log = dir.create_log(partition(0), topic_id(), config(1 << 20));
