@@ -19,7 +19,7 @@ const TOPIC: &str = "much";
 const BATCHES: usize = 16;
 const BATCH_BYTES: usize = 900_000;
 /// Requests of one client; more are not read anyway while it takes no answer.
-const REQUESTS: i32 = 30;
+const REQUESTS: i32 = 8;
 const BROKER: i8 = 4;
 
 fn write_much(bootstrap: &str) -> Result<()> {
