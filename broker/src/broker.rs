@@ -30,6 +30,7 @@ use kafka_protocol::messages::TopicName;
 use parking_lot::Mutex;
 use replication::controller::{ControllerReply, ControllerRequest};
 use replication::metadata::image::MetadataImage;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -257,12 +258,14 @@ impl Broker {
         }
     }
 
-    /// How many connections there may be, in total and from one address; never more than the process may open.
-    pub(crate) fn connections_max(&self) -> (usize, usize) {
+    /// How many connections there may be, in total and from this address; never more than the process may open.
+    pub(crate) fn connections_max(&self, address: IpAddr) -> (usize, usize) {
         let settings = self.settings.load();
         let count = |value: i32| usize::try_from(value).unwrap_or(0);
         let in_total = count(settings.broker.max_connections).min(self.open_files.of_clients);
-        (in_total, count(settings.broker.max_connections_per_ip))
+        let own = settings.broker.max_connections_per_ip_overrides.of_address(address);
+        let per_address = own.map_or(count(settings.broker.max_connections_per_ip), |own| own as usize);
+        (in_total, per_address)
     }
 
     /// How long a connection that comes now has to wait, so that no more come in a second than may.

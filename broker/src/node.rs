@@ -302,7 +302,7 @@ fn open(
     let log_dir = Arc::new(LogDir::open(OsDisk, &config.log_dir, log_dir, Arc::new(events))?);
     // First: the quorum would answer the others in the name of the node that this directory was copied from.
     log_dir.check_node_id(storage::ids::BrokerId(config.node_id))?;
-    let quorum = Quorum::open(introduction::quorum_settings(config, &log_dir, outside))?;
+    let quorum = Quorum::open(introduction::quorum_settings(&settings, &log_dir, outside))?;
     let image = quorum.image();
     let broker = Broker::new(Parts { settings, quorum, log_dir, open_files, partitions, failure, metrics });
     load_logs(&broker, &image)?;
@@ -320,6 +320,7 @@ fn load_logs(broker: &Broker, image: &MetadataImage) -> Result<(), StartError> {
             tracing::error!("a setting that clients made is not in force: {error}");
         }
     }
+    broker.log_dir.set_recovery_threads(recovery_threads(&broker.settings.load().broker));
     let mut wanted = Vec::with_capacity(image.partition_count());
     for topic in image.topics() {
         let config = metadata_follower::topic_config(broker, image, &topic.name);
@@ -342,12 +343,16 @@ fn load_logs(broker: &Broker, image: &MetadataImage) -> Result<(), StartError> {
     Ok(())
 }
 
+fn recovery_threads(config: &BrokerConfig) -> usize {
+    usize::try_from(config.num_recovery_threads_per_data_dir).unwrap_or(1).max(1)
+}
+
 fn log_dir_settings(config: &BrokerConfig, open_files: OpenFiles) -> LogDirSettings {
     let count = |value: i64| u64::try_from(value).unwrap_or(0);
     let mut settings = LogDirSettings::new(clock::monotonic);
     settings.open_segments_max = open_files.of_logs;
     settings.free_space_floor_bytes = count(config.free_space_floor_bytes);
-    settings.recovery_threads = usize::try_from(config.num_recovery_threads_per_data_dir).unwrap_or(1).max(1);
+    settings.recovery_threads = recovery_threads(config);
     settings.flush_window = FlushWindow {
         interval: Duration::from_millis(count(config.flush_window_ms)),
         bytes: count(config.flush_window_bytes),

@@ -185,7 +185,7 @@ async fn keep_pace(broker: &Broker, stopping: &mut Stopping) -> ControlFlow<()> 
 
 /// Gives a new connection its seat, or drops it at a limit.
 fn admit(broker: &Arc<Broker>, stream: &TcpStream, peer: SocketAddr) -> Option<Seat> {
-    let (in_total_max, per_address_max) = broker.connections_max();
+    let (in_total_max, per_address_max) = broker.connections_max(peer.ip());
     let seat = broker.seats.take(peer.ip(), in_total_max, per_address_max);
     if seat.is_none() {
         broker.metrics.connections_refused_limit.increment(1);

@@ -4,10 +4,11 @@
 use crate::broker::Broker;
 use crate::limits;
 use crate::quorum::ProposeError;
-use config::alter::validate_dynamic;
-use config::broker::BrokerConfig;
+use crate::settings::Settings;
+use config::alter::{validate_change, validate_dynamic};
+use config::broker::{BrokerConfig, BrokerLayers};
 use config::error::ConfigError;
-use config::group::{GroupCoordinatorConfig, validate_overrides};
+use config::group::validate_overrides;
 use config::keys;
 use config::topic::TopicConfig;
 use config::value::{ValueType, split_list};
@@ -16,9 +17,11 @@ use replication::controller::topics::{
     CreateTopicError, CreateTopics, NewTopic, TopicCreation, validate_name,
 };
 use replication::controller::{ControllerReply, ControllerRequest};
+use replication::metadata::image::MetadataImage;
 use replication::metadata::record::ConfigResource;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use storage::ids::BrokerId;
 
 /// Topics that Kafka itself writes to; clients may not. Source: `org.apache.kafka.common.internals.Topic`.
 const INTERNAL: &[&str] = &["__consumer_offsets", "__transaction_state", "__share_group_state"];
@@ -105,32 +108,52 @@ pub(crate) fn with_defaults(broker: &Broker, topics: Vec<NewTopic>, validate_onl
     }
 }
 
-/// The rules by which the controller judges settings: the table of keys, and this node's ranges for groups.
-pub(crate) fn config_rules(broker: &BrokerConfig) -> ConfigRules {
-    let groups = broker.groups.clone();
+/// The rules by which the controller judges settings: the table of keys, and what this node was started with.
+pub(crate) fn config_rules(settings: &Settings) -> ConfigRules {
+    let broker = &settings.broker;
+    let min_insync_replicas = broker.topic_defaults.min_insync_replicas;
+    let (groups, node_id) = (broker.groups.clone(), BrokerId(broker.node_id));
+    let explicit = settings.layers.explicit.clone();
+    let first = |errors: Vec<ConfigError>| errors.first().map(ToString::to_string).unwrap_or_default();
     ConfigRules {
-        validate: Box::new(move |resource, configs| validate(&groups, resource, configs)),
+        validate: Box::new(move |resource, configs, image| match resource {
+            ConfigResource::Broker(id) => validate_broker(&explicit, *id, resource, configs, image),
+            ConfigResource::AllBrokers => validate_broker(&explicit, node_id, resource, configs, image),
+            ConfigResource::Topic(_) => {
+                TopicConfig::resolve(&BrokerConfig::default(), configs).map(|_| ()).map_err(first)
+            }
+            ConfigResource::Group(_) => validate_overrides(&groups, configs).map_err(first),
+        }),
         default_list,
-        default_min_insync_replicas: usize::try_from(broker.topic_defaults.min_insync_replicas).unwrap_or(1),
+        default_min_insync_replicas: usize::try_from(min_insync_replicas).unwrap_or(1),
     }
 }
 
-fn validate(
-    groups: &GroupCoordinatorConfig,
+/// Checks each setting by itself, and all that the node would have then. What another node than this one was started with is
+/// taken to be the same.
+fn validate_broker(
+    explicit: &BTreeMap<String, String>,
+    node_id: BrokerId,
     resource: &ConfigResource,
     configs: &BTreeMap<String, String>,
+    image: &MetadataImage,
 ) -> Result<(), String> {
-    let first = |errors: Vec<ConfigError>| errors.first().map(ToString::to_string).unwrap_or_default();
-    match resource {
-        ConfigResource::Topic(_) => {
-            TopicConfig::resolve(&BrokerConfig::default(), configs).map(|_| ()).map_err(first)
+    let layers = |changed: Option<&ConfigResource>| {
+        let of = |resource: ConfigResource| match changed {
+            Some(changed) if *changed == resource => configs.clone(),
+            Some(_) | None => image.configs_of(&resource).clone(),
+        };
+        BrokerLayers {
+            explicit: explicit.clone(),
+            dynamic_default: of(ConfigResource::AllBrokers),
+            dynamic_broker: of(ConfigResource::Broker(node_id)),
         }
-        ConfigResource::Group(_) => validate_overrides(groups, configs).map_err(first),
-        ConfigResource::Broker(_) | ConfigResource::AllBrokers => configs
-            .iter()
-            .try_for_each(|(name, value)| validate_dynamic(name, value))
-            .map_err(|error| error.to_string()),
-    }
+    };
+    configs
+        .iter()
+        .try_for_each(|(name, value)| validate_dynamic(name, value))
+        .and_then(|()| validate_change(&layers(None), &layers(Some(resource))))
+        .map_err(|error| error.to_string())
 }
 
 fn default_list(resource: &ConfigResource, name: &str) -> Option<Vec<String>> {

@@ -70,6 +70,10 @@ kafka-configs --entity-type topics --describe
 kafka-configs --entity-type brokers --entity-name 1 --describe
 kafka-configs --entity-type brokers --entity-default --describe
 kafka-configs --entity-type brokers --entity-name 1 --alter --add-config log.cleaner.threads=2
+kafka-configs --entity-type brokers --entity-name 1 --alter --add-config log.cleaner.threads=8
+kafka-configs --entity-type brokers --entity-name 1 --alter --add-config num.recovery.threads.per.data.dir=4
+kafka-configs --entity-type brokers --entity-name 1 --alter --add-config num.recovery.threads.per.data.dir=9
+kafka-configs --entity-type brokers --entity-name 1 --describe
 kafka-configs --entity-type brokers --entity-name 1 --alter --add-config node.id=7
 kafka-configs --entity-type brokers --entity-default --alter --add-config log.retention.ms=777777
 kafka-configs --entity-type brokers --entity-default --describe

@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use crate::error::ConfigError;
+use crate::broker::{BrokerConfig, BrokerLayers};
+use crate::error::{ConfigError, Threads, ThreadsProblem};
 use crate::keys::{self, Key, Scope, Support};
 use crate::value::{self, ValueType};
 
@@ -81,10 +82,42 @@ pub fn validate_dynamic(name: &str, value: &str) -> Result<(), ConfigError> {
     }
 }
 
+/// Checks the settings that a node would have after a change that a client wants, beside those that it has.
+///
+/// # Errors
+/// When a value is not accepted, two contradict each other, or a number of threads changes by more than a factor of two.
+/// Source: DynamicThreadPool.java, LogCleaner.validateReconfiguration.
+pub fn validate_change(before: &BrokerLayers, after: &BrokerLayers) -> Result<(), ConfigError> {
+    let first = |errors: Vec<ConfigError>| errors.into_iter().next();
+    let resolved = BrokerConfig::resolve(after).map_err(first);
+    let after = match resolved {
+        Ok(after) => after,
+        Err(error) => return error.map_or(Ok(()), Err),
+    };
+    let Ok(before) = BrokerConfig::resolve(before) else { return Ok(()) };
+    let recovery = (before.num_recovery_threads_per_data_dir, after.num_recovery_threads_per_data_dir);
+    let cleaner = (before.log_cleaner_threads, after.log_cleaner_threads);
+    check_threads(Threads::Recovery, recovery).and_then(|()| check_threads(Threads::Cleaner, cleaner))
+}
+
+fn check_threads(threads: Threads, (current, wanted): (i32, i32)) -> Result<(), ConfigError> {
+    let problem = if wanted == current {
+        return Ok(());
+    } else if wanted < 1 {
+        ThreadsProblem::None
+    } else if wanted < current / 2 {
+        ThreadsProblem::TooFew
+    } else if i64::from(wanted) > 2 * i64::from(current) {
+        ThreadsProblem::TooMany
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::Threads { threads, problem, current, wanted })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::{BrokerConfig, BrokerLayers};
 
     fn policy(operation: ListOperation, current: Option<&str>, operand: &str) -> String {
         list(keys::topic_key("cleanup.policy").unwrap(), operation, current, operand).unwrap()
@@ -168,5 +201,55 @@ mod tests {
             BrokerConfig::resolve(&layers),
             Err(vec![ConfigError::CompactionLags { min_ms: 10, max_ms: 5 }])
         );
+    }
+
+    #[test]
+    fn threads_change_by_a_factor_of_two_at_most_in_kafkas_words() {
+        let layers = |recovery: &str, cleaner: &str| BrokerLayers {
+            dynamic_broker: [
+                ("num.recovery.threads.per.data.dir".to_owned(), recovery.to_owned()),
+                ("log.cleaner.threads".to_owned(), cleaner.to_owned()),
+            ]
+            .into(),
+            ..BrokerLayers::default()
+        };
+        let change = |recovery: &str, cleaner: &str| {
+            let told = validate_change(&layers("8", "4"), &layers(recovery, cleaner));
+            let told = told.map_or_else(|error| error.to_string(), |()| String::new());
+            let begin = "Invalid value org.apache.kafka.common.config.ConfigException: ";
+            let rest = told.strip_prefix(begin).unwrap_or(&told);
+            rest.strip_suffix(" for configuration Invalid dynamic configuration").unwrap_or(rest).to_owned()
+        };
+        for (recovery, cleaner) in [("8", "4"), ("4", "8"), ("16", "2")] {
+            assert_eq!(change(recovery, cleaner), "");
+        }
+        let recovery = "Dynamic thread count update validation failed for num.recovery.threads.per.data.dir=";
+        assert_eq!(
+            change("3", "4"),
+            format!("{recovery}3, value should be at least half the current value 8")
+        );
+        assert_eq!(
+            change("17", "4"),
+            format!("{recovery}17, value should not be greater than double the current value 8")
+        );
+        assert_eq!(change("8", "0"), "Log cleaner threads should be at least 1");
+        assert_eq!(
+            change("8", "1"),
+            "Log cleaner threads cannot be reduced to less than half the current value 4"
+        );
+        assert_eq!(
+            change("8", "9"),
+            "Log cleaner threads cannot be increased to more than double the current value 4"
+        );
+        let mut contradicting = layers("8", "4");
+        contradicting.dynamic_default = [
+            ("log.cleaner.min.compaction.lag.ms".to_owned(), "10".to_owned()),
+            ("log.cleaner.max.compaction.lag.ms".to_owned(), "5".to_owned()),
+        ]
+        .into();
+        assert!(matches!(
+            validate_change(&layers("8", "4"), &contradicting),
+            Err(ConfigError::CompactionLags { min_ms: 10, max_ms: 5 })
+        ));
     }
 }

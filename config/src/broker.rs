@@ -11,6 +11,7 @@ mod resolve;
 
 use std::path::PathBuf;
 
+use crate::address_limits::AddressLimits;
 use crate::group::{GroupCoordinatorConfig, OffsetsTopicConfig};
 use crate::topic::TopicConfig;
 pub use layers::BrokerLayers;
@@ -70,6 +71,8 @@ pub struct BrokerConfig {
     pub max_connections: i32,
     /// The most connections at once from one address.
     pub max_connections_per_ip: i32,
+    /// The same of addresses that have a limit of their own.
+    pub max_connections_per_ip_overrides: AddressLimits,
     /// The most connections that are accepted in a second.
     pub max_connection_creation_rate: i32,
     /// Over how many windows the rates of clients are measured.
@@ -80,7 +83,7 @@ pub struct BrokerConfig {
     pub producer_id_expiration_ms: i32,
     /// How often expired producers are looked for.
     pub producer_id_expiration_check_interval_ms: i32,
-    /// The threads that open logs at start and flush them at a clean stop.
+    /// The threads that open logs at start.
     pub num_recovery_threads_per_data_dir: i32,
     /// How often recovery points are written, which bound what a start after a crash must read.
     pub log_flush_offset_checkpoint_interval_ms: i32,
@@ -153,6 +156,7 @@ impl Default for BrokerConfig {
             connections_max_idle_ms: 600_000,
             max_connections: 10_000,
             max_connections_per_ip: i32::MAX,
+            max_connections_per_ip_overrides: AddressLimits::default(),
             max_connection_creation_rate: i32::MAX,
             quota_window_num: 11,
             quota_window_size_seconds: 1,

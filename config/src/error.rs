@@ -143,6 +143,21 @@ pub enum ConfigError {
         /// The key.
         name: String,
     },
+    /// A number of threads that is too far from the current one; Kafka tells the class of its error with it.
+    #[error(
+        "Invalid value org.apache.kafka.common.config.ConfigException: {} for configuration Invalid dynamic configuration",
+        .problem.told(*.threads, *.current, *.wanted)
+    )]
+    Threads {
+        /// Whose.
+        threads: Threads,
+        /// How it is too far.
+        problem: ThreadsProblem,
+        /// How many there are.
+        current: i32,
+        /// How many a client wants.
+        wanted: i32,
+    },
     /// APPEND or SUBTRACT on a key that is no list.
     #[error("Can't {operation} to key {name} because its type is not LIST.")]
     NotAList {
@@ -151,6 +166,59 @@ pub enum ConfigError {
         /// What was asked for.
         operation: ListOperation,
     },
+}
+
+/// Threads whose number changes while the broker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// Those that open logs.
+    Recovery,
+    /// Those that compact.
+    Cleaner,
+}
+
+/// How a number of threads is too far from the current one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadsProblem {
+    /// There would be none.
+    None,
+    /// Fewer than half of them.
+    TooFew,
+    /// More than twice as many.
+    TooMany,
+}
+
+impl Threads {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Recovery => "num.recovery.threads.per.data.dir",
+            Self::Cleaner => "log.cleaner.threads",
+        }
+    }
+}
+
+impl ThreadsProblem {
+    fn told(self, threads: Threads, current: i32, wanted: i32) -> String {
+        let failed = format!("Dynamic thread count update validation failed for {}={wanted}", threads.key());
+        match (threads, self) {
+            (Threads::Recovery, Self::None) => format!("{failed}, value should be at least 1"),
+            (Threads::Recovery, Self::TooFew) => {
+                format!("{failed}, value should be at least half the current value {current}")
+            }
+            (Threads::Recovery, Self::TooMany) => {
+                format!("{failed}, value should not be greater than double the current value {current}")
+            }
+            (Threads::Cleaner, Self::None) => "Log cleaner threads should be at least 1".to_owned(),
+            (Threads::Cleaner, Self::TooFew) => {
+                format!("Log cleaner threads cannot be reduced to less than half the current value {current}")
+            }
+            (Threads::Cleaner, Self::TooMany) => {
+                format!(
+                    "Log cleaner threads cannot be increased to more than double the current value {current}"
+                )
+            }
+        }
+    }
 }
 
 impl ConfigError {
@@ -167,6 +235,7 @@ impl ConfigError {
             | Self::NotAList { name, .. } => name,
             Self::InvalidAddress { name, .. } | Self::SeveralNodes { name, .. } => name,
             Self::Unfitting { name, .. } => name,
+            Self::Threads { threads, .. } => threads.key(),
             Self::NoClassicProtocol => "group.coordinator.rebalance.protocols",
             Self::CompactionLags { .. } => "log.cleaner.min.compaction.lag.ms",
             Self::RetentionOfNothing => "log.retention.ms",

@@ -12,6 +12,7 @@
 //!
 //! Deliberately absent: storage's types (this crate is below it), and Kafka's error codes (`broker` assigns them).
 
+pub mod address_limits;
 pub mod alter;
 pub mod broker;
 pub mod describe;

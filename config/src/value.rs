@@ -8,6 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::address_limits::AddressLimits;
 use crate::throttled_replicas::ThrottledReplicas;
 
 /// The type of a key's value, as Kafka names it.
@@ -54,6 +55,8 @@ pub enum Rule {
     SomeOf(&'static [&'static str]),
     /// Replicas of a topic, as [`ThrottledReplicas`] reads them.
     Replicas,
+    /// Addresses with a count each, as [`AddressLimits`] reads them.
+    AddressLimits,
 }
 
 /// A value that was read.
@@ -110,6 +113,9 @@ pub enum InvalidReason {
          [partitionId]:[brokerId],[partitionId]:[brokerId],..."
     )]
     NoReplicas,
+    /// A text that gives no count to an address.
+    #[error("it must be a list of addresses with a count each: 127.0.0.1:100,::1:200")]
+    NoAddressLimits,
 }
 
 /// A Rust type that a [`Value`] of the right type converts to and from.
@@ -171,6 +177,7 @@ impl fmt::Display for Rule {
             Self::OneOfAnyCase(texts) => formatter.write_str(&texts.join(", ").to_lowercase()),
             Self::ListOf(texts) | Self::SomeOf(texts) => write!(formatter, "a list of {}", texts.join(", ")),
             Self::Replicas => formatter.write_str("a list of partition:broker, or *"),
+            Self::AddressLimits => formatter.write_str("a list of address:count"),
         }
     }
 }
@@ -257,13 +264,17 @@ fn check(value: &Value, rule: Rule) -> Result<(), InvalidReason> {
         (Rule::Replicas, Value::List(entries)) if ThrottledReplicas::of_entries(entries).is_none() => {
             Err(InvalidReason::NoReplicas)
         }
+        (Rule::AddressLimits, Value::Text(text)) if AddressLimits::read(text).is_none() => {
+            Err(InvalidReason::NoAddressLimits)
+        }
         (
             Rule::Any
             | Rule::OneOf(_)
             | Rule::OneOfAnyCase(_)
             | Rule::ListOf(_)
             | Rule::SomeOf(_)
-            | Rule::Replicas,
+            | Rule::Replicas
+            | Rule::AddressLimits,
             _,
         ) => Ok(()),
     }

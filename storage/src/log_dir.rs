@@ -21,6 +21,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic;
 use std::thread::JoinHandle;
 
 use config::topic::TopicConfig;
@@ -309,6 +310,11 @@ impl<D: Disk> LogDir<D> {
     /// When the disk does not say.
     pub fn total_bytes(&self) -> Result<u64, DiskError> {
         self.shared.disk.total_bytes(&self.shared.path)
+    }
+
+    /// From now on so many partitions are opened at the same time.
+    pub fn set_recovery_threads(&self, count: usize) {
+        self.shared.recovery_threads.store(count, atomic::Ordering::Relaxed);
     }
 
     /// Whether the disk has failed.

@@ -2,6 +2,7 @@
 //! would close the connection.
 
 mod compression;
+mod dynamic;
 mod following;
 mod groups;
 mod offsets;

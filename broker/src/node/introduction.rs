@@ -4,6 +4,7 @@ use crate::coordinators::OFFSETS_TOPIC;
 use crate::node::StartError;
 use crate::peer::{PeerSockets, PeerTls};
 use crate::quorum::{QuorumSettings, SetSettings, Upkeep};
+use crate::settings::Settings;
 use crate::stopping::Stopping;
 use crate::topics;
 use config::broker::{BrokerConfig, Durability, Endpoint, Listener, PeerSecurity, ReplicaSet};
@@ -58,10 +59,11 @@ pub(super) async fn bind(config: &BrokerConfig) -> Result<Option<Peers>, StartEr
 
 /// How the quorum of this node is started.
 pub(super) fn quorum_settings(
-    config: &BrokerConfig,
+    settings: &Settings,
     log_dir: &Arc<LogDir<OsDisk>>,
     outside: Outside,
 ) -> QuorumSettings {
+    let config = &settings.broker;
     let Outside { peers, kafka_port, stopping } = outside;
     let broker_id = BrokerId(config.node_id);
     let incarnation = uuid::Uuid::new_v4();
@@ -84,7 +86,7 @@ pub(super) fn quorum_settings(
             move |image| introduce(registration, &log_dir, image)
         }),
         random: Box::new(|| uuid::Uuid::new_v4().as_u128()),
-        config_rules: topics::config_rules(config),
+        config_rules: topics::config_rules(settings),
         set: config.replica_set.as_ref().zip(peers).map(|(set, peers)| set_settings(config, set, peers)),
         stopping,
     }

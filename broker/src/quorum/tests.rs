@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 fn any_config() -> ConfigRules {
     ConfigRules {
-        validate: Box::new(|_, _| Ok(())),
+        validate: Box::new(|_, _, _| Ok(())),
         default_list: |_, _| None,
         default_min_insync_replicas: 1,
     }

@@ -1,5 +1,6 @@
 //! Apache Kafka's own command line tools, which must not notice that this is not Apache Kafka.
 
+mod brokers;
 mod cluster;
 mod deletion;
 mod quotas;

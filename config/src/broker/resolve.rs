@@ -62,6 +62,7 @@ pub(crate) fn resolve(layers: &BrokerLayers) -> (Resolved, Vec<ConfigError>) {
         connections_max_idle_ms: reader.typed("connections.max.idle.ms"),
         max_connections: reader.typed("max.connections"),
         max_connections_per_ip: reader.typed("max.connections.per.ip"),
+        max_connections_per_ip_overrides: reader.typed("max.connections.per.ip.overrides"),
         max_connection_creation_rate: reader.typed("max.connection.creation.rate"),
         quota_window_num: reader.typed("quota.window.num"),
         quota_window_size_seconds: reader.typed("quota.window.size.seconds"),

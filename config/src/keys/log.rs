@@ -38,11 +38,11 @@ pub(super) static KEYS: &[Key] = &[
     .differs(Some("60000"), "a start after a crash must read what was written since"),
     Key::inert("log.flush.start.offset.checkpoint.interval.ms", Int, Some("60000"), ONE_CHECKPOINT),
     Key::inert("replica.high.watermark.checkpoint.interval.ms", Long, Some("5000"), ONE_CHECKPOINT),
-    Key::broker(
+    Key::dynamic(
         "num.recovery.threads.per.data.dir",
         Int,
         Some("2"),
-        "The threads that open logs at start and flush them at a clean stop.",
+        "The threads that open logs at start.",
     )
     .rule(AtLeast(1)),
     Key::dynamic(

@@ -1,7 +1,7 @@
 //! The node: who it is, where it listens, what it lets its clients do.
 
 use super::Key;
-use crate::value::Rule::{AtLeast, Between};
+use crate::value::Rule::{AddressLimits, AtLeast, Between};
 use crate::value::ValueType::{Boolean, Int, List, Long, String};
 
 const TUNED: &str = "Linux sizes the buffers by the line, which a fixed size switches off";
@@ -102,6 +102,13 @@ pub(super) static KEYS: &[Key] = &[
         "The most client connections at once from one address.",
     )
     .rule(AtLeast(1)),
+    Key::dynamic(
+        "max.connections.per.ip.overrides",
+        String,
+        Some(""),
+        "What max.connections.per.ip is for single addresses, as ADDRESS:COUNT with commas between; no host names.",
+    )
+    .rule(AddressLimits),
     Key::dynamic(
         "max.connection.creation.rate",
         Int,

@@ -14,7 +14,6 @@ const LEGACY: &str = "Apache Kafka 4 has no such key either";
 const JAVA: &str = "this broker cannot load Java classes, and would not enforce what this one does";
 const PROVIDERS: &str = "values are taken as they stand; write them out, or give them by environment";
 const ONE_DIRECTORY: &str = "there is one data directory, and nowhere else to put new partitions";
-const OVERRIDES: &str = "the limit of max.connections.per.ip is the same for every address";
 const TIMESTAMPS: &str = "use log.message.timestamp.before.max.ms and log.message.timestamp.after.max.ms";
 const LISTENERS: &str = "use listeners and advertised.listeners";
 
@@ -25,7 +24,6 @@ pub(super) static KEYS: &[Key] = &[
     Key::refused("cordoned.log.dirs", List, Some(""), ONE_DIRECTORY),
     Key::refused("create.topic.policy.class.name", Class, None, JAVA),
     Key::inert("log.initial.task.delay.ms", Long, Some("30000"), HOUSEKEEPING),
-    Key::refused("max.connections.per.ip.overrides", String, Some(""), OVERRIDES),
     Key::inert("num.io.threads", Int, Some("8"), THREADS),
     Key::inert("num.network.threads", Int, Some("3"), THREADS),
     Key::inert("queued.max.request.bytes", Long, Some("-1"), IN_FLIGHT),

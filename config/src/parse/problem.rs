@@ -184,6 +184,7 @@ fn way_out(error: &ConfigError) -> String {
         | ConfigError::PlaintextBetweenMachines { .. }
         | ConfigError::IncompletePeerTls { .. }
         | ConfigError::NotDynamic { .. }
+        | ConfigError::Threads { .. }
         | ConfigError::NotAList { .. } => String::new(),
     }
 }
@@ -197,7 +198,7 @@ fn valid_values(key: &Key) -> String {
         Rule::AtLeast(_) | Rule::Between(..) | Rule::BetweenOr(..) => {
             format!("give it a number of {}", key.rule)
         }
-        Rule::Replicas => format!("give it {}", key.rule),
+        Rule::Replicas | Rule::AddressLimits => format!("give it {}", key.rule),
     };
     match (key.default, key.default_in_set) {
         (Some(default), None) => format!("{what}, or remove it for {default}"),

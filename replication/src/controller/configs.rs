@@ -19,8 +19,9 @@ pub const VALUE_BYTES_MAX: usize = 65_536;
 /// Smaller: a cluster of very many applications cannot set each of theirs.
 pub const CONFIGURED_GROUPS_MAX: usize = 10_000;
 
-/// Checks all settings that a resource would have; says in one sentence what is wrong.
-pub type Validate = dyn Fn(&ConfigResource, &BTreeMap<String, String>) -> Result<(), String> + Send + Sync;
+/// Checks all settings that a resource would have, beside what the metadata has now; says in one sentence what is wrong.
+pub type Validate =
+    dyn Fn(&ConfigResource, &BTreeMap<String, String>, &MetadataImage) -> Result<(), String> + Send + Sync;
 
 /// Which settings are accepted.
 pub struct ConfigRules {
@@ -210,7 +211,7 @@ fn alter_resource(
         ConfigChange::Replace(all) => all.clone(),
         ConfigChange::Incremental(changes) => change_keys(resource, changes, before, env)?,
     };
-    check(resource, &after, env)?;
+    check(resource, &after, env, image)?;
     check_exists(resource, image)?;
     Ok(difference(resource, before, &after))
 }
@@ -282,11 +283,13 @@ pub(super) fn check(
     resource: &ConfigResource,
     configs: &BTreeMap<String, String>,
     env: &Env<'_>,
+    image: &MetadataImage,
 ) -> Result<(), AlterConfigError> {
     if let Some((key, _)) = configs.iter().find(|(_, value)| value.len() > VALUE_BYTES_MAX) {
         return Err(AlterConfigError::ValueTooLong { key: key.clone() });
     }
-    (env.config_rules.validate)(resource, configs).map_err(|error| AlterConfigError::InvalidConfig { error })
+    (env.config_rules.validate)(resource, configs, image)
+        .map_err(|error| AlterConfigError::InvalidConfig { error })
 }
 
 fn check_exists(resource: &ConfigResource, image: &MetadataImage) -> Result<(), AlterConfigError> {

@@ -20,7 +20,7 @@ use storage::ids::{BrokerEpoch, BrokerId, PartitionIndex, ProducerId, TopicId};
 /// Accepts every key but `bad`; `cleanup.policy` is the only list.
 fn rules() -> ConfigRules {
     ConfigRules {
-        validate: Box::new(|_, configs| match configs.contains_key("bad") {
+        validate: Box::new(|_, configs, _| match configs.contains_key("bad") {
             true => Err("bad is no key".to_owned()),
             false => Ok(()),
         }),

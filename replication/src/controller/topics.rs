@@ -217,7 +217,7 @@ fn create_one(
     room: &mut Room,
 ) -> Result<(CreatedTopic, Vec<MetadataRecord>), CreateTopicError> {
     name::check_new(&topic.name, image)?;
-    let configs = checked_configs(topic, env)?;
+    let configs = checked_configs(topic, env, image)?;
     let counts = placement::Counts::of(topic, request, image)?;
     room.take(counts.partitions, configs.len())?;
     let assignments = placement::assign(topic, &counts, env, image)?;
@@ -244,7 +244,11 @@ fn create_one(
     Ok((created, records))
 }
 
-fn checked_configs(topic: &NewTopic, env: &Env<'_>) -> Result<BTreeMap<String, String>, CreateTopicError> {
+fn checked_configs(
+    topic: &NewTopic,
+    env: &Env<'_>,
+    image: &MetadataImage,
+) -> Result<BTreeMap<String, String>, CreateTopicError> {
     let nulls = topic.configs.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.clone());
     let keys: Vec<String> = nulls.collect();
     if !keys.is_empty() {
@@ -252,7 +256,7 @@ fn checked_configs(topic: &NewTopic, env: &Env<'_>) -> Result<BTreeMap<String, S
     }
     let configs: BTreeMap<String, String> =
         topic.configs.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect();
-    configs::check(&ConfigResource::Topic(topic.name.clone()), &configs, env)
+    configs::check(&ConfigResource::Topic(topic.name.clone()), &configs, env, image)
         .map_err(CreateTopicError::InvalidConfig)?;
     Ok(configs)
 }

@@ -64,7 +64,7 @@ impl Controller {
     /// Brokers 1, 2 and 3, of which `replicas` hold the partition, all in sync, under the first.
     pub(super) fn new(replicas: &[i32], min_insync_replicas: usize) -> Self {
         let rules = ConfigRules {
-            validate: Box::new(|_, _| Ok(())),
+            validate: Box::new(|_, _, _| Ok(())),
             default_list: |_, _| None,
             default_min_insync_replicas: min_insync_replicas,
         };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use config::topic::TopicConfig;
 use parking_lot::Mutex;
@@ -116,7 +117,7 @@ impl<D: Disk> LogDir<D> {
 
     /// Recovers the logs on a few threads.
     fn recover_all(&self, jobs: Vec<Job<D>>) -> Result<Vec<Opened<D>>, OpenError> {
-        let thread_count = self.shared.settings.recovery_threads.clamp(1, jobs.len().max(1));
+        let thread_count = self.shared.recovery_threads.load(Ordering::Relaxed).clamp(1, jobs.len().max(1));
         let jobs = Mutex::new(jobs.into_iter());
         let work = || {
             let mut opened = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -101,6 +101,8 @@ pub(crate) struct Shared<D: Disk> {
     pub(crate) checkpointing: Mutex<Written>,
     /// Nobody else's data is on the file system, so that a sync of all of it waits for nobody else.
     pub(crate) is_own_file_system: bool,
+    /// How many partitions are opened at the same time.
+    pub(super) recovery_threads: AtomicUsize,
     has_failed: AtomicBool,
     is_closed: AtomicBool,
     is_below_floor: AtomicBool,
@@ -121,6 +123,7 @@ impl<D: Disk> Shared<D> {
             open_segments: OpenSegments::new(settings.open_segments_max),
             no_segments: Arc::default(),
             checkpointing: Mutex::default(),
+            recovery_threads: AtomicUsize::new(settings.recovery_threads),
             disk,
             path,
             settings,

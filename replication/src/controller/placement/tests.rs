@@ -6,7 +6,7 @@ use storage::ids::BrokerEpoch;
 
 fn rules() -> ConfigRules {
     ConfigRules {
-        validate: Box::new(|_, _| Ok(())),
+        validate: Box::new(|_, _, _| Ok(())),
         default_list: |_, _| None,
         default_min_insync_replicas: 1,
     }
