@@ -9,6 +9,7 @@ use crate::broker::Broker;
 use crate::client_quotas::{Meter, Mute};
 use crate::limits::{self, RequestMemory};
 use crate::stopping::Stopping;
+use crate::telemetry::ClientSoftware;
 use crate::timeline::Timeline;
 use crate::wire::api_versions_request::ApiVersionsRequest;
 use crate::wire::bounded_buffer::BoundedBuffer;
@@ -27,9 +28,10 @@ use kafka_protocol::messages::{
     DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
     DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
     DescribeUserScramCredentialsRequest, ElectLeadersRequest, FetchRequest, FindCoordinatorRequest,
-    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
-    LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListPartitionReassignmentsRequest,
-    MetadataRequest, OffsetDeleteRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
+    GetTelemetrySubscriptionsRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
+    ListGroupsRequest, ListPartitionReassignmentsRequest, MetadataRequest, OffsetDeleteRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, PushTelemetryRequest, SyncGroupRequest,
     UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
@@ -72,6 +74,8 @@ pub struct RequestContext {
     pub peer_address: SocketAddr,
     /// The name that the client gave itself; empty where it gave none.
     pub client_id: String,
+    /// What software the client says it is.
+    pub(crate) software: Arc<ClientSoftware>,
     /// The version of the request.
     pub version: i16,
     /// The bytes of the request on the wire, without the four that say how many.
@@ -247,6 +251,9 @@ apis! {
         ConsumerGroupHeartbeatRequest => consumer_group_heartbeat;
     ConsumerGroupDescribe = 69, advertised 0..=1, served from 0, schema to 1,
         ConsumerGroupDescribeRequest => consumer_group_describe;
+    GetTelemetrySubscriptions = 71, advertised 0..=0, served from 0, schema to 0,
+        GetTelemetrySubscriptionsRequest => get_telemetry_subscriptions;
+    PushTelemetry = 72, advertised 0..=0, served from 0, schema to 0, PushTelemetryRequest => push_telemetry;
     ListConfigResources = 74, advertised 0..=1, served from 0, schema to 1,
         ListConfigResourcesRequest => list_config_resources;
     DescribeTopicPartitions = 75, advertised 0..=0, served from 0, schema to 0,
@@ -257,6 +264,11 @@ apis! {
 pub const PRODUCE_KEY: i16 = 0;
 /// The key of ApiVersions, which answers in versions that it does not serve.
 pub const API_VERSIONS_KEY: i16 = 18;
+
+/// The key of GetTelemetrySubscriptions.
+pub(crate) const GET_TELEMETRY_SUBSCRIPTIONS_KEY: i16 = 71;
+/// The key of PushTelemetry.
+pub(crate) const PUSH_TELEMETRY_KEY: i16 = 72;
 
 /// The APIs whose handlers do something at once, in the order of a connection's requests: they append, or tell a group.
 const IN_ORDER: [i16; 9] = [PRODUCE_KEY, 8, 11, 12, 13, 14, 42, 47, 68];

@@ -3,6 +3,7 @@
 //! It owns no behaviour beyond short questions about its configuration and state; each part decides in its own
 //! module.
 
+use crate::api::{Api, GET_TELEMETRY_SUBSCRIPTIONS_KEY, PUSH_TELEMETRY_KEY};
 use crate::client_quotas::ClientQuotas;
 use crate::clock;
 use crate::coordinators::Coordinators;
@@ -23,6 +24,7 @@ use crate::replica_fetcher::ReplicaFetchers;
 use crate::replication_quota::ReplicationQuota;
 use crate::seats::Seats;
 use crate::settings::{CurrentSettings, Settings};
+use crate::telemetry::Telemetry;
 use crate::topics;
 use arc_swap::ArcSwap;
 use config::broker::{Durability, Endpoint};
@@ -74,6 +76,8 @@ pub struct Broker {
     pub(crate) fetch_sessions: Mutex<FetchSessions>,
     /// What clients may produce, fetch and ask for.
     pub(crate) client_quotas: ClientQuotas,
+    /// What clients are asked to measure, and what they have.
+    pub(crate) telemetry: Telemetry,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// What may grow, and how far.
@@ -145,6 +149,7 @@ impl Broker {
             failure,
             producer_ids: ProducerIds::default(),
             client_quotas,
+            telemetry: Telemetry::default(),
             metrics,
             limits: Limits::new(),
             refusal_lines: Mutex::default(),
@@ -250,6 +255,12 @@ impl Broker {
         self.settings.load().broker.delete_topic_enable
     }
 
+    /// Whether clients are told of `api`.
+    pub(crate) fn serves(&self, api: &Api) -> bool {
+        let is_telemetry = [GET_TELEMETRY_SUBSCRIPTIONS_KEY, PUSH_TELEMETRY_KEY].contains(&api.key);
+        !is_telemetry || self.settings.load().broker.client_metrics_enable
+    }
+
     pub(crate) fn idle_max(&self) -> Duration {
         match u64::try_from(self.settings.load().broker.connections_max_idle_ms) {
             Ok(milliseconds) => Duration::from_millis(milliseconds),
@@ -337,6 +348,7 @@ impl Broker {
         self.update_replica_gauges(&image);
         self.metrics.connections.set(self.seats.taken() as f64);
         self.metrics.quota_rates.set(self.client_quotas.measured() as f64);
+        self.metrics.client_metrics_clients.set(self.telemetry.clients() as f64);
         self.metrics.fetch_sessions.set(self.fetch_sessions.lock().len() as f64);
         let http_connections = http::CONNECTIONS_MAX.saturating_sub(self.http_seats.available_permits());
         self.metrics.http_connections.set(http_connections as f64);

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::limits::{self, Arriving};
 use crate::panics;
 use crate::stopping::{StopSwitch, Stopping};
+use crate::telemetry::ClientSoftware;
 use crate::timeline::{Asked, Timeline};
 use crate::wire::frame::{FrameError, FrameReader};
 use crate::wire::request_header::{MalformedHeader, RequestPrefix, split_client_id};
@@ -141,6 +142,7 @@ where
         reader_ended,
         ending,
         client_id: Arc::from(""),
+        software: Arc::default(),
         turns: Turns {
             places: Arc::new(Semaphore::new(limits::REQUESTS_THAT_TAKE_TURNS)),
             turn: Arc::new(Semaphore::new(1)),
@@ -169,6 +171,7 @@ where
         }
     }
     drop(reader.queue);
+    reader.broker.telemetry.disconnected(peer);
     if let Some(Err(_panic)) = writer.join_next().await {
         tracing::error!(peer_address = %peer, "the writer of a connection ended in a panic");
     }
@@ -218,6 +221,8 @@ struct Reader<R> {
     ending: Stopping,
     /// The name that the client gave itself last.
     client_id: Arc<str>,
+    /// What software it says it is.
+    software: Arc<ClientSoftware>,
     turns: Turns,
 }
 
@@ -424,6 +429,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             local_address: self.local_address,
             peer_address: self.peer_address,
             client_id,
+            software: Arc::clone(&self.software),
             version,
             request_bytes: frame.len(),
             mute: Arc::clone(&self.mute),

@@ -10,6 +10,7 @@ use crate::fetch_sessions::SessionError;
 use crate::partition::DeleteRecordsError;
 use crate::producer_ids::ProducerIdsError;
 use crate::quorum::ProposeError;
+use crate::telemetry::TelemetryError;
 use crate::topics::CreateOnFirstUseError;
 use coordinator::error::GroupError;
 use kafka_protocol::ResponseError;
@@ -257,17 +258,33 @@ pub(crate) fn of_delete_topic(error: &DeleteTopicError) -> ResponseError {
     }
 }
 
+/// Source: `ClientMetricsManager.processPushTelemetryRequest`.
+pub(crate) fn of_telemetry(error: TelemetryError) -> ResponseError {
+    match error {
+        TelemetryError::SwitchedOff => ResponseError::UnsupportedVersion,
+        TelemetryError::InvalidInstanceId | TelemetryError::Terminated => ResponseError::InvalidRequest,
+        TelemetryError::TooSoon => ResponseError::ThrottlingQuotaExceeded,
+        TelemetryError::UnknownSubscription => ResponseError::UnknownSubscriptionId,
+        TelemetryError::UnsupportedCompression => ResponseError::UnsupportedCompressionType,
+        TelemetryError::TooLarge => ResponseError::TelemetryTooLarge,
+        TelemetryError::InvalidMetrics => ResponseError::InvalidRecord,
+    }
+}
+
 /// Source: `ConfigurationControlManager.incrementalAlterConfigResource`.
 pub(crate) fn of_alter_config(error: &AlterConfigError) -> ResponseError {
     match error {
         AlterConfigError::DuplicateResource
         | AlterConfigError::DuplicateKey
         | AlterConfigError::NullValue { .. }
+        | AlterConfigError::InvalidRequest { .. }
         | AlterConfigError::UnknownBroker { .. } => ResponseError::InvalidRequest,
         AlterConfigError::NotAList { .. }
         | AlterConfigError::ValueTooLong { .. }
         | AlterConfigError::InvalidConfig { .. } => ResponseError::InvalidConfig,
-        AlterConfigError::TooManyGroups => ResponseError::PolicyViolation,
+        AlterConfigError::TooManyGroups | AlterConfigError::TooManySubscriptions => {
+            ResponseError::PolicyViolation
+        }
         AlterConfigError::UnknownTopic { .. } => ResponseError::UnknownTopicOrPartition,
     }
 }

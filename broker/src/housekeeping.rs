@@ -15,6 +15,9 @@ use tokio::time::{MissedTickBehavior, interval};
 /// a system call more often, for nothing.
 const FREE_SPACE_EVERY: Duration = Duration::from_secs(1);
 
+/// How often clients are looked for that push metrics no more. Longer: what they pushed last is shown for longer.
+const GONE_CLIENTS_EVERY: Duration = Duration::from_secs(10);
+
 /// How often files are looked for whose `file.delete.delay.ms` has passed.
 const REMOVE_FILES_EVERY: Duration = Duration::from_secs(10);
 
@@ -27,6 +30,7 @@ pub(crate) async fn run(broker: Arc<Broker>, mut stopping: Stopping) {
     let mut free_space = every(FREE_SPACE_EVERY);
     let mut remove_files = every(REMOVE_FILES_EVERY);
     let mut expiry = every(milliseconds(i64::from(settings.broker.producer_id_expiration_check_interval_ms)));
+    let mut gone_clients = every(GONE_CLIENTS_EVERY);
     loop {
         let round: fn(&Broker) = tokio::select! {
             biased;
@@ -36,6 +40,7 @@ pub(crate) async fn run(broker: Arc<Broker>, mut stopping: Stopping) {
             _ = retention.tick() => delete_old_segments,
             _ = remove_files.tick() => remove_deleted_files,
             _ = expiry.tick() => expire_producers,
+            _ = gone_clients.tick() => forget_gone_clients,
         };
         let broker = Arc::clone(&broker);
         // A panic in a round has already ended the process; see `panics`.
@@ -51,6 +56,10 @@ fn every(period: Duration) -> tokio::time::Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
+}
+
+fn forget_gone_clients(broker: &Broker) {
+    broker.telemetry.expire();
 }
 
 /// With too little space left, others lead what they can.

@@ -76,11 +76,11 @@ async fn metrics(State(shared): State<Shared>) -> Result<impl IntoResponse, Stat
     let gathered = tokio::task::spawn_blocking(move || {
         let exporter = exporter::gather(&broker);
         broker.metrics.left_out.set(exporter.left_out() as f64);
-        exporter.render()
+        exporter.render() + &broker.telemetry.render()
     });
-    let of_topics_and_groups = gathered.await.map_err(|_stopping| StatusCode::SERVICE_UNAVAILABLE)?;
+    let of_topics_groups_and_clients = gathered.await.map_err(|_stopping| StatusCode::SERVICE_UNAVAILABLE)?;
     shared.broker.update_gauges();
     shared.prometheus.run_upkeep();
-    let text = shared.prometheus.render() + &of_topics_and_groups;
+    let text = shared.prometheus.render() + &of_topics_groups_and_clients;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

@@ -43,6 +43,7 @@ pub mod seats;
 pub mod server;
 pub mod settings;
 pub mod stopping;
+mod telemetry;
 mod timeline;
 mod topics;
 pub mod wire;

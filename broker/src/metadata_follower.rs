@@ -51,6 +51,9 @@ pub(crate) fn follow(broker: &Arc<Broker>, image: Arc<MetadataImage>) {
     if !Arc::ptr_eq(old.client_quotas(), image.client_quotas()) {
         broker.client_quotas.follow(image.client_quotas());
     }
+    if delta.client_metrics {
+        broker.telemetry.follow(&image);
+    }
     let is_held = |local: &&LocalPartition| held(broker, local).is_some();
     let (elected, made): (Vec<_>, Vec<_>) = delta.leads.iter().partition(is_held);
     lead_first(broker, &image, elected);

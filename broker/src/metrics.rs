@@ -122,6 +122,12 @@ metrics_table! {
         throttled_requests: counter "ottla_throttled_requests_total" [""]
             "Requests whose client was told to keep quiet for a while, since it is over a quota.";
         quota_rates: gauge "ottla_quota_rates" [""] "Users and client ids whose rates are measured, by kind of quota.";
+        client_metrics_clients: gauge "ottla_client_metrics_clients" [""]
+            "Clients that are asked to push metrics, 10,000 at most.";
+        client_metrics_pushes: counter "ottla_client_metrics_pushes_total" [""]
+            "Pushes of metrics that were taken in; kafka_client_ metrics show the last of each client.";
+        client_metrics_left_out: counter "ottla_client_metrics_left_out_total" [""]
+            "Values that clients pushed and that are not shown: a client has 1,000 series at most, all together 50,000.";
         fetch_sessions: gauge "ottla_fetch_sessions" [""] "Fetch sessions that are kept.";
         topics: gauge "ottla_topics" [""] "Topics of the cluster.";
         partitions: gauge "ottla_partitions" [""] "Partitions that this node serves.";

@@ -5,6 +5,7 @@ use crate::broker::Broker;
 use crate::limits;
 use crate::quorum::ProposeError;
 use crate::settings::Settings;
+use crate::telemetry::{Subscription, SubscriptionError};
 use config::alter::{validate_change, validate_dynamic};
 use config::broker::{BrokerConfig, BrokerLayers};
 use config::error::ConfigError;
@@ -12,7 +13,7 @@ use config::group::validate_overrides;
 use config::keys;
 use config::topic::TopicConfig;
 use config::value::{ValueType, split_list};
-use replication::controller::configs::ConfigRules;
+use replication::controller::configs::{AlterConfigError, ConfigRules};
 use replication::controller::topics::{
     CreateTopicError, CreateTopics, NewTopic, TopicCreation, validate_name,
 };
@@ -114,15 +115,26 @@ pub(crate) fn config_rules(settings: &Settings) -> ConfigRules {
     let min_insync_replicas = broker.topic_defaults.min_insync_replicas;
     let (groups, node_id) = (broker.groups.clone(), BrokerId(broker.node_id));
     let explicit = settings.layers.explicit.clone();
-    let first = |errors: Vec<ConfigError>| errors.first().map(ToString::to_string).unwrap_or_default();
+    let invalid = |error: ConfigError| AlterConfigError::InvalidConfig { error: error.to_string() };
+    let first = move |errors: Vec<ConfigError>| {
+        let error = errors.first().map(ToString::to_string).unwrap_or_default();
+        AlterConfigError::InvalidConfig { error }
+    };
     ConfigRules {
         validate: Box::new(move |resource, configs, image| match resource {
-            ConfigResource::Broker(id) => validate_broker(&explicit, *id, resource, configs, image),
-            ConfigResource::AllBrokers => validate_broker(&explicit, node_id, resource, configs, image),
+            ConfigResource::Broker(id) => {
+                validate_broker(&explicit, *id, resource, configs, image).map_err(invalid)
+            }
+            ConfigResource::AllBrokers => {
+                validate_broker(&explicit, node_id, resource, configs, image).map_err(invalid)
+            }
             ConfigResource::Topic(_) => {
                 TopicConfig::resolve(&BrokerConfig::default(), configs).map(|_| ()).map_err(first)
             }
             ConfigResource::Group(_) => validate_overrides(&groups, configs).map_err(first),
+            ConfigResource::ClientMetrics(_) => {
+                Subscription::read(configs).map(|_| ()).map_err(|error| invalid_subscription(&error))
+            }
         }),
         default_list,
         default_min_insync_replicas: usize::try_from(min_insync_replicas).unwrap_or(1),
@@ -137,7 +149,7 @@ fn validate_broker(
     resource: &ConfigResource,
     configs: &BTreeMap<String, String>,
     image: &MetadataImage,
-) -> Result<(), String> {
+) -> Result<(), ConfigError> {
     let layers = |changed: Option<&ConfigResource>| {
         let of = |resource: ConfigResource| match changed {
             Some(changed) if *changed == resource => configs.clone(),
@@ -153,13 +165,26 @@ fn validate_broker(
         .iter()
         .try_for_each(|(name, value)| validate_dynamic(name, value))
         .and_then(|()| validate_change(&layers(None), &layers(Some(resource))))
-        .map_err(|error| error.to_string())
+}
+
+/// Source: `ClientMetricsConfigs.validateProperties`, which throws one or the other.
+fn invalid_subscription(error: &SubscriptionError) -> AlterConfigError {
+    let told = error.to_string();
+    match error {
+        SubscriptionError::UnknownKey { .. } | SubscriptionError::Interval { .. } => {
+            AlterConfigError::InvalidRequest { error: told }
+        }
+        SubscriptionError::Value(_) | SubscriptionError::Pattern { .. } => {
+            AlterConfigError::InvalidConfig { error: told }
+        }
+    }
 }
 
 fn default_list(resource: &ConfigResource, name: &str) -> Option<Vec<String>> {
     let key = match resource {
         ConfigResource::Topic(_) => keys::topic_key(name),
         ConfigResource::Group(_) => keys::group_key(name),
+        ConfigResource::ClientMetrics(_) => keys::client_metrics_key(name),
         ConfigResource::Broker(_) | ConfigResource::AllBrokers => keys::broker_key(name),
     }?;
     let is_list = key.value_type == ValueType::List;

@@ -168,6 +168,16 @@ kafka-client-metrics --list
 kafka-client-metrics --describe
 kafka-client-metrics --describe --name nothing
 kafka-client-metrics --alter
+kafka-client-metrics --alter --name watched --metrics org.apache.kafka.producer. --interval 10000 --match client_id=a.*
+kafka-client-metrics --alter --name hurried --interval 1
+kafka-client-metrics --alter --name coloured --match colour=red
+kafka-configs --entity-type client-metrics --entity-name watched --alter --add-config coffee=1
+kafka-configs --entity-type client-metrics --entity-name watched --describe
+kafka-configs --entity-type client-metrics --describe
+kafka-client-metrics --describe --name watched
+kafka-client-metrics --list
+kafka-client-metrics --delete --name watched
+kafka-client-metrics --list
 kafka-consumer-groups --list
 kafka-consumer-groups --describe --group nobody
 kafka-groups --list

@@ -76,7 +76,7 @@ pub fn validate_dynamic(name: &str, value: &str) -> Result<(), ConfigError> {
         // A dynamic key that is refused takes its default, and says of other values why not.
         (Scope::BrokerDynamic, Support::Honoured | Support::Refused { .. }) => key.read(value).map(|_| ()),
         (Scope::BrokerDynamic, Support::Inert { .. })
-        | (Scope::BrokerReadOnly | Scope::Topic | Scope::Group, _) => {
+        | (Scope::BrokerReadOnly | Scope::Topic | Scope::Group | Scope::ClientMetrics, _) => {
             Err(ConfigError::NotDynamic { name: name.to_owned() })
         }
     }

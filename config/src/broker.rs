@@ -117,6 +117,10 @@ pub struct BrokerConfig {
     pub flush_window_bytes: i64,
     /// With less free space than this, appends are refused until there is more.
     pub free_space_floor_bytes: i64,
+    /// Whether clients may push their metrics.
+    pub client_metrics_enable: bool,
+    /// The most bytes of metrics that a client pushes at once.
+    pub telemetry_max_bytes: i32,
     /// A request that takes longer is counted as slow; 0 counts none.
     pub slow_request_ms: i64,
 }
@@ -179,6 +183,8 @@ impl Default for BrokerConfig {
             flush_window_ms: 2,
             flush_window_bytes: 262_144,
             free_space_floor_bytes: 268_435_456,
+            client_metrics_enable: false,
+            telemetry_max_bytes: 1_048_576,
             slow_request_ms: 1000,
         }
     }

@@ -147,6 +147,25 @@ pub fn group(layers: &BrokerLayers, overrides: &BTreeMap<String, String>) -> Vec
         .collect()
 }
 
+/// The settings of a subscription to clients' metrics: every key.
+#[must_use]
+pub fn client_metrics(overrides: &BTreeMap<String, String>) -> Vec<DescribedConfig> {
+    keys::of_client_metrics()
+        .map(|key| {
+            let own = |text: &str, source| ConfigSynonym {
+                name: key.name,
+                value: Some(printed(key, text)),
+                source,
+            };
+            let set = overrides.get(key.name).map(|text| own(text, ConfigSource::ClientMetrics));
+            let default = key.default.map(|text| own(text, ConfigSource::Default));
+            let synonyms: Vec<_> = set.or(default).into_iter().collect();
+            let value = synonyms.first().and_then(|first| first.value.clone());
+            described(key, value, false, synonyms)
+        })
+        .collect()
+}
+
 fn described(
     key: &Key,
     value: Option<String>,

@@ -1,12 +1,13 @@
 //! The table of keys, the one place that says what a key is.
 //!
 //! A row is a [`Key`]. The rows are split by subject into the files below this one; [`all`] joins them. A name appears
-//! once in each of the three namespaces: a broker's keys, a topic's and a group's (`compression.type` is a broker's and
-//! a topic's). Names, types, ranges and defaults are those of Apache Kafka 4.3 and 4.4; where a default differs, the row
+//! once in each of the four namespaces: the keys of a broker, a topic, a group and a subscription to clients' metrics
+//! (`compression.type` is a broker's and a topic's). Names, types, ranges and defaults are those of Apache Kafka 4.3 and 4.4; where a default differs, the row
 //! says why.
 //!
 //! To add a key: a row here, a field in the typed struct, and a line where the struct is filled. Tests compare the three.
 
+mod client_metrics;
 mod coordinators;
 mod families;
 mod group;
@@ -85,6 +86,8 @@ pub enum Scope {
     Topic,
     /// Clients, for a group.
     Group,
+    /// Clients, for a subscription to clients' metrics.
+    ClientMetrics,
 }
 
 /// A key of the broker that stands for a topic's or a group's key.
@@ -120,6 +123,7 @@ static TABLES: &[&[Key]] = &[
     log::KEYS,
     topic::KEYS,
     group::KEYS,
+    client_metrics::KEYS,
     groups::KEYS,
     coordinators::KEYS,
     replication::KEYS,
@@ -149,6 +153,11 @@ pub fn of_group() -> impl Iterator<Item = &'static Key> {
     group::KEYS.iter()
 }
 
+/// Every key that a subscription to clients' metrics may have.
+pub fn of_client_metrics() -> impl Iterator<Item = &'static Key> {
+    client_metrics::KEYS.iter()
+}
+
 /// The broker's key of that name.
 #[must_use]
 pub fn broker_key(name: &str) -> Option<&'static Key> {
@@ -167,6 +176,12 @@ pub fn topic_key(name: &str) -> Option<&'static Key> {
 #[must_use]
 pub fn group_key(name: &str) -> Option<&'static Key> {
     of_group().find(|key| key.name == name)
+}
+
+/// The key of that name of a subscription to clients' metrics.
+#[must_use]
+pub fn client_metrics_key(name: &str) -> Option<&'static Key> {
+    of_client_metrics().find(|key| key.name == name)
 }
 
 /// The broker's keys that mean the same as `name`, in the order in which they count, `name` among them.

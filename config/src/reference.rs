@@ -84,6 +84,7 @@ const SECTIONS: &[Section] = &[
     },
     Section { title: "Topics", includes: |key| key.scope == Scope::Topic },
     Section { title: "Groups", includes: |key| key.scope == Scope::Group },
+    Section { title: "Subscriptions to clients' metrics", includes: |key| key.scope == Scope::ClientMetrics },
 ];
 
 fn is_kafkas(key: &Key) -> bool {
@@ -205,7 +206,7 @@ fn by_reason(rest: Rest) -> Vec<(&'static str, Vec<String>)> {
 }
 
 fn reason(support: Support, scope: Scope, rest: Rest) -> Option<&'static str> {
-    let is_of_clients = matches!(scope, Scope::Topic | Scope::Group);
+    let is_of_clients = matches!(scope, Scope::Topic | Scope::Group | Scope::ClientMetrics);
     match (support, rest) {
         (Support::Inert { why }, Rest::Inert) => Some(why),
         (Support::Refused { why }, Rest::Refused) if !is_of_clients => Some(why),

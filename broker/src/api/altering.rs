@@ -105,6 +105,7 @@ fn read(asked: &Asked, node_id: BrokerId) -> Result<AlterResource, Refusal> {
         }
     }
     let unknown = || match asked.kind {
+        16 => Refusal::invalid_request("Subscription name can't be empty".to_owned()),
         32 => Refusal::invalid_request("Default group resources are not allowed.".to_owned()),
         kind => Refusal::invalid_request(format!("Unknown resource type {kind}")),
     };

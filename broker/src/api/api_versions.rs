@@ -28,7 +28,11 @@ pub(crate) async fn handle(context: RequestContext, request: ApiVersionsRequest)
     let image = context.broker.image();
     let mut response = ApiVersionsResponse::default()
         .with_error_code(error.map_or(0, |error| error.code()))
-        .with_api_keys(APIS.iter().map(advertised).collect());
+        .with_api_keys(APIS.iter().filter(|api| context.broker.serves(api)).map(advertised).collect());
+    if error.is_none() {
+        let [name, version] = [&request.client_software_name, &request.client_software_version];
+        context.software.set(name, version);
+    }
     if context.version >= FEATURES_SINCE {
         let name = |name: &str| StrBytes::from_string(name.to_owned());
         response.supported_features = SUPPORTED_LEVELS

@@ -1,4 +1,5 @@
-//! DescribeConfigs (key 32, versions 1–4): the settings of topics, of groups and of this node, with who set them.
+//! DescribeConfigs (key 32, versions 1–4): the settings of topics, of groups, of this node and of subscriptions to clients'
+//! metrics, with who set them.
 //!
 //! An absent or empty list of keys means all of them. Sources and synonyms matter: declarative tools tell what was set
 //! from what is a default by them. Resources of other kinds are not served (INVALID_REQUEST).
@@ -20,6 +21,7 @@ use std::collections::HashSet;
 /// The kinds of resources on the wire. Source: `ConfigResource.Type`.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
 /// The first version with types and documentation.
@@ -112,6 +114,14 @@ fn described(
             let image = context.broker.image();
             let overrides = image.configs_of(&ConfigResource::Group(name.to_owned()));
             Ok(describe::group(&settings.layers, overrides))
+        }
+        CLIENT_METRICS if name.is_empty() => Err(Refusal {
+            error: ResponseError::InvalidRequest,
+            message: "Client metrics subscription name must not be empty".to_owned(),
+        }),
+        CLIENT_METRICS => {
+            let image = context.broker.image();
+            Ok(describe::client_metrics(image.configs_of(&ConfigResource::ClientMetrics(name.to_owned()))))
         }
         other => Err(Refusal {
             error: ResponseError::InvalidRequest,

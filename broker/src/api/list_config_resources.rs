@@ -1,7 +1,8 @@
 //! ListConfigResources (key 74, versions 0–1): what can be given settings, by its kind (KIP-714, KIP-1142).
 //!
-//! Topics and brokers are listed whether they have settings or not; groups where they have. Loggers cannot be set here and
-//! are not listed. Version notes: 0 lists subscriptions to clients' metrics alone, of which there are none.
+//! Topics and brokers are listed whether they have settings or not; groups and subscriptions
+//! to clients' metrics where they have. Loggers cannot be set here and are not listed. Version notes: 0 lists subscriptions
+//! to clients' metrics alone.
 //! Source: `KafkaApis.handleListConfigResources`, `ListConfigResourcesRequest.supportedResourceTypes`.
 
 use super::RequestContext;
@@ -54,14 +55,18 @@ fn names(image: &MetadataImage, kind: i8) -> Vec<String> {
     match kind {
         TOPIC => image.topics().map(|topic| topic.name.to_string()).collect(),
         BROKER => image.brokers().keys().map(ToString::to_string).collect(),
-        GROUP => image
+        kind => image
             .configured_resources()
             .filter_map(|resource| match resource {
-                ConfigResource::Group(name) => Some(name.clone()),
-                ConfigResource::Topic(_) | ConfigResource::Broker(_) | ConfigResource::AllBrokers => None,
+                ConfigResource::Group(name) if kind == GROUP => Some(name.clone()),
+                ConfigResource::ClientMetrics(name) if kind == CLIENT_METRICS => Some(name.clone()),
+                ConfigResource::Group(_)
+                | ConfigResource::ClientMetrics(_)
+                | ConfigResource::Topic(_)
+                | ConfigResource::Broker(_)
+                | ConfigResource::AllBrokers => None,
             })
             .collect(),
-        _ => Vec::new(),
     }
 }
 
@@ -91,18 +96,24 @@ mod tests {
         let config = AlterableConfig::default()
             .with_name(text("consumer.session.timeout.ms"))
             .with_value(Some(text("50000")));
-        let group = AlterConfigsResource::default()
-            .with_resource_type(32)
-            .with_resource_name(text("g"))
-            .with_configs(vec![config]);
-        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![group]);
+        let interval = AlterableConfig::default().with_name(text("interval.ms")).with_value(Some(text("1000")));
+        let resource = |kind, name, config| {
+            AlterConfigsResource::default()
+                .with_resource_type(kind)
+                .with_resource_name(text(name))
+                .with_configs(vec![config])
+        };
+        let resources = vec![resource(32, "g", config), resource(16, "s", interval)];
+        let request = IncrementalAlterConfigsRequest::default().with_resources(resources);
         let altered: IncrementalAlterConfigsResponse = node.ask(44, 1, &request).await;
-        assert_eq!(altered.responses[0].error_code, 0);
-        let [topic, broker, group] = [(2, "orders"), (4, "1"), (32, "g")].map(|(kind, name)| (kind, name.to_owned()));
-        assert_eq!(list(&node, 1, &[]).await, (0, vec![topic.clone(), broker.clone(), group.clone()]));
-        assert_eq!(list(&node, 1, &[32, 2, 8, 16]).await, (0, vec![topic, group]));
+        assert!(altered.responses.iter().all(|altered| altered.error_code == 0), "{altered:?}");
+        let [topic, broker, metrics, group] =
+            [(2, "orders"), (4, "1"), (16, "s"), (32, "g")].map(|(kind, name)| (kind, name.to_owned()));
+        let all = vec![topic.clone(), broker.clone(), metrics.clone(), group.clone()];
+        assert_eq!(list(&node, 1, &[]).await, (0, all));
+        assert_eq!(list(&node, 1, &[32, 2, 8]).await, (0, vec![topic, group]));
         assert_eq!(list(&node, 1, &[2, 9]).await, (35, vec![]));
-        assert_eq!(list(&node, 0, &[]).await, (0, vec![]), "of clients' metrics there are none");
+        assert_eq!(list(&node, 0, &[]).await, (0, vec![metrics]));
         node.stop().await;
     }
 }

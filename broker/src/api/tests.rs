@@ -278,7 +278,7 @@ async fn metadata_answers_in_every_version() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn api_versions_answers_in_every_version() {
-    let node = TestNode::start(&[]).await;
+    let node = TestNode::start(&["ottla.client.metrics.enable=true"]).await;
     for version in versions(18).filter(|version| *version <= 4) {
         let request = ApiVersionsRequest::default()
             .with_client_software_name(text(if version >= 3 { "test" } else { "" }))

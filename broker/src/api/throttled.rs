@@ -14,10 +14,11 @@ use kafka_protocol::messages::{
     CreateTopicsResponse, DeleteRecordsResponse, DeleteTopicsResponse, DescribeClientQuotasResponse,
     DescribeClusterResponse, DescribeConfigsResponse, DescribeGroupsResponse, DescribeProducersResponse,
     DescribeQuorumResponse, DescribeTopicPartitionsResponse, DescribeUserScramCredentialsResponse,
-    ElectLeadersResponse, FindCoordinatorResponse, HeartbeatResponse, IncrementalAlterConfigsResponse,
-    InitProducerIdResponse, JoinGroupResponse, LeaveGroupResponse, ListConfigResourcesResponse,
-    ListGroupsResponse, ListPartitionReassignmentsResponse, MetadataResponse, OffsetDeleteResponse,
-    OffsetForLeaderEpochResponse, SyncGroupResponse, UnregisterBrokerResponse, UpdateFeaturesResponse,
+    ElectLeadersResponse, FindCoordinatorResponse, GetTelemetrySubscriptionsResponse, HeartbeatResponse,
+    IncrementalAlterConfigsResponse, InitProducerIdResponse, JoinGroupResponse, LeaveGroupResponse,
+    ListConfigResourcesResponse, ListGroupsResponse, ListPartitionReassignmentsResponse, MetadataResponse,
+    OffsetDeleteResponse, OffsetForLeaderEpochResponse, PushTelemetryResponse, SyncGroupResponse,
+    UnregisterBrokerResponse, UpdateFeaturesResponse,
 };
 
 macro_rules! throttled {
@@ -56,6 +57,7 @@ throttled! {
     ElectLeadersResponse;
     FetchReply.0;
     FindCoordinatorResponse;
+    GetTelemetrySubscriptionsResponse;
     HeartbeatResponse;
     IncrementalAlterConfigsResponse;
     InitProducerIdResponse;
@@ -70,6 +72,7 @@ throttled! {
     OffsetDeleteResponse;
     OffsetFetchReply.0;
     OffsetForLeaderEpochResponse;
+    PushTelemetryResponse;
     SyncGroupResponse;
     UnregisterBrokerResponse;
     UpdateFeaturesResponse;

@@ -179,6 +179,7 @@ impl TestNode {
             local_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9092)),
             peer_address: SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)),
             client_id: "test".to_owned(),
+            software: Arc::default(),
             version,
             request_bytes: 100,
             mute: Arc::default(),

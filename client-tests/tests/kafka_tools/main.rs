@@ -1,6 +1,7 @@
 //! Apache Kafka's own command line tools, which must not notice that this is not Apache Kafka.
 
 mod brokers;
+mod client_metrics;
 mod cluster;
 mod deletion;
 mod quotas;

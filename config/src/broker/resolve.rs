@@ -85,6 +85,8 @@ pub(crate) fn resolve(layers: &BrokerLayers) -> (Resolved, Vec<ConfigError>) {
         flush_window_ms: reader.typed("ottla.flush.window.ms"),
         flush_window_bytes: reader.typed("ottla.flush.window.bytes"),
         free_space_floor_bytes: reader.typed("ottla.free.space.floor.bytes"),
+        client_metrics_enable: reader.typed("ottla.client.metrics.enable"),
+        telemetry_max_bytes: reader.typed("telemetry.max.bytes"),
         slow_request_ms: reader.typed("ottla.slow.request.ms"),
     };
     reader.check_roles();

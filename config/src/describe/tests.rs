@@ -161,6 +161,14 @@ fn group_is_described_by_what_it_sets_and_by_what_the_broker_sets_for_all() {
 }
 
 #[test]
+fn subscription_is_described_by_what_it_sets_and_by_defaults() {
+    let configs = client_metrics(&map(&[("interval.ms", "1000")]));
+    assert_eq!(line(&configs, "interval.ms"), "1000 | INT from 7 | 7:interval.ms=1000");
+    assert_eq!(line(&configs, "metrics"), " | LIST from 5 | 5:metrics=");
+    assert_eq!(configs.len(), 3);
+}
+
+#[test]
 fn every_setting_has_its_documentation() {
     let configs =
         [topic(&layers(), &BTreeMap::new()), broker(&layers()), group(&layers(), &BTreeMap::new())].concat();

@@ -80,6 +80,13 @@ pub(super) static KEYS: &[Key] = &[
          is stored stays readable and deletable.",
     )
     .rule(Rule::AtLeast(0)),
+    Key::ours(
+        "ottla.client.metrics.enable",
+        Boolean,
+        Some("false"),
+        "Whether clients may push their metrics (KIP-714), which /metrics then shows; `kafka-client-metrics` says which \
+         clients push what, and how often.",
+    ),
     // Many times what a flush takes on a disk that is well, and a tenth of what clients wait for. Smaller names requests
     // that nobody misses.
     Key::ours(

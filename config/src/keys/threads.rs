@@ -49,7 +49,13 @@ pub(super) static KEYS: &[Key] = &[
     Key::inert("metrics.num.samples", Int, Some("2"), METRICS),
     Key::inert("metrics.recording.level", String, Some("INFO"), METRICS),
     Key::inert("metrics.sample.window.ms", Long, Some("30000"), METRICS),
-    Key::inert("telemetry.max.bytes", Int, Some("1048576"), METRICS),
+    Key::broker(
+        "telemetry.max.bytes",
+        Int,
+        Some("1048576"),
+        "The most bytes of metrics that a client pushes at once, as they come.",
+    )
+    .rule(AtLeast(1)),
     Key::inert("log.message.downconversion.enable", Boolean, None, LEGACY),
     Key::inert("log.message.format.version", String, None, LEGACY),
     Key::refused("log.message.timestamp.difference.max.ms", Long, None, TIMESTAMPS),

@@ -19,9 +19,14 @@ pub const VALUE_BYTES_MAX: usize = 65_536;
 /// Smaller: a cluster of very many applications cannot set each of theirs.
 pub const CONFIGURED_GROUPS_MAX: usize = 10_000;
 
-/// Checks all settings that a resource would have, beside what the metadata has now; says in one sentence what is wrong.
-pub type Validate =
-    dyn Fn(&ConfigResource, &BTreeMap<String, String>, &MetadataImage) -> Result<(), String> + Send + Sync;
+/// The most subscriptions to clients' metrics. Larger: each client that asks is matched against more patterns. Smaller: teams
+/// that watch their own clients run out of them.
+pub const CLIENT_METRICS_SUBSCRIPTIONS_MAX: usize = 100;
+
+/// Checks all settings that a resource would have, beside what the metadata has now.
+pub type Validate = dyn Fn(&ConfigResource, &BTreeMap<String, String>, &MetadataImage) -> Result<(), AlterConfigError>
+    + Send
+    + Sync;
 
 /// Which settings are accepted.
 pub struct ConfigRules {
@@ -157,6 +162,17 @@ pub enum AlterConfigError {
         /// The broker.
         id: BrokerId,
     },
+    /// A key or value is not accepted, which makes the request invalid and not the setting, as Kafka has it.
+    #[error("{error}")]
+    InvalidRequest {
+        /// What is wrong.
+        error: String,
+    },
+    /// There are [`CLIENT_METRICS_SUBSCRIPTIONS_MAX`] subscriptions to clients' metrics.
+    #[error(
+        "The cluster has {CLIENT_METRICS_SUBSCRIPTIONS_MAX} subscriptions to clients' metrics, which is the most that it takes."
+    )]
+    TooManySubscriptions,
 }
 
 /// Changes what can be changed.
@@ -289,7 +305,6 @@ pub(super) fn check(
         return Err(AlterConfigError::ValueTooLong { key: key.clone() });
     }
     (env.config_rules.validate)(resource, configs, image)
-        .map_err(|error| AlterConfigError::InvalidConfig { error })
 }
 
 fn check_exists(resource: &ConfigResource, image: &MetadataImage) -> Result<(), AlterConfigError> {
@@ -305,16 +320,30 @@ fn check_exists(resource: &ConfigResource, image: &MetadataImage) -> Result<(), 
         {
             Err(AlterConfigError::TooManyGroups)
         }
+        ConfigResource::ClientMetrics(_)
+            if image.configs_of(resource).is_empty()
+                && subscriptions(image) >= CLIENT_METRICS_SUBSCRIPTIONS_MAX =>
+        {
+            Err(AlterConfigError::TooManySubscriptions)
+        }
         // A group may be given settings before its first member comes.
         ConfigResource::Topic(_)
         | ConfigResource::Broker(_)
         | ConfigResource::AllBrokers
-        | ConfigResource::Group(_) => Ok(()),
+        | ConfigResource::Group(_)
+        | ConfigResource::ClientMetrics(_) => Ok(()),
     }
 }
 
 fn configured_groups(image: &MetadataImage) -> usize {
     image.configured_resources().filter(|resource| matches!(resource, ConfigResource::Group(_))).count()
+}
+
+fn subscriptions(image: &MetadataImage) -> usize {
+    image
+        .configured_resources()
+        .filter(|resource| matches!(resource, ConfigResource::ClientMetrics(_)))
+        .count()
 }
 
 fn difference(

@@ -21,7 +21,7 @@ use storage::ids::{BrokerEpoch, BrokerId, PartitionIndex, ProducerId, TopicId};
 fn rules() -> ConfigRules {
     ConfigRules {
         validate: Box::new(|_, configs, _| match configs.contains_key("bad") {
-            true => Err("bad is no key".to_owned()),
+            true => Err(AlterConfigError::InvalidConfig { error: "bad is no key".to_owned() }),
             false => Ok(()),
         }),
         default_list: |_, key| (key == "cleanup.policy").then(|| vec!["delete".to_owned()]),

@@ -33,6 +33,8 @@ pub struct MetadataDelta {
     pub topic_configs: BTreeSet<String>,
     /// Whether a setting of this broker, or of all, has changed.
     pub broker_configs: bool,
+    /// Whether a subscription to clients' metrics has changed.
+    pub client_metrics: bool,
 }
 
 /// A partition of which this broker holds a replica.
@@ -102,6 +104,7 @@ impl MetadataDelta {
             }
             ConfigResource::Broker(id) => self.broker_configs |= *id == broker,
             ConfigResource::AllBrokers => self.broker_configs = true,
+            ConfigResource::ClientMetrics(_) => self.client_metrics = true,
             // Whoever needs a group's settings takes them from the image.
             ConfigResource::Group(_) => {}
         }

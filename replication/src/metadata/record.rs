@@ -27,7 +27,8 @@
 //!                          ?brokers eligible_leader_replicas, ?brokers last_known_eligible_leader_replicas
 //!                          + ?brokers adding_replicas, ?brokers removing_replicas
 //!  7    RemoveTopic        uuid topic_id
-//!  8    Config             u8 resource type (2 topic, 4 broker, 32 group), string resource name, string key, ?string value
+//!  8    Config             u8 resource type (2 topic, 4 broker, 16 client metrics, 32 group), string resource name,
+//!                          string key, ?string value
 //!  9    ProducerIdBlock    i32 broker_id, i64 broker_epoch, i64 next_producer_id
 //! 10    FeatureLevel       string name, i16 level (0 removes the feature)
 //! 11    BrokerState        i32 broker_id, i64 broker_epoch, u8 is_fenced, u8 is_shutting_down
@@ -285,6 +286,8 @@ pub enum ConfigResource {
     AllBrokers,
     /// The group of this name, which need not exist.
     Group(String),
+    /// The subscription of this name to clients' metrics. It is there while it has a setting. Source: KIP-714.
+    ClientMetrics(String),
 }
 
 /// Encodes a batch of records in their newest versions.
@@ -326,6 +329,7 @@ impl ConfigResource {
             Self::Broker(id) => (4, id.to_string()),
             Self::AllBrokers => (4, String::new()),
             Self::Group(name) => (32, name.clone()),
+            Self::ClientMetrics(name) => (16, name.clone()),
         }
     }
 
@@ -337,6 +341,7 @@ impl ConfigResource {
             (4, "") => Some(Self::AllBrokers),
             (4, id) => id.parse().ok().map(|id| Self::Broker(BrokerId(id))),
             (32, name) if !name.is_empty() => Some(Self::Group(name.to_owned())),
+            (16, name) if !name.is_empty() => Some(Self::ClientMetrics(name.to_owned())),
             _ => None,
         }
     }
