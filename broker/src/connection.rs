@@ -171,10 +171,11 @@ where
         }
     }
     drop(reader.queue);
-    reader.broker.telemetry.disconnected(peer);
     if let Some(Err(_panic)) = writer.join_next().await {
         tracing::error!(peer_address = %peer, "the writer of a connection ended in a panic");
     }
+    // Not before: a push that waited for its turn would bring the client back.
+    reader.broker.telemetry.disconnected(peer);
     if !matches!(end, Ending::PeerClosed | Ending::Broken | Ending::Frame(_)) {
         linger(reader.stream).await;
     }

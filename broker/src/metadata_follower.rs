@@ -51,7 +51,8 @@ pub(crate) fn follow(broker: &Arc<Broker>, image: Arc<MetadataImage>) {
     if !Arc::ptr_eq(old.client_quotas(), image.client_quotas()) {
         broker.client_quotas.follow(image.client_quotas());
     }
-    if delta.client_metrics {
+    // Patterns take memory: where nobody is asked for metrics, there are none.
+    if delta.client_metrics && broker.settings.load().broker.client_metrics_enable {
         broker.telemetry.follow(&image);
     }
     let is_held = |local: &&LocalPartition| held(broker, local).is_some();

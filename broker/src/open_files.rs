@@ -1,7 +1,8 @@
 //! How many files this process may open, and how many of them clients may take.
 //!
-//! Invariant: connections never take what the logs need. A log that cannot open its next segment ends the node, so that a
-//! flood of clients could, if it were not kept out before.
+//! Invariant: connections never take the share of the logs. A log that cannot open its next segment ends the node, so that a
+//! flood of clients could, if it were not kept out before. Absent: the active segments of partitions that are being written
+//! to, a file each, which come on top of the share: with hundreds of them and a low limit it is for the operator to raise it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

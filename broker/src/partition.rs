@@ -228,11 +228,13 @@ impl Partition {
             return Err(AppendError::StaleLeaderEpoch { epoch, latest });
         }
         let appended = self.log.append_as_leader(batch, leadership.epoch, now)?;
+        if !appended.is_duplicate && self.durability == Durability::Replicated {
+            self.admit(appended.end_offset);
+        }
         drop(changing);
         if !appended.is_duplicate {
             self.tell_subscribers();
             if self.durability == Durability::Replicated {
-                self.admit(appended.end_offset);
                 self.durable_end_moved();
             }
         }

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use replication::metadata::image::MetadataImage;
 use replication::metadata::record::ConfigResource;
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use storage::compression::{Codec, decompress};
 use uuid::Uuid;
 
@@ -28,11 +28,11 @@ pub(crate) use otlp::gauge_for_tests;
 pub(crate) use subscription::{Client, Subscription, SubscriptionError};
 
 /// The most bytes of metrics of one push once they are decompressed, where `telemetry.max.bytes` is not more. Larger: read, they
-/// take up to 40 times that while one push at a time is looked at. Smaller: clients that push everything are refused.
+/// take up to 150 times that while one push at a time is looked at. Smaller: clients that push everything are refused.
 const DECOMPRESSED_BYTES_MAX: usize = 1024 * 1024;
 
-/// The most values of one push that are looked at; as many as there is room for at most.
-const POINTS_PER_PUSH_MAX: usize = instances::SERIES_MAX;
+/// The most values of one push that are looked at: those of a client that pushes all that there is room for.
+const POINTS_PER_PUSH_MAX: usize = series::SERIES_PER_CLIENT_MAX;
 
 /// What software a client says it is, once it has. Source: KIP-511.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl ClientSoftware {
 pub(crate) struct Telemetry {
     instances: Mutex<Instances>,
     /// One push is read at a time, since it takes more memory than it has bytes.
-    reading: tokio::sync::Mutex<()>,
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Telemetry {
@@ -108,9 +108,12 @@ impl Telemetry {
         if metrics.is_empty() {
             return Ok(0);
         }
-        let _turn = self.reading.lock().await;
-        let read =
-            tokio::task::spawn_blocking(move || read(codec, &metrics, bytes_max.max(DECOMPRESSED_BYTES_MAX)));
+        let turn = Arc::clone(&self.reading).lock_owned().await;
+        let read = tokio::task::spawn_blocking(move || {
+            // To its end, also where the client is gone meanwhile.
+            let _turn = turn;
+            read(codec, &metrics, bytes_max.max(DECOMPRESSED_BYTES_MAX))
+        });
         // A panic has already ended the process; see `panics`.
         let points = read.await.map_err(|_stopping| TelemetryError::InvalidMetrics)??;
         Ok(self.instances.lock().take(push.instance_id, &points))
@@ -156,12 +159,5 @@ fn read(codec: Codec, metrics: &[u8], bytes_max: usize) -> Result<Vec<Point>, Te
         TelemetryError::InvalidMetrics
     };
     let metrics = decompress(codec, metrics, bytes_max).map_err(|error| invalid(&error))?;
-    let mut points = Vec::new();
-    let take = |point| {
-        if points.len() < POINTS_PER_PUSH_MAX {
-            points.push(point);
-        }
-    };
-    otlp::read(&metrics, take).map_err(|error| invalid(&error))?;
-    Ok(points)
+    otlp::read(&metrics, POINTS_PER_PUSH_MAX).map_err(|error| invalid(&error))
 }

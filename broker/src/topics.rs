@@ -174,9 +174,9 @@ fn invalid_subscription(error: &SubscriptionError) -> AlterConfigError {
         SubscriptionError::UnknownKey { .. } | SubscriptionError::Interval { .. } => {
             AlterConfigError::InvalidRequest { error: told }
         }
-        SubscriptionError::Value(_) | SubscriptionError::Pattern { .. } => {
-            AlterConfigError::InvalidConfig { error: told }
-        }
+        SubscriptionError::Value(_)
+        | SubscriptionError::Pattern { .. }
+        | SubscriptionError::TooManyPatterns { .. } => AlterConfigError::InvalidConfig { error: told },
     }
 }
 

@@ -20,8 +20,8 @@ use uuid::Uuid;
 /// ids up take more memory, some hundred bytes each. Smaller: clients of a large cluster push one another out.
 const CLIENTS_MAX: usize = 10_000;
 
-/// The most series of all clients. Larger: a scrape takes longer, and they take more memory, about half a kilobyte each.
-/// Smaller: many clients that push everything are not seen as a whole.
+/// The most series of all clients. Larger: a scrape takes longer, and they take more memory: about half a kilobyte each,
+/// and 8 KiB where clients make up long texts. Smaller: many clients that push everything are not seen as a whole.
 pub(super) const SERIES_MAX: usize = 50_000;
 
 /// A client is forgotten no sooner than this. Source: `ClientMetricsManager.DEFAULT_CACHE_EXPIRY_MS`.

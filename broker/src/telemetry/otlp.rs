@@ -4,6 +4,7 @@
 //! rest. Gauges and sums have a value for each point; of a histogram the count and the sum are taken. Exponential histograms
 //! and summaries, which no client of Kafka's sends, are left out. Source: KIP-714, opentelemetry-proto 1.3.
 
+use super::series::{LABELS_MAX, shortened};
 use prost::Message;
 
 #[derive(Clone, PartialEq, Message)]
@@ -121,42 +122,45 @@ pub(super) struct Point {
 #[error("the metrics cannot be read: {0}")]
 pub(super) struct MalformedMetrics(#[from] prost::DecodeError);
 
-/// Hands every value in `bytes` to `take`, in order, until it wants no more.
+/// The values in `bytes`, in order, `count_max` at most. What is repeated for each of them, the name of its metric and the
+/// attributes of its resource, is shortened before.
 ///
 /// # Errors
-/// [`MalformedMetrics`]; nothing was taken then.
-pub(super) fn read(bytes: &[u8], mut take: impl FnMut(Point)) -> Result<(), MalformedMetrics> {
+/// [`MalformedMetrics`].
+pub(super) fn read(bytes: &[u8], count_max: usize) -> Result<Vec<Point>, MalformedMetrics> {
+    let mut points = Vec::new();
     for of_resource in MetricsData::decode(bytes)?.resource_metrics {
         let resource = of_resource.resource.map(|resource| texts(resource.attributes)).unwrap_or_default();
         for metric in of_resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
-            read_metric(metric, &resource, &mut take);
+            read_metric(metric, &resource, count_max, &mut points);
         }
     }
-    Ok(())
+    Ok(points)
 }
 
-fn read_metric(metric: Metric, resource: &[(String, String)], take: &mut impl FnMut(Point)) {
+fn read_metric(metric: Metric, resource: &[(String, String)], count_max: usize, points: &mut Vec<Point>) {
     let Metric { name, gauge, sum, histogram } = metric;
-    let point = |metric: &str, attributes: &[(String, String)], value: f64, temporality: i32| Point {
-        metric: metric.to_owned(),
-        attributes: [resource, attributes].concat(),
-        value,
-        is_delta: temporality == DELTA,
+    let name = shortened(&name).to_owned();
+    let mut take = |metric: &str, attributes: Vec<KeyValue>, value: f64, temporality: i32| {
+        if points.len() < count_max {
+            let attributes = [resource, &texts(attributes)].concat();
+            let is_delta = temporality == DELTA;
+            points.push(Point { metric: metric.to_owned(), attributes, value, is_delta });
+        }
     };
     let numbers = [gauge.map(|gauge| Numbers { aggregation_temporality: 0, ..gauge }), sum];
     for Numbers { data_points, aggregation_temporality } in numbers.into_iter().flatten() {
         for number in data_points {
             let Some(value) = number.as_double.or(number.as_int.map(|value| value as f64)) else { continue };
-            take(point(&name, &texts(number.attributes), value, aggregation_temporality));
+            take(&name, number.attributes, value, aggregation_temporality);
         }
     }
     if let Some(Histogram { data_points, aggregation_temporality }) = histogram {
         for data_point in data_points {
-            let attributes = texts(data_point.attributes);
-            let count = data_point.count as f64;
-            take(point(&format!("{name}.count"), &attributes, count, aggregation_temporality));
-            if let Some(sum) = data_point.sum {
-                take(point(&format!("{name}.sum"), &attributes, sum, aggregation_temporality));
+            let HistogramDataPoint { count, sum, attributes } = data_point;
+            take(&format!("{name}.count"), attributes.clone(), count as f64, aggregation_temporality);
+            if let Some(sum) = sum {
+                take(&format!("{name}.sum"), attributes, sum, aggregation_temporality);
             }
         }
     }
@@ -175,7 +179,10 @@ fn texts(attributes: Vec<KeyValue>) -> Vec<(String, String)> {
             None => other(),
         }
     };
-    attributes.into_iter().filter_map(|KeyValue { key, value }| Some((key, text(value?)?))).collect()
+    let shown = attributes.into_iter().filter_map(|KeyValue { key, value }| {
+        Some((shortened(&key).to_owned(), shortened(&text(value?)?).to_owned()))
+    });
+    shown.take(LABELS_MAX).collect()
 }
 
 /// A push for tests: a gauge of this name with a point of each value, which has the attribute `topic`.
@@ -202,12 +209,11 @@ pub(crate) fn gauge_for_tests(name: &str, points: &[(&str, f64)]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::series::TEXT_BYTES_MAX;
     use super::*;
 
     fn points(bytes: &[u8]) -> Vec<Point> {
-        let mut points = Vec::new();
-        read(bytes, |point| points.push(point)).unwrap();
-        points
+        read(bytes, usize::MAX).unwrap()
     }
 
     #[test]
@@ -242,12 +248,23 @@ mod tests {
     }
 
     #[test]
+    fn no_text_is_repeated_that_is_longer_than_what_is_shown() {
+        let topics = "t".repeat(100_000);
+        let points = read(&gauge_for_tests(&"n".repeat(100_000), &[(topics.as_str(), 1.0); 5]), 3).unwrap();
+        assert_eq!(points.len(), 3);
+        for point in points {
+            assert_eq!(point.metric.len(), TEXT_BYTES_MAX);
+            assert_eq!(point.attributes.last().map(|(_, topic)| topic.len()), Some(TEXT_BYTES_MAX));
+        }
+    }
+
+    #[test]
     fn every_cut_of_a_push_is_read_or_refused() {
         let bytes = gauge_for_tests("a.b", &[("x", 1.5), ("y", -2.0)]);
         for cut in 0..bytes.len() {
             // Whatever it holds, it does no harm.
-            let _read_or_refused = read(&bytes[..cut], |_| {}).is_ok();
+            let _read_or_refused = read(&bytes[..cut], usize::MAX).is_ok();
         }
-        assert!(read(&[0xff; 20], |_| {}).is_err());
+        assert!(read(&[0xff; 20], usize::MAX).is_err());
     }
 }

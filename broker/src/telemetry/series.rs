@@ -9,14 +9,15 @@ use std::fmt::Write as _;
 
 /// The most series of one client. Larger: one client takes the room of many. Smaller: a consumer of very many partitions is not
 /// seen as a whole.
-const SERIES_PER_CLIENT_MAX: usize = 1000;
+pub(super) const SERIES_PER_CLIENT_MAX: usize = 1000;
 
 /// The longest text of a name or a label, in bytes. Larger: texts that are made up take more memory. Smaller: long names of
 /// topics cannot be told apart.
-const TEXT_BYTES_MAX: usize = 250;
+pub(super) const TEXT_BYTES_MAX: usize = 250;
 
-/// The most labels of one series.
-const LABELS_MAX: usize = 16;
+/// The most attributes of a resource, or of a point, and the most of both that become labels. Larger: more memory for what is
+/// made up. Smaller: what tells series apart is lost.
+pub(super) const LABELS_MAX: usize = 8;
 
 /// What every metric of Kafka's own begins with.
 const KAFKA: &str = "org.apache.kafka.";
@@ -57,7 +58,7 @@ impl Series {
 /// The labels of a client itself, which no attribute replaces.
 pub(super) fn own_labels(pairs: &[(&str, &str)]) -> String {
     let mut text = String::new();
-    pairs.iter().for_each(|(name, value)| push_label(&mut text, name, value));
+    pairs.iter().for_each(|(name, value)| push_label(&mut text, name, shortened(value)));
     text
 }
 
@@ -104,7 +105,8 @@ fn push_label(text: &mut String, name: &str, value: &str) {
     text.push('"');
 }
 
-fn shortened(text: &str) -> &str {
+/// As much of it as is shown.
+pub(super) fn shortened(text: &str) -> &str {
     text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)
 }
 

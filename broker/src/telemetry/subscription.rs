@@ -23,6 +23,13 @@ const INTERVAL_MS: std::ops::RangeInclusive<i64> = 100..=3_600_000;
 /// are refused.
 const PATTERN_BYTES_MAX: usize = 256 * 1024;
 
+/// The most patterns of a subscription; there are six properties. Larger: they take more memory and time on every node. Smaller:
+/// fewer conditions.
+const PATTERNS_MAX: usize = 8;
+
+/// The longest pattern, in bytes. Larger: it takes longer to compile. Smaller: fewer names in an alternative.
+const PATTERN_TEXT_MAX: usize = 1024;
+
 /// Why the settings of a subscription are not accepted. The sentences are Kafka's.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SubscriptionError {
@@ -34,6 +41,8 @@ pub(crate) enum SubscriptionError {
     Value(#[from] ConfigError),
     #[error("Illegal client matching pattern: {pattern}")]
     Pattern { pattern: String },
+    #[error("match has {count} patterns, and at most 8 are compared: join those of one property with |")]
+    TooManyPatterns { count: usize },
 }
 
 /// A client that runs, as subscriptions see it.
@@ -100,6 +109,9 @@ impl Subscription {
             match (key.name, key.read(text)?) {
                 ("interval.ms", Value::Integer(value)) => subscription.interval = interval(value)?,
                 ("metrics", Value::List(metrics)) => subscription.metrics = metrics.into_iter().collect(),
+                ("match", Value::List(patterns)) if patterns.len() > PATTERNS_MAX => {
+                    return Err(SubscriptionError::TooManyPatterns { count: patterns.len() });
+                }
                 ("match", Value::List(patterns)) => {
                     subscription.patterns =
                         patterns.iter().map(|text| pattern(text)).collect::<Result<_, _>>()?;
@@ -140,11 +152,13 @@ fn pattern(text: &str) -> Result<(Property, Regex), SubscriptionError> {
     let illegal = || SubscriptionError::Pattern { pattern: text.to_owned() };
     let (name, pattern) = text.split_once('=').ok_or_else(illegal)?;
     let property = Property::of_name(name.trim()).ok_or_else(illegal)?;
-    if pattern.trim().is_empty() || pattern.contains('=') {
+    if pattern.trim().is_empty() || pattern.contains('=') || text.len() > PATTERN_TEXT_MAX {
         return Err(illegal());
     }
     let whole = format!("^(?:{})$", pattern.trim());
-    let compiled = RegexBuilder::new(&whole).size_limit(PATTERN_BYTES_MAX).build().map_err(|_| illegal())?;
+    let mut builder = RegexBuilder::new(&whole);
+    builder.size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
+    let compiled = builder.build().map_err(|_| illegal())?;
     Ok((property, compiled))
 }
 
@@ -210,5 +224,9 @@ mod tests {
         ] {
             assert_eq!(read(&[(name, value)]).unwrap_err(), sentence);
         }
+        let long = format!("client_id={}", "a".repeat(1100));
+        assert!(read(&[("match", &long)]).unwrap_err().starts_with("Illegal client matching pattern"));
+        let many = ["client_id=a"; 9].join(",");
+        assert!(read(&[("match", &many)]).unwrap_err().starts_with("match has 9 patterns"));
     }
 }

@@ -43,7 +43,7 @@ fn ten_thousand_idle_connections_cost_little_each_and_keep_nobody_out() -> Resul
 
 #[test]
 fn idle_connections_are_closed_when_their_time_is_over() -> Result<()> {
-    let Some(siege) = Siege::begin(&["connections.max.idle.ms=3000"], 1000, HOSTILE)? else { return Ok(()) };
+    let Some(siege) = Siege::begin(&["connections.max.idle.ms=15000"], 1000, HOSTILE)? else { return Ok(()) };
     let idle = open_all(siege.node.bootstrap(), HOSTILE)?;
     siege.expect_service(&idle)?;
     wait_until(LIMIT, "they are gone", || Ok(siege.metric("ottla_connections")? <= 2.0))?;
