@@ -58,6 +58,10 @@ const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 /// A checkpoint of offsets is never read beyond this: a million partitions with long names.
 const CHECKPOINT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Directories of deleted logs that are renamed between two rounds of the flusher. Larger: acknowledgements wait longer while a
+/// large topic goes. Smaller: the topic waits for more rounds.
+const RENAMED_AT_ONCE: usize = 64;
+
 /// The logs of one directory.
 pub struct LogDir<D: Disk> {
     shared: Arc<Shared<D>>,
@@ -253,11 +257,13 @@ impl<D: Disk> LogDir<D> {
             tracing::warn!(%error, "what the checkpoints say of deleted logs is removed later");
         }
         let mut outcome = Ok(());
-        for log in &gone {
-            let name = format!("{}.{}-delete", log.topic_partition(), uuid::Uuid::new_v4().simple());
-            let target = path.join(name);
-            let deleted = self.shared.flusher.between_rounds(|| log.delete(&target));
-            outcome = outcome.and(deleted);
+        for together in gone.chunks(RENAMED_AT_ONCE) {
+            outcome = self.shared.flusher.between_rounds(|| {
+                together.iter().fold(outcome, |outcome, log| {
+                    let name = format!("{}.{}-delete", log.topic_partition(), uuid::Uuid::new_v4().simple());
+                    outcome.and(log.delete(&path.join(name)))
+                })
+            });
         }
         outcome.and(disk.sync_dir(path))
     }
