@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use client_tests::target::{Target, unique_topic};
 use client_tests::tools;
+use client_tests::wait::wait_until;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -23,7 +24,9 @@ struct CommandLine<'a> {
 
 impl CommandLine<'_> {
     fn command(&self, module: &str) -> Command {
-        let mut command = Command::new(&self.python);
+        // A test that a shell runs in the background ignores Ctrl-C, and so would what it starts.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(&self.python);
         // Python would leave compiled files beside the packages, and keep lines that it has printed.
         command.args(["-B", "-u", "-m", module, "--bootstrap-servers", self.bootstrap]);
         command
@@ -190,8 +193,12 @@ impl Consumer {
     fn interrupt(&mut self) -> Result<()> {
         let pid = Pid::from_raw(self.process.id().try_into()?).context("a process id is positive")?;
         kill_process(pid, Signal::INT)?;
-        let status = self.process.wait()?;
-        ensure!(status.success(), "the consumer ended with {status}");
+        let mut ended = None;
+        wait_until(LIMIT, "the consumer has gone", || {
+            ended = self.process.try_wait()?;
+            Ok(ended.is_some())
+        })?;
+        ensure!(ended.is_some_and(|status| status.success()), "the consumer ended with {ended:?}");
         Ok(())
     }
 }
