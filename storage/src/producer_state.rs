@@ -463,12 +463,14 @@ fn check_epochs(
     }
 }
 
-/// A new epoch starts at 0; the same epoch goes on where it was, wrapping from 2^31-1 to 0.
+/// A new epoch starts at 0; the same epoch goes on where it was, wrapping from 2^31-1 to 0. Where all that is known of it is a
+/// transaction that is open, since its later batches were cut off, that may be anywhere.
 fn check_sequence(state: &ProducerState, header: &BatchHeader) -> Result<(), ProducerStateError> {
     let is_new_epoch = header.producer_epoch != state.producer_epoch;
     let last_sequence = if is_new_epoch { NO_SEQUENCE } else { state.last_sequence() };
     let (producer_id, base_sequence) = (header.producer_id, header.base_sequence);
-    if base_sequence == last_sequence.next() {
+    let is_cut = state.last_batch().is_none() && state.current_transaction_first_offset.is_some();
+    if base_sequence == last_sequence.next() || (is_cut && !is_new_epoch) {
         return Ok(());
     }
     Err(match state.batches.oldest_after(header).filter(|_| !is_new_epoch) {

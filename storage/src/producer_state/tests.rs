@@ -154,6 +154,22 @@ fn what_is_before_a_gap_that_the_leader_let_pass_is_not_taken_for_written() {
 }
 
 #[test]
+fn a_producer_of_which_only_an_open_transaction_stayed_goes_on_where_it_was() {
+    let mut log = Log::default();
+    log.append(in_transaction(data(1, 0, 0, 4)));
+    log.append(in_transaction(data(1, 0, 4, 1)));
+    // After a restart its last batch is known alone, and that is cut off, where the first one is below the log's start.
+    let bytes = log.states.encode_snapshot();
+    let before = ProducerStates::decode_snapshot(&bytes, log.states.end_offset(), NOW).unwrap();
+    log.states = ProducerStates::new(Offset(4));
+    log.states.inherit(&before);
+    assert_eq!(log.states.first_undecided_offset(), Some(Offset(0)));
+    assert_eq!(log.out_of_order(&in_transaction(data(1, 1, 4, 1))), Some(-1), "a new epoch starts at 0");
+    log.append(in_transaction(data(1, 0, 4, 1)));
+    assert_eq!(log.out_of_order(&in_transaction(data(1, 0, 6, 1))), Some(4));
+}
+
+#[test]
 fn a_snapshot_forgets_what_is_older_than_its_batch() {
     let mut log = Log::default();
     for batch in 0..7 {
