@@ -1,6 +1,7 @@
 //! The table of APIs: one line an API, one file an API.
 //!
-//! A line gives the dispatch, the answer to ApiVersions, the label in metrics and the row in the README. Where the
+//! A line gives the dispatch, the answer to ApiVersions, the label in metrics and the row in the README, and says `at once`
+//! where the handler does something in the order of a connection's requests: it appends, or tells a group. Where the
 //! advertised range is not the served one, the line says so: Produce is advertised from 0 since librdkafka
 //! switches compression off otherwise (KAFKA-18659), and served from 3; ListOffsets is served from 0, which monitors on an
 //! old sarama send without asking, and advertised from 1 as Kafka does.
@@ -60,6 +61,9 @@ pub struct Api {
     schema_max: i16,
     /// The version from which the request's header has tagged fields.
     pub request_flexible: fn(i16) -> bool,
+    /// Whether a request begins only once the answers before it have gone, so that a connection holds one such answer. The
+    /// others, which the table says begin at once, have short answers, or wait outside of the connection.
+    pub(crate) takes_turns: bool,
 }
 
 /// Who asks, through which connection, in which version.
@@ -128,9 +132,19 @@ pub struct MalformedBody {
     reason: String,
 }
 
+/// Whether a line without or with `at once` takes turns; any other word does not compile.
+macro_rules! takes_turns {
+    () => {
+        true
+    };
+    (once) => {
+        false
+    };
+}
+
 macro_rules! apis {
     ($($name:ident = $key:literal, advertised $min:literal ..= $max:literal, served from $served:literal,
-       schema to $schema:literal, $request:ident => $module:ident;)*) => {
+       schema to $schema:literal, $request:ident => $module:ident $(, at $once:ident)?;)*) => {
         $(
             #[allow(
                 clippy::needless_pass_by_value,
@@ -148,6 +162,7 @@ macro_rules! apis {
             served_min: $served,
             schema_max: $schema,
             request_flexible: |version| $request::header_version(version.min($schema)) >= 2,
+            takes_turns: takes_turns!($($once)?),
         }),*];
 
         /// The body of a request, by its API.
@@ -200,17 +215,17 @@ macro_rules! apis {
 }
 
 apis! {
-    Produce = 0, advertised 0..=13, served from 3, schema to 13, ProduceRequest => produce;
+    Produce = 0, advertised 0..=13, served from 3, schema to 13, ProduceRequest => produce, at once;
     Fetch = 1, advertised 4..=18, served from 4, schema to 18, FetchRequest => fetch;
     ListOffsets = 2, advertised 1..=11, served from 0, schema to 10, ListOffsetsRequest => list_offsets;
     Metadata = 3, advertised 0..=13, served from 0, schema to 13, MetadataRequest => metadata;
-    OffsetCommit = 8, advertised 2..=10, served from 2, schema to 10, OffsetCommitRequest => offset_commit;
+    OffsetCommit = 8, advertised 2..=10, served from 2, schema to 10, OffsetCommitRequest => offset_commit, at once;
     OffsetFetch = 9, advertised 1..=10, served from 1, schema to 10, OffsetFetchRequest => offset_fetch;
     FindCoordinator = 10, advertised 0..=6, served from 0, schema to 6, FindCoordinatorRequest => find_coordinator;
-    JoinGroup = 11, advertised 0..=9, served from 0, schema to 9, JoinGroupRequest => join_group;
-    Heartbeat = 12, advertised 0..=4, served from 0, schema to 4, HeartbeatRequest => heartbeat;
-    LeaveGroup = 13, advertised 0..=5, served from 0, schema to 5, LeaveGroupRequest => leave_group;
-    SyncGroup = 14, advertised 0..=5, served from 0, schema to 5, SyncGroupRequest => sync_group;
+    JoinGroup = 11, advertised 0..=9, served from 0, schema to 9, JoinGroupRequest => join_group, at once;
+    Heartbeat = 12, advertised 0..=4, served from 0, schema to 4, HeartbeatRequest => heartbeat, at once;
+    LeaveGroup = 13, advertised 0..=5, served from 0, schema to 5, LeaveGroupRequest => leave_group, at once;
+    SyncGroup = 14, advertised 0..=5, served from 0, schema to 5, SyncGroupRequest => sync_group, at once;
     DescribeGroups = 15, advertised 0..=6, served from 0, schema to 6, DescribeGroupsRequest => describe_groups;
     ListGroups = 16, advertised 0..=5, served from 0, schema to 5, ListGroupsRequest => list_groups;
     ApiVersions = 18, advertised 0..=5, served from 0, schema to 5, ApiVersionsRequest => api_versions;
@@ -225,7 +240,7 @@ apis! {
     DescribeLogDirs = 35, advertised 1..=5, served from 1, schema to 4, DescribeLogDirsRequest => describe_log_dirs;
     CreatePartitions = 37, advertised 0..=3, served from 0, schema to 3,
         CreatePartitionsRequest => create_partitions;
-    DeleteGroups = 42, advertised 0..=3, served from 0, schema to 3, DeleteGroupsRequest => delete_groups;
+    DeleteGroups = 42, advertised 0..=3, served from 0, schema to 3, DeleteGroupsRequest => delete_groups, at once;
     ElectLeaders = 43, advertised 0..=2, served from 0, schema to 2, ElectLeadersRequest => elect_leaders;
     IncrementalAlterConfigs = 44, advertised 0..=1, served from 0, schema to 1,
         IncrementalAlterConfigsRequest => incremental_alter_configs;
@@ -233,7 +248,7 @@ apis! {
         AlterPartitionReassignmentsRequest => alter_partition_reassignments;
     ListPartitionReassignments = 46, advertised 0..=0, served from 0, schema to 0,
         ListPartitionReassignmentsRequest => list_partition_reassignments;
-    OffsetDelete = 47, advertised 0..=0, served from 0, schema to 0, OffsetDeleteRequest => offset_delete;
+    OffsetDelete = 47, advertised 0..=0, served from 0, schema to 0, OffsetDeleteRequest => offset_delete, at once;
     DescribeClientQuotas = 48, advertised 0..=1, served from 0, schema to 1,
         DescribeClientQuotasRequest => describe_client_quotas;
     AlterClientQuotas = 49, advertised 0..=1, served from 0, schema to 1,
@@ -248,7 +263,7 @@ apis! {
     UnregisterBroker = 64, advertised 0..=0, served from 0, schema to 0,
         UnregisterBrokerRequest => unregister_broker;
     ConsumerGroupHeartbeat = 68, advertised 0..=1, served from 0, schema to 1,
-        ConsumerGroupHeartbeatRequest => consumer_group_heartbeat;
+        ConsumerGroupHeartbeatRequest => consumer_group_heartbeat, at once;
     ConsumerGroupDescribe = 69, advertised 0..=1, served from 0, schema to 1,
         ConsumerGroupDescribeRequest => consumer_group_describe;
     GetTelemetrySubscriptions = 71, advertised 0..=0, served from 0, schema to 0,
@@ -269,15 +284,6 @@ pub const API_VERSIONS_KEY: i16 = 18;
 pub(crate) const GET_TELEMETRY_SUBSCRIPTIONS_KEY: i16 = 71;
 /// The key of PushTelemetry.
 pub(crate) const PUSH_TELEMETRY_KEY: i16 = 72;
-
-/// The APIs whose handlers do something at once, in the order of a connection's requests: they append, or tell a group.
-const IN_ORDER: [i16; 9] = [PRODUCE_KEY, 8, 11, 12, 13, 14, 42, 47, 68];
-
-/// Whether a request may begin only once the answers before it have gone, so that a connection holds one such answer. The
-/// others are short, or wait outside of the connection.
-pub(crate) fn takes_turns(key: i16) -> bool {
-    !IN_ORDER.contains(&key)
-}
 
 /// The row of `key`, or `None` where that API is not served.
 #[must_use]

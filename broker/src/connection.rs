@@ -439,7 +439,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             timeline: Arc::clone(&timeline),
         };
         match panics::contained(|| api::decode_request(api, version, body)) {
-            Some(request) if api::takes_turns(key) => {
+            Some(request) if api.takes_turns => {
                 let work = Work::InTurn(Box::new(request?), prefix, Box::new(context));
                 Ok(Handled { work, timeline })
             }

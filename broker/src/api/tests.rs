@@ -39,6 +39,23 @@ pub(super) fn versions(key: i16) -> RangeInclusive<i16> {
     api.served_min..=api.version_max
 }
 
+#[test]
+fn what_appends_or_tells_a_group_begins_at_once_and_all_else_takes_turns() {
+    let at_once: Vec<_> = APIS.iter().filter(|api| !api.takes_turns).map(|api| api.name).collect();
+    let expected = [
+        "Produce",
+        "OffsetCommit",
+        "JoinGroup",
+        "Heartbeat",
+        "LeaveGroup",
+        "SyncGroup",
+        "DeleteGroups",
+        "OffsetDelete",
+        "ConsumerGroupHeartbeat",
+    ];
+    assert_eq!(at_once, expected);
+}
+
 pub(super) async fn topic_id(node: &TestNode, name: &str) -> Uuid {
     node.broker.topic_id_of(name).expect("the topic is there").0
 }
