@@ -4,6 +4,7 @@ use arc_swap::ArcSwap;
 use config::broker::{BrokerConfig, BrokerLayers};
 use config::error::ConfigError;
 use config::topic::TopicConfig;
+use config::without_effect;
 use replication::metadata::image::MetadataImage;
 use replication::metadata::record::ConfigResource;
 use std::collections::BTreeMap;
@@ -38,17 +39,21 @@ impl CurrentSettings {
         self.current.load_full()
     }
 
-    /// Follows what `image` sets for this node and for all nodes.
+    /// Follows what `image` sets for this node and for all nodes, and says in the log what of it changes nothing.
     ///
     /// # Errors
     /// When the values do not resolve, which a change was checked for before it was agreed on; the settings stay.
     pub fn follow(&self, image: &MetadataImage, node_id: BrokerId) -> Result<(), Vec<ConfigError>> {
+        let before = self.current.load();
         let layers = BrokerLayers {
-            explicit: self.current.load().layers.explicit.clone(),
+            explicit: before.layers.explicit.clone(),
             dynamic_default: image.configs_of(&ConfigResource::AllBrokers).clone(),
             dynamic_broker: image.configs_of(&ConfigResource::Broker(node_id)).clone(),
         };
         let broker = BrokerConfig::resolve(&layers)?;
+        if let Some(sentence) = without_effect::since(&before.layers, &layers) {
+            tracing::warn!("clients made {sentence}");
+        }
         self.current.store(Arc::new(Settings { broker, layers }));
         Ok(())
     }

@@ -161,10 +161,8 @@ fn validate_broker(
             dynamic_broker: of(ConfigResource::Broker(node_id)),
         }
     };
-    configs
-        .iter()
-        .try_for_each(|(name, value)| validate_dynamic(name, value))
-        .and_then(|()| validate_change(&layers(None), &layers(Some(resource))))
+    validate_dynamic(configs)?;
+    validate_change(&layers(None), &layers(Some(resource)))
 }
 
 /// Source: `ClientMetricsConfigs.validateProperties`, which throws one or the other.

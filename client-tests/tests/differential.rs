@@ -86,6 +86,14 @@ kafka-configs --entity-type brokers --entity-name 1 --alter --add-config log.ret
 kafka-configs --entity-type brokers --entity-name 1 --alter --add-config num.partitions=3
 kafka-configs --entity-type brokers --entity-default --alter --add-config advertised.listeners=PLAINTEXT://here:9092
 kafka-configs --entity-type brokers --entity-default --alter --add-config log.retention.bytes=much
+kafka-configs --entity-type brokers --entity-name 1 --alter --add-config num.io.threads=12,no.such.key=1
+kafka-configs --entity-type brokers --entity-name 1 --alter --add-config num.io.threads=25
+kafka-configs --entity-type brokers --entity-name 1 --alter --add-config background.threads=0
+kafka-configs --entity-type brokers --entity-default --alter --add-config no.such.key=2,remote.log.reader.threads=11
+kafka-configs --entity-type brokers --entity-name 1 --describe
+kafka-configs --entity-type brokers --entity-default --describe
+kafka-configs --entity-type brokers --entity-name 1 --alter --delete-config num.io.threads,no.such.key
+kafka-configs --entity-type brokers --entity-default --alter --delete-config no.such.key,remote.log.reader.threads
 kafka-configs --entity-type brokers --entity-name 9 --describe
 kafka-configs --entity-type brokers --entity-name one --describe
 kafka-configs --entity-type brokers --entity-name 9 --alter --add-config log.retention.ms=1000

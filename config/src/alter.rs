@@ -1,13 +1,25 @@
 //! How a client changes a setting: list operations, and which keys of a broker may change while it runs.
 //!
-//! Where a change is kept and how it reaches the broker is not known here. Source: KIP-339, KIP-226.
+//! Those that Apache Kafka changes while it runs are taken, also where they change nothing here, and so are names that are
+//! no keys at all (Kafka's plug-ins are told of those): [`crate::without_effect`] is what the log says of them. Keys of
+//! encryption and authentication are refused, since whoever sets one relies on it, and so is what the node is only told at its
+//! start. Where a change is kept and how it reaches the broker is not known here.
+//! Source: KIP-339, KIP-226, DynamicBrokerConfig.java.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::broker::{BrokerConfig, BrokerLayers};
 use crate::error::{ConfigError, Threads, ThreadsProblem};
 use crate::keys::{self, Key, Scope, Support};
-use crate::value::{self, ValueType};
+use crate::value::{self, Rule, ValueType};
+
+/// The most bytes that the settings of one broker take which are none of its keys, names and values together. Larger: a
+/// client that makes names up grows images and snapshots. Smaller: not all settings of a plug-in are kept.
+pub const CUSTOM_BYTES_MAX: usize = 65_536;
+
+/// How our own keys begin: a name that does and is none of them is a mistake, and no setting of a plug-in.
+const OURS: &str = "ottla.";
 
 /// What IncrementalAlterConfigs can do to a list beside setting it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,27 +70,45 @@ pub fn list(
     Ok(entries.join(","))
 }
 
-/// Whether clients may change that key of the broker while it runs, to an effect.
-#[must_use]
-pub fn is_dynamic_broker_key(name: &str) -> bool {
-    keys::broker_key(name)
-        .is_some_and(|key| key.scope == Scope::BrokerDynamic && key.support == Support::Honoured)
-}
-
-/// Checks a value that a client wants to give to a key of the broker.
+/// Checks all values that a client wants the keys of a broker to have, each by itself.
 ///
 /// # Errors
-/// When there is no such key, it may not change while the broker runs, or the value is not accepted.
-pub fn validate_dynamic(name: &str, value: &str) -> Result<(), ConfigError> {
-    let key =
-        keys::broker_key(name).ok_or_else(|| ConfigError::UnknownBrokerKey { name: name.to_owned() })?;
-    match (key.scope, key.support) {
-        // A dynamic key that is refused takes its default, and says of other values why not.
-        (Scope::BrokerDynamic, Support::Honoured | Support::Refused { .. }) => key.read(value).map(|_| ()),
-        (Scope::BrokerDynamic, Support::Inert { .. })
-        | (Scope::BrokerReadOnly | Scope::Topic | Scope::Group | Scope::ClientMetrics, _) => {
-            Err(ConfigError::NotDynamic { name: name.to_owned() })
+/// When a key may not change while the broker runs, or a value is not accepted.
+pub fn validate_dynamic(settings: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    let mut custom_bytes = 0;
+    for (name, value) in settings {
+        match keys::broker_key(name) {
+            Some(key) => validate_key(key, value)?,
+            None => {
+                validate_custom(name)?;
+                custom_bytes += name.len() + value.len();
+            }
         }
+    }
+    if custom_bytes > CUSTOM_BYTES_MAX { Err(ConfigError::TooManyCustomKeys) } else { Ok(()) }
+}
+
+fn validate_key(key: &Key, value: &str) -> Result<(), ConfigError> {
+    let name = key.name.to_owned();
+    match key.scope {
+        // A key that is refused takes its default, and says of other values why not.
+        Scope::BrokerDynamic => key.read(value).map(|_| ()),
+        Scope::BrokerAtStart => Err(ConfigError::AtStart { name }),
+        Scope::BrokerReadOnly | Scope::Topic | Scope::Group | Scope::ClientMetrics => {
+            Err(ConfigError::NotDynamic { name })
+        }
+    }
+}
+
+fn validate_custom(name: &str) -> Result<(), ConfigError> {
+    match keys::family(name).map(|family| family.support) {
+        // The value may be a secret: what such a key holds is not known here.
+        Some(Support::Refused { why }) => {
+            Err(ConfigError::NotSupported { name: name.to_owned(), value: "****".to_owned(), why })
+        }
+        Some(Support::Honoured | Support::Inert { .. }) => Ok(()),
+        None if name.starts_with(OURS) => Err(ConfigError::UnknownBrokerKey { name: name.to_owned() }),
+        None => Ok(()),
     }
 }
 
@@ -88,16 +118,17 @@ pub fn validate_dynamic(name: &str, value: &str) -> Result<(), ConfigError> {
 /// When a value is not accepted, two contradict each other, or a number of threads changes by more than a factor of two.
 /// Source: DynamicThreadPool.java, LogCleaner.validateReconfiguration.
 pub fn validate_change(before: &BrokerLayers, after: &BrokerLayers) -> Result<(), ConfigError> {
-    let first = |errors: Vec<ConfigError>| errors.into_iter().next();
-    let resolved = BrokerConfig::resolve(after).map_err(first);
-    let after = match resolved {
-        Ok(after) => after,
-        Err(error) => return error.map_or(Ok(()), Err),
-    };
-    let Ok(before) = BrokerConfig::resolve(before) else { return Ok(()) };
-    let recovery = (before.num_recovery_threads_per_data_dir, after.num_recovery_threads_per_data_dir);
-    let cleaner = (before.log_cleaner_threads, after.log_cleaner_threads);
-    check_threads(Threads::Recovery, recovery).and_then(|()| check_threads(Threads::Cleaner, cleaner))
+    if let Err(errors) = BrokerConfig::resolve(after)
+        && let Some(first) = errors.into_iter().next()
+    {
+        return Err(first);
+    }
+    let cleaner = keys::broker_key("log.cleaner.threads").map(|key| (Threads::Cleaner, key));
+    let pools = keys::of_broker().filter(|key| key.rule == Rule::Threads);
+    pools.map(|key| (Threads::Pool(key.name), key)).chain(cleaner).try_for_each(|(threads, key)| {
+        let count = |layers: &BrokerLayers| layers.value(key).and_then(|text| text.trim().parse().ok());
+        count(before).zip(count(after)).map_or(Ok(()), |counts| check_threads(threads, counts))
+    })
 }
 
 fn check_threads(threads: Threads, (current, wanted): (i32, i32)) -> Result<(), ConfigError> {
@@ -147,29 +178,67 @@ mod tests {
         assert_eq!(error.to_string(), "Can't APPEND to key segment.bytes because its type is not LIST.");
     }
 
+    /// What a client is told that gives the key this value; empty where it is taken.
+    fn told(name: &str, value: &str) -> String {
+        let answer = validate_dynamic(&[(name.to_owned(), value.to_owned())].into());
+        answer.map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
     #[test]
     fn only_dynamic_keys_change_at_run_time() {
-        assert_eq!(validate_dynamic("log.retention.ms", "5"), Ok(()));
+        assert_eq!(told("log.retention.ms", "5"), "");
+        assert_eq!(told("node.id", "5"), "Cannot update these configs dynamically: [node.id]");
         assert_eq!(
-            validate_dynamic("node.id", "5").unwrap_err().to_string(),
-            "Cannot update these configs dynamically: [node.id]"
-        );
-        assert_eq!(
-            validate_dynamic("log.retention.ms", "abc").unwrap_err().to_string(),
+            told("log.retention.ms", "abc"),
             "Invalid value abc for configuration log.retention.ms: Not a number of type LONG"
         );
-        assert!(validate_dynamic("num.io.threads", "4").is_err() && validate_dynamic("nope", "4").is_err());
+        assert_eq!(
+            told("listeners", "PLAINTEXT://:9093"),
+            "listeners cannot change while a node runs: give it to the node at its start"
+        );
+        assert_eq!(
+            told("ssl.keystore.location", "/x"),
+            "Cannot update these configs dynamically: [ssl.keystore.location]"
+        );
+    }
+
+    #[test]
+    fn what_changes_nothing_is_taken_as_kafka_takes_it() {
+        for (name, value) in
+            [("num.io.threads", "4"), ("no.such.key", ""), ("zookeeper.connect", "here:2181")]
+        {
+            assert_eq!(told(name, value), "", "{name}");
+        }
+        assert_eq!(
+            told("num.io.threads", "0"),
+            "Invalid value 0 for configuration num.io.threads: Value must be at least 1"
+        );
+        assert_eq!(told("ottla.durabilty", "flushed"), "Unknown broker config name: ottla.durabilty");
+        let keystore = "listener.name.plaintext.ssl.keystore.location";
+        assert_eq!(
+            told(keystore, "/x"),
+            format!("{keystore}=**** is not supported: settings for one listener alone are not there yet")
+        );
+    }
+
+    #[test]
+    fn custom_settings_are_bounded_in_all() {
+        let half = "x".repeat(CUSTOM_BYTES_MAX / 2 - 1);
+        let mut settings = BTreeMap::from([("a".to_owned(), half.clone()), ("b".to_owned(), half)]);
+        assert_eq!(validate_dynamic(&settings), Ok(()));
+        settings.insert("c".to_owned(), String::new());
+        assert_eq!(validate_dynamic(&settings), Err(ConfigError::TooManyCustomKeys));
     }
 
     #[test]
     fn replication_is_throttled_at_run_time_and_what_does_not_happen_is_not() {
         for name in ["leader.replication.throttled.rate", "follower.replication.throttled.rate"] {
-            assert_eq!(validate_dynamic(name, "1000000"), Ok(()));
-            assert!(validate_dynamic(name, "-1").is_err());
+            assert_eq!(told(name, "1000000"), "");
+            assert_ne!(told(name, "-1"), "");
         }
         let moves = "replica.alter.log.dirs.io.max.bytes.per.second";
         assert_eq!(
-            validate_dynamic(moves, "1000000").unwrap_err().to_string(),
+            told(moves, "1000000"),
             format!(
                 "{moves}=1000000 is not supported: a node has one data directory, so no replica moves between two"
             )
@@ -205,32 +274,29 @@ mod tests {
 
     #[test]
     fn threads_change_by_a_factor_of_two_at_most_in_kafkas_words() {
-        let layers = |recovery: &str, cleaner: &str| BrokerLayers {
+        let layers = |pool: &str, cleaner: &str| BrokerLayers {
             dynamic_broker: [
-                ("num.recovery.threads.per.data.dir".to_owned(), recovery.to_owned()),
+                ("num.io.threads".to_owned(), pool.to_owned()),
                 ("log.cleaner.threads".to_owned(), cleaner.to_owned()),
             ]
             .into(),
             ..BrokerLayers::default()
         };
-        let change = |recovery: &str, cleaner: &str| {
-            let told = validate_change(&layers("8", "4"), &layers(recovery, cleaner));
+        let change = |pool: &str, cleaner: &str| {
+            let told = validate_change(&layers("8", "4"), &layers(pool, cleaner));
             let told = told.map_or_else(|error| error.to_string(), |()| String::new());
             let begin = "Invalid value org.apache.kafka.common.config.ConfigException: ";
             let rest = told.strip_prefix(begin).unwrap_or(&told);
             rest.strip_suffix(" for configuration Invalid dynamic configuration").unwrap_or(rest).to_owned()
         };
-        for (recovery, cleaner) in [("8", "4"), ("4", "8"), ("16", "2")] {
-            assert_eq!(change(recovery, cleaner), "");
+        for (pool, cleaner) in [("8", "4"), ("4", "8"), ("16", "2")] {
+            assert_eq!(change(pool, cleaner), "");
         }
-        let recovery = "Dynamic thread count update validation failed for num.recovery.threads.per.data.dir=";
-        assert_eq!(
-            change("3", "4"),
-            format!("{recovery}3, value should be at least half the current value 8")
-        );
+        let pool = "Dynamic thread count update validation failed for num.io.threads=";
+        assert_eq!(change("3", "4"), format!("{pool}3, value should be at least half the current value 8"));
         assert_eq!(
             change("17", "4"),
-            format!("{recovery}17, value should not be greater than double the current value 8")
+            format!("{pool}17, value should not be greater than double the current value 8")
         );
         assert_eq!(change("8", "0"), "Log cleaner threads should be at least 1");
         assert_eq!(

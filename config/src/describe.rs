@@ -7,18 +7,19 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::alter;
 use crate::broker::BrokerLayers;
 use crate::keys::{self, Key, Support};
 use crate::value::ValueType;
+use crate::without_effect;
 
 /// One setting, as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribedConfig {
     /// The key.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The value that holds; none when it is unset or never shown.
     pub value: Option<String>,
     /// Whether clients cannot change it.
@@ -27,19 +28,19 @@ pub struct DescribedConfig {
     pub source: ConfigSource,
     /// Whether the value is never shown.
     pub is_sensitive: bool,
-    /// What its values are; [`ValueType::wire_number`] is Kafka's number for it.
-    pub config_type: ValueType,
+    /// What its values are; none of what is no key.
+    pub config_type: Option<ValueType>,
     /// Every setting that gives this one a value, the one that holds first.
     pub synonyms: Vec<ConfigSynonym>,
     /// What the key does.
-    pub documentation: &'static str,
+    pub documentation: Cow<'static, str>,
 }
 
 /// A setting that gives another one its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigSynonym {
     /// Its key.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its value; none when it is never shown.
     pub value: Option<String>,
     /// Where it is set.
@@ -87,7 +88,7 @@ pub fn topic(layers: &BrokerLayers, overrides: &BTreeMap<String, String>) -> Vec
             let mut synonyms = broker_synonyms(layers, &names, names.first().copied());
             if overrides.contains_key(key.name) {
                 let own = ConfigSynonym {
-                    name: key.name,
+                    name: key.name.into(),
                     value: Some(value.clone()),
                     source: ConfigSource::DynamicTopic,
                 };
@@ -99,6 +100,8 @@ pub fn topic(layers: &BrokerLayers, overrides: &BTreeMap<String, String>) -> Vec
 }
 
 /// The settings of this broker: the keys that mean something here, and the others that somebody set.
+///
+/// What clients set that is no key at all is never shown, as in Kafka: it may be a plug-in's secret.
 #[must_use]
 pub fn broker(layers: &BrokerLayers) -> Vec<DescribedConfig> {
     keys::of_broker()
@@ -106,8 +109,12 @@ pub fn broker(layers: &BrokerLayers) -> Vec<DescribedConfig> {
         .map(|key| {
             let value = layers.value(key).map(|text| printed(key, text));
             let synonyms = broker_synonyms(layers, &keys::broker_synonyms(key.name), Some(key.name));
-            described(key, value, !alter::is_dynamic_broker_key(key.name), synonyms)
+            described(key, value, !key.is_dynamic(), synonyms)
         })
+        .chain(custom(&[
+            (&layers.dynamic_broker, ConfigSource::DynamicBroker),
+            (&layers.dynamic_default, ConfigSource::DynamicDefaultBroker),
+        ]))
         .collect()
 }
 
@@ -121,9 +128,40 @@ pub fn cluster_default(layers: &BrokerLayers) -> Vec<DescribedConfig> {
                 .into_iter()
                 .filter(|synonym| synonym.source == ConfigSource::DynamicDefaultBroker)
                 .collect();
-            Some(described(key, Some(printed(key, value)), !alter::is_dynamic_broker_key(key.name), synonyms))
+            Some(described(key, Some(printed(key, value)), !key.is_dynamic(), synonyms))
         })
+        .chain(custom(&[(&layers.dynamic_default, ConfigSource::DynamicDefaultBroker)]))
         .collect()
+}
+
+/// What clients set that is no key of the broker.
+fn custom(set: &[(&BTreeMap<String, String>, ConfigSource)]) -> Vec<DescribedConfig> {
+    let names: BTreeSet<&String> = set
+        .iter()
+        .flat_map(|(layer, _)| layer.keys())
+        .filter(|name| keys::broker_key(name).is_none())
+        .collect();
+    let described = |name: &String| {
+        let synonyms: Vec<_> = set
+            .iter()
+            .filter(|(layer, _)| layer.contains_key(name))
+            .map(|&(_, source)| ConfigSynonym { name: name.clone().into(), value: None, source })
+            .collect();
+        DescribedConfig {
+            name: name.clone().into(),
+            value: None,
+            read_only: true,
+            source: synonyms.first().map_or(ConfigSource::Default, |synonym| synonym.source),
+            is_sensitive: true,
+            config_type: None,
+            synonyms,
+            documentation: without_effect::reason(name)
+                .map(|why| format!("Accepted, and changes nothing: {why}."))
+                .unwrap_or_default()
+                .into(),
+        }
+    };
+    names.into_iter().map(described).collect()
 }
 
 /// The settings of a group: every key.
@@ -135,7 +173,7 @@ pub fn group(layers: &BrokerLayers, overrides: &BTreeMap<String, String>) -> Vec
             let value = printed(key, &text);
             let names: Vec<&'static str> = key.synonyms.iter().map(|synonym| synonym.name).collect();
             let mut synonyms = broker_synonyms(layers, &names, names.first().copied());
-            let own = |source| ConfigSynonym { name: key.name, value: Some(value.clone()), source };
+            let own = |source| ConfigSynonym { name: key.name.into(), value: Some(value.clone()), source };
             if names.is_empty() {
                 synonyms.push(own(ConfigSource::Default));
             }
@@ -153,7 +191,7 @@ pub fn client_metrics(overrides: &BTreeMap<String, String>) -> Vec<DescribedConf
     keys::of_client_metrics()
         .map(|key| {
             let own = |text: &str, source| ConfigSynonym {
-                name: key.name,
+                name: key.name.into(),
                 value: Some(printed(key, text)),
                 source,
             };
@@ -174,14 +212,14 @@ fn described(
 ) -> DescribedConfig {
     let is_sensitive = key.value_type.is_sensitive();
     DescribedConfig {
-        name: key.name,
+        name: key.name.into(),
         value: value.filter(|_| !is_sensitive),
         read_only,
         source: synonyms.first().map_or(ConfigSource::Default, |synonym| synonym.source),
         is_sensitive,
-        config_type: key.value_type,
+        config_type: Some(key.value_type),
         synonyms,
-        documentation: key.doc,
+        documentation: key.documentation(),
     }
 }
 
@@ -205,7 +243,7 @@ fn broker_synonyms(
         for name in names {
             if let Some(value) = layer.get(*name) {
                 synonyms.push(ConfigSynonym {
-                    name,
+                    name: (*name).into(),
                     value: Some(value.clone()).filter(|_| !is_sensitive(name)),
                     source,
                 });
@@ -215,13 +253,13 @@ fn broker_synonyms(
     for name in names {
         if let Some(default) = keys::broker_key(name).and_then(|key| layers.default_of(key)) {
             synonyms.push(ConfigSynonym {
-                name,
+                name: (*name).into(),
                 value: Some(default.to_owned()),
                 source: ConfigSource::Default,
             });
         }
     }
-    synonyms.into_iter().skip_while(|synonym| Some(synonym.name) != primary).collect()
+    synonyms.into_iter().skip_while(|synonym| Some(&*synonym.name) != primary).collect()
 }
 
 /// The value as Kafka prints it; a text that the key does not accept, as it is.

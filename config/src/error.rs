@@ -143,6 +143,18 @@ pub enum ConfigError {
         /// The key.
         name: String,
     },
+    /// A client may not change the key while the broker runs, though it may that of Apache Kafka.
+    #[error("{name} cannot change while a node runs: give it to the node at its start")]
+    AtStart {
+        /// The key.
+        name: String,
+    },
+    /// The keys of a broker that are none of the table are larger together than [`crate::alter::CUSTOM_BYTES_MAX`].
+    #[error(
+        "The settings of a broker that are none of its keys are larger than {} bytes in all, which is the most that is kept.",
+        crate::alter::CUSTOM_BYTES_MAX
+    )]
+    TooManyCustomKeys,
     /// A number of threads that is too far from the current one; Kafka tells the class of its error with it.
     #[error(
         "Invalid value org.apache.kafka.common.config.ConfigException: {} for configuration Invalid dynamic configuration",
@@ -171,8 +183,8 @@ pub enum ConfigError {
 /// Threads whose number changes while the broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Threads {
-    /// Those that open logs.
-    Recovery,
+    /// Those of the pool whose size that key is.
+    Pool(&'static str),
     /// Those that compact.
     Cleaner,
 }
@@ -191,7 +203,7 @@ pub enum ThreadsProblem {
 impl Threads {
     fn key(self) -> &'static str {
         match self {
-            Self::Recovery => "num.recovery.threads.per.data.dir",
+            Self::Pool(name) => name,
             Self::Cleaner => "log.cleaner.threads",
         }
     }
@@ -201,11 +213,11 @@ impl ThreadsProblem {
     fn told(self, threads: Threads, current: i32, wanted: i32) -> String {
         let failed = format!("Dynamic thread count update validation failed for {}={wanted}", threads.key());
         match (threads, self) {
-            (Threads::Recovery, Self::None) => format!("{failed}, value should be at least 1"),
-            (Threads::Recovery, Self::TooFew) => {
+            (Threads::Pool(_), Self::None) => format!("{failed}, value should be at least 1"),
+            (Threads::Pool(_), Self::TooFew) => {
                 format!("{failed}, value should be at least half the current value {current}")
             }
-            (Threads::Recovery, Self::TooMany) => {
+            (Threads::Pool(_), Self::TooMany) => {
                 format!("{failed}, value should not be greater than double the current value {current}")
             }
             (Threads::Cleaner, Self::None) => "Log cleaner threads should be at least 1".to_owned(),
@@ -232,10 +244,12 @@ impl ConfigError {
             | Self::InvalidValue { name, .. }
             | Self::NotSupported { name, .. }
             | Self::NotDynamic { name }
+            | Self::AtStart { name }
             | Self::NotAList { name, .. } => name,
             Self::InvalidAddress { name, .. } | Self::SeveralNodes { name, .. } => name,
             Self::Unfitting { name, .. } => name,
             Self::Threads { threads, .. } => threads.key(),
+            Self::TooManyCustomKeys => "",
             Self::NoClassicProtocol => "group.coordinator.rebalance.protocols",
             Self::CompactionLags { .. } => "log.cleaner.min.compaction.lag.ms",
             Self::RetentionOfNothing => "log.retention.ms",

@@ -28,6 +28,7 @@ mod tests;
 pub use families::{FAMILIES, Family};
 pub(crate) use replication::RACK_AWARE_SELECTOR;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -80,6 +81,8 @@ pub enum KafkaDefault {
 pub enum Scope {
     /// The broker's configuration, at start.
     BrokerReadOnly,
+    /// The same, where clients of Apache Kafka may change it while the broker runs.
+    BrokerAtStart,
     /// The broker's configuration at start, and clients while it runs, for one broker or for all.
     BrokerDynamic,
     /// Clients, for a topic.
@@ -140,7 +143,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
 
 /// Every key that a broker's configuration may hold.
 pub fn of_broker() -> impl Iterator<Item = &'static Key> {
-    all().filter(|key| matches!(key.scope, Scope::BrokerReadOnly | Scope::BrokerDynamic))
+    all().filter(|key| key.is_of_broker())
 }
 
 /// Every key that a topic may override.
@@ -164,6 +167,12 @@ pub fn broker_key(name: &str) -> Option<&'static Key> {
     static BY_NAME: LazyLock<BTreeMap<&str, &Key>> =
         LazyLock::new(|| of_broker().map(|key| (key.name, key)).collect());
     BY_NAME.get(name).copied()
+}
+
+/// The family that a name belongs to which is no key of the table.
+#[must_use]
+pub fn family(name: &str) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| name.starts_with(family.prefix))
 }
 
 /// The topic's key of that name.
@@ -220,10 +229,26 @@ impl Key {
         }
     }
 
-    /// Whether Kafka calls the key read-only: a client cannot change it while the broker runs.
+    /// Whether a broker's configuration may hold the key.
     #[must_use]
-    pub fn is_read_only(&self) -> bool {
-        self.scope == Scope::BrokerReadOnly
+    pub fn is_of_broker(&self) -> bool {
+        matches!(self.scope, Scope::BrokerReadOnly | Scope::BrokerAtStart | Scope::BrokerDynamic)
+    }
+
+    /// Whether clients may change the key while the broker runs.
+    #[must_use]
+    pub fn is_dynamic(&self) -> bool {
+        self.scope == Scope::BrokerDynamic
+    }
+
+    /// What an operator is told of the key: what it does, or that it does nothing and why.
+    #[must_use]
+    pub fn documentation(&self) -> Cow<'static, str> {
+        match self.support {
+            Support::Honoured => Cow::Borrowed(self.doc),
+            Support::Inert { why } => Cow::Owned(format!("Accepted, and changes nothing: {why}.")),
+            Support::Refused { why } => Cow::Owned(format!("Only the default is accepted: {why}.")),
+        }
     }
 
     /// Why this broker does not take a valid value.
@@ -273,9 +298,7 @@ impl Key {
         default: Option<&'static str>,
         doc: &'static str,
     ) -> Self {
-        let mut key = Self::broker(name, value_type, default, doc);
-        key.scope = Scope::BrokerDynamic;
-        key
+        Self::broker(name, value_type, default, doc).dynamically()
     }
 
     /// A row for a key of our own.
@@ -324,6 +347,18 @@ impl Key {
         let mut key = Self::broker(name, value_type, default, why);
         key.support = Support::Refused { why };
         key
+    }
+
+    /// Clients may change the key while the broker runs.
+    const fn dynamically(mut self) -> Self {
+        self.scope = Scope::BrokerDynamic;
+        self
+    }
+
+    /// Clients may not change the key while the broker runs, though they may that of Apache Kafka.
+    const fn at_start(mut self) -> Self {
+        self.scope = Scope::BrokerAtStart;
+        self
     }
 
     const fn rule(mut self, rule: Rule) -> Self {

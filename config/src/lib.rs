@@ -6,8 +6,8 @@
 //!
 //! Invariants:
 //! - Plain data in, plain data out: no files, no sockets, no clock. The caller reads files and the environment.
-//! - A key that is accepted does what it says. One that is not honoured is refused, or, where files written for Apache
-//!   Kafka commonly carry it, accepted and named in one warning.
+//! - A key that is accepted does what it says. One that is not honoured is refused, or, where files and clients written
+//!   for Apache Kafka commonly carry it, accepted and named in one warning.
 //! - All mistakes of a configuration are reported together, each as one sentence.
 //!
 //! Deliberately absent: storage's types (this crate is below it), and Kafka's error codes (`broker` assigns them).
@@ -24,3 +24,4 @@ pub mod reference;
 pub mod throttled_replicas;
 pub mod topic;
 pub mod value;
+pub mod without_effect;

@@ -9,7 +9,7 @@
 //! All mistakes are collected before any is reported. The caller reads the file and the environment.
 
 mod environment;
-mod nearest;
+pub(crate) mod nearest;
 mod problem;
 mod properties;
 mod toml;
@@ -26,7 +26,8 @@ pub use problem::{ConfigErrors, Problem};
 
 use crate::broker::{self, BrokerConfig, BrokerLayers};
 use crate::error::ConfigError;
-use crate::keys::{self, FAMILIES, Support};
+use crate::keys::{self, Support, family};
+use crate::without_effect::WithoutEffect;
 
 /// Where settings are looked for. [`Default`] is nowhere.
 #[derive(Clone, Debug, Default)]
@@ -128,7 +129,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 
     let Found { entries, mut problems, mut warnings } = found;
     let mut merged = merge(entries, &mut problems);
-    let mut inert = Inert::default();
+    let mut inert = WithoutEffect::default();
     merged.retain(|name, set| match accept(name, set, &mut inert) {
         Ok(is_in_table) => is_in_table,
         Err(error) => {
@@ -194,7 +195,7 @@ fn merge(entries: Vec<Entry>, problems: &mut Vec<Problem>) -> BTreeMap<String, E
 }
 
 /// Checks one setting by itself. Says whether its key has a row in the table; those of a family have none.
-fn accept(name: &str, set: &Explicit, inert: &mut Inert) -> Result<bool, ConfigError> {
+fn accept(name: &str, set: &Explicit, inert: &mut WithoutEffect) -> Result<bool, ConfigError> {
     let support = match keys::broker_key(name) {
         Some(key) => {
             key.read(&set.value)?;
@@ -204,7 +205,7 @@ fn accept(name: &str, set: &Explicit, inert: &mut Inert) -> Result<bool, ConfigE
     };
     let is_in_table = keys::broker_key(name).is_some();
     match support {
-        Support::Inert { why } => inert.add(name, why),
+        Support::Inert { why } => inert.add(name.to_owned(), why.into()),
         Support::Refused { why } if !is_in_table => {
             // The value may be a secret: what a plug-in's key holds is not known here.
             return Err(ConfigError::NotSupported { name: name.to_owned(), value: "****".to_owned(), why });
@@ -212,10 +213,6 @@ fn accept(name: &str, set: &Explicit, inert: &mut Inert) -> Result<bool, ConfigE
         Support::Honoured | Support::Refused { .. } => {}
     }
     Ok(is_in_table)
-}
-
-fn family(name: &str) -> Option<&'static keys::Family> {
-    FAMILIES.iter().find(|family| name.starts_with(family.prefix))
 }
 
 /// Either of `broker.id` and `node.id` alone sets both, and is shown as both. Source: KafkaConfig.populateSynonyms.
@@ -226,27 +223,5 @@ fn alias_node_id(merged: &mut BTreeMap<String, Explicit>) {
     if let Some(id) = broker_id.or_else(|| node_id.clone()) {
         merged.insert("broker.id".to_owned(), id.clone());
         merged.insert("node.id".to_owned(), node_id.unwrap_or(id));
-    }
-}
-
-/// The settings that change nothing, by reason, in the order in which the reasons came up.
-#[derive(Default)]
-struct Inert {
-    by_reason: Vec<(&'static str, Vec<String>)>,
-}
-
-impl Inert {
-    fn add(&mut self, name: &str, why: &'static str) {
-        match self.by_reason.iter_mut().find(|(reason, _)| *reason == why) {
-            Some((_, names)) => names.push(name.to_owned()),
-            None => self.by_reason.push((why, vec![name.to_owned()])),
-        }
-    }
-
-    /// One sentence for all of them.
-    fn sentence(&self) -> Option<String> {
-        let reasons: Vec<String> =
-            self.by_reason.iter().map(|(why, names)| format!("{} ({why})", names.join(", "))).collect();
-        (!reasons.is_empty()).then(|| format!("settings that change nothing here: {}", reasons.join("; ")))
     }
 }

@@ -76,11 +76,11 @@ const SECTIONS: &[Section] = &[
     Section { title: "Keys of Ottla's own", includes: |key| key.kafka_default == KafkaDefault::NoSuchKey },
     Section {
         title: "The broker, at start",
-        includes: |key| is_kafkas(key) && key.scope == Scope::BrokerReadOnly,
+        includes: |key| is_kafkas(key) && key.is_of_broker() && !key.is_dynamic(),
     },
     Section {
         title: "The broker, at start and while it runs",
-        includes: |key| is_kafkas(key) && key.scope == Scope::BrokerDynamic,
+        includes: |key| is_kafkas(key) && key.is_dynamic(),
     },
     Section { title: "Topics", includes: |key| key.scope == Scope::Topic },
     Section { title: "Groups", includes: |key| key.scope == Scope::Group },
@@ -109,6 +109,11 @@ Settings come from --set KEY=VALUE, the environment, the file of --config and th
 TOML with these keys, or a Java properties file such as Apache Kafka's server.properties. In the environment a key is
 OTTLA_ and its name in upper case with _ for . (num.partitions is OTTLA_NUM_PARTITIONS), and a key of Ottla's own has
 OTTLA_ once (ottla.durability is OTTLA_DURABILITY).
+
+While a broker runs, clients (kafka-configs, for example) change its keys for one broker or for all: those of the
+section of that name. As with Apache Kafka, sizes of pools that are not here and names that are no keys are taken as
+well, and the log says once that they change nothing. What Apache Kafka changes and Ottla does not: listeners,
+listener.security.protocol.map, keys of encryption and authentication, and metric.reporters.
 ";
 
 const INTRODUCTION_MARKDOWN: &str = "\
@@ -118,6 +123,11 @@ Settings come from `--set KEY=VALUE`, the environment, the file of `--config` an
 TOML with these keys, or a Java properties file such as Apache Kafka's `server.properties`. In the environment a key is
 `OTTLA_` and its name in upper case with `_` for `.` (`num.partitions` is `OTTLA_NUM_PARTITIONS`), and a key of Ottla's own
 has `OTTLA_` once (`ottla.durability` is `OTTLA_DURABILITY`).
+
+While a broker runs, clients (`kafka-configs`, for example) change its keys for one broker or for all: those of the section of
+that name. As with Apache Kafka, sizes of pools that are not here and names that are no keys are taken as well, and the log
+says once that they change nothing. What Apache Kafka changes and Ottla does not: `listeners`,
+`listener.security.protocol.map`, keys of encryption and authentication, and `metric.reporters`.
 
 This page is made from the table of keys in `config/src/keys`; a test keeps it current.
 ";
@@ -130,19 +140,10 @@ fn entry(key: &Key) -> String {
     }
     let default = key.default.map_or("unset".to_owned(), |default| format!("\"{default}\""));
     out.push_str(&format!("{}\n", wrapped(&format!("{}; default {default}", kind(key)), "    ")));
-    match key.support {
-        Support::Honoured => {}
-        Support::Inert { why } => {
-            out.push_str(&format!(
-                "{}\n",
-                wrapped(&format!("Accepted, and changes nothing: {why}."), "    ")
-            ));
-        }
-        Support::Refused { why } => {
-            out.push_str(&format!("{}\n", wrapped(&format!("Only the default is accepted: {why}."), "    ")));
-        }
+    if key.support != Support::Honoured {
+        out.push_str(&format!("{}\n", wrapped(&key.documentation(), "    ")));
     }
-    if matches!(key.scope, Scope::BrokerReadOnly | Scope::BrokerDynamic) {
+    if key.is_of_broker() {
         out.push_str(&format!("    Environment: {}\n", variable_of(key.name)));
     }
     out

@@ -41,6 +41,8 @@ pub enum Rule {
     Any,
     /// A number of at least this.
     AtLeast(i64),
+    /// How many threads a pool has: one or more, and from one change to the next no less than half and no more than double.
+    Threads,
     /// A number between the two, both inclusive.
     Between(i64, i64),
     /// A number between the first two, both inclusive, or the third.
@@ -171,6 +173,7 @@ impl fmt::Display for Rule {
         match self {
             Self::Any => formatter.write_str("any"),
             Self::AtLeast(min) => write!(formatter, "at least {min}"),
+            Self::Threads => formatter.write_str("at least 1"),
             Self::Between(min, max) => write!(formatter, "{min} to {max}"),
             Self::BetweenOr(min, max, or) => write!(formatter, "{min} to {max}, or {or}"),
             Self::OneOf(texts) => formatter.write_str(&texts.join(", ")),
@@ -238,6 +241,7 @@ fn read_type(text: &str, value_type: ValueType) -> Result<Value, InvalidReason> 
 fn check(value: &Value, rule: Rule) -> Result<(), InvalidReason> {
     match (rule, value) {
         (Rule::AtLeast(min), _) => check_range(value, min, i64::MAX),
+        (Rule::Threads, _) => check_range(value, 1, i64::MAX),
         (Rule::Between(min, max), _) => check_range(value, min, max),
         (Rule::BetweenOr(_, _, or), Value::Integer(number)) if *number == or => Ok(()),
         (Rule::BetweenOr(min, max, or), _) => {

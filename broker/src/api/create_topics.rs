@@ -102,7 +102,7 @@ fn created_result(
 fn creatable_config(config: DescribedConfig) -> CreatableTopicConfigs {
     let source: ConfigSource = config.source;
     CreatableTopicConfigs::default()
-        .with_name(StrBytes::from_string(config.name.to_owned()))
+        .with_name(StrBytes::from_string(config.name.into_owned()))
         .with_value(config.value.filter(|_| !config.is_sensitive).map(StrBytes::from_string))
         .with_read_only(config.read_only)
         .with_config_source(source.wire_number())

@@ -8,6 +8,7 @@
 
 use super::RequestContext;
 use config::describe::{self, DescribedConfig};
+use config::value::ValueType;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -16,6 +17,7 @@ use kafka_protocol::messages::describe_configs_response::{
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 use replication::metadata::record::ConfigResource;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// The kinds of resources on the wire. Source: `ConfigResource.Type`.
@@ -23,6 +25,9 @@ const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
+
+/// The type of what is no key. Source: `DescribeConfigsResponse.ConfigType`.
+const UNKNOWN_TYPE: i8 = 0;
 
 /// The first version with types and documentation.
 const TYPES_SINCE: i16 = 3;
@@ -60,7 +65,7 @@ fn describe_resource(
         Ok(configs) => result.with_configs(
             configs
                 .into_iter()
-                .filter(|config| is_asked_for(resource, config.name))
+                .filter(|config| is_asked_for(resource, &config.name))
                 .map(|config| answer(config, request, context.version))
                 .collect(),
         ),
@@ -131,7 +136,7 @@ fn described(
 }
 
 fn answer(config: DescribedConfig, request: &DescribeConfigsRequest, version: i16) -> DescribeConfigsResourceResult {
-    let text = |text: &str| StrBytes::from_string(text.to_owned());
+    let text = |text: Cow<'static, str>| StrBytes::from_string(text.into_owned());
     let shown = |value: Option<String>| match config.is_sensitive {
         true => None,
         false => value.map(StrBytes::from_string),
@@ -156,7 +161,7 @@ fn answer(config: DescribedConfig, request: &DescribeConfigsRequest, version: i1
             .collect();
     }
     if version >= TYPES_SINCE {
-        result.config_type = config.config_type.wire_number();
+        result.config_type = config.config_type.map_or(UNKNOWN_TYPE, ValueType::wire_number);
         if request.include_documentation {
             result.documentation = Some(text(config.documentation));
         }

@@ -29,7 +29,8 @@ fn line(configs: &[DescribedConfig], name: &str) -> String {
         })
         .collect();
     let value = config.value.as_deref().unwrap_or("null");
-    format!("{value} | {} from {} | {}", config.config_type, config.source.wire_number(), synonyms.join(", "))
+    let config_type = config.config_type.map_or("no type".to_owned(), |config_type| config_type.to_string());
+    format!("{value} | {config_type} from {} | {}", config.source.wire_number(), synonyms.join(", "))
 }
 
 #[test]
@@ -110,10 +111,32 @@ fn key_that_clients_may_change_is_not_read_only() {
 
 #[test]
 fn key_that_changes_nothing_is_described_only_when_set() {
-    let names = |layers: &BrokerLayers| broker(layers).iter().map(|config| config.name).collect::<Vec<_>>();
+    let documentation = |layers: &BrokerLayers| {
+        let found = broker(layers).into_iter().find(|config| config.name == "num.io.threads");
+        found.map(|config| config.documentation)
+    };
     let set = BrokerLayers { explicit: map(&[("num.io.threads", "4")]), ..BrokerLayers::default() };
-    assert!(!names(&BrokerLayers::default()).contains(&"num.io.threads"));
-    assert!(names(&set).contains(&"num.io.threads"));
+    assert_eq!(documentation(&BrokerLayers::default()), None);
+    assert_eq!(
+        documentation(&set).as_deref(),
+        Some("Accepted, and changes nothing: the broker has no such pool of threads to size.")
+    );
+}
+
+/// Taken from Apache Kafka 4.3.1, but for the documentation, which it has not.
+#[test]
+fn what_is_no_key_is_described_without_its_value() {
+    let set = BrokerLayers {
+        dynamic_default: map(&[("all.of.them", "1"), ("no.such.key", "2")]),
+        dynamic_broker: map(&[("no.such.key", "3")]),
+        ..BrokerLayers::default()
+    };
+    let (one, all) = (broker(&set), cluster_default(&set));
+    assert_eq!(line(&one, "no.such.key"), "null | no type from 2 | 2:no.such.key=null, 3:no.such.key=null");
+    assert_eq!(line(&one, "all.of.them"), "null | no type from 3 | 3:all.of.them=null");
+    assert_eq!(line(&all, "no.such.key"), "null | no type from 3 | 3:no.such.key=null");
+    assert!(all.iter().all(|config| config.is_sensitive && config.read_only));
+    assert_eq!(all[0].documentation, "Accepted, and changes nothing: no key of this broker.");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! yet.
 
 use super::Key;
+use crate::value::Rule::AtLeast;
 use crate::value::ValueType::{Boolean, Int, List, Short, String};
 
 const TRANSACTIONS: &str = "transactions are not served yet";
@@ -18,7 +19,8 @@ pub(super) static KEYS: &[Key] = &[
         TRANSACTIONS,
     ),
     Key::inert("transaction.max.timeout.ms", Int, Some("900000"), TRANSACTIONS),
-    Key::inert("transaction.partition.verification.enable", Boolean, Some("true"), TRANSACTIONS),
+    Key::inert("transaction.partition.verification.enable", Boolean, Some("true"), TRANSACTIONS)
+        .dynamically(),
     Key::inert(
         "transaction.remove.expired.transaction.cleanup.interval.ms",
         Int,
@@ -32,7 +34,7 @@ pub(super) static KEYS: &[Key] = &[
     Key::inert("transaction.state.log.segment.bytes", Int, Some("104857600"), TRANSACTIONS),
     Key::inert("transaction.two.phase.commit.enable", Boolean, Some("false"), TRANSACTIONS),
     Key::inert("transactional.id.expiration.ms", Int, Some("604800000"), TRANSACTIONS),
-    Key::inert("group.share.assignment.interval.ms", Int, Some("1000"), SHARE),
+    Key::inert("group.share.assignment.interval.ms", Int, Some("1000"), SHARE).rule(AtLeast(0)).dynamically(),
     Key::inert("group.share.assignors", List, Some("simple"), SHARE),
     Key::inert("group.share.delivery.count.limit", Int, Some("5"), SHARE),
     Key::inert("group.share.heartbeat.interval.ms", Int, Some("5000"), SHARE),
@@ -61,7 +63,9 @@ pub(super) static KEYS: &[Key] = &[
     Key::inert("group.share.record.lock.duration.ms", Int, Some("30000"), SHARE),
     Key::inert("group.share.session.timeout.ms", Int, Some("45000"), SHARE),
     Key::inert("share.coordinator.append.linger.ms", Int, Some("-1"), SHARE),
-    Key::inert("share.coordinator.cached.buffer.max.bytes", Int, Some("1048588"), SHARE),
+    Key::inert("share.coordinator.cached.buffer.max.bytes", Int, Some("1048588"), SHARE)
+        .rule(AtLeast(524_288))
+        .dynamically(),
     Key::inert("share.coordinator.cold.partition.snapshot.interval.ms", Int, Some("300000"), SHARE),
     Key::inert("share.coordinator.load.buffer.size", Int, Some("5242880"), SHARE),
     Key::inert("share.coordinator.snapshot.update.records.per.snapshot", Int, Some("500"), SHARE),
@@ -74,7 +78,9 @@ pub(super) static KEYS: &[Key] = &[
     Key::inert("share.coordinator.threads", Int, Some("1"), SHARE),
     Key::inert("share.coordinator.write.timeout.ms", Int, Some("5000"), SHARE),
     Key::inert("share.fetch.purgatory.purge.interval.requests", Int, Some("1000"), SHARE),
-    Key::inert("group.streams.assignment.interval.ms", Int, Some("1000"), STREAMS),
+    Key::inert("group.streams.assignment.interval.ms", Int, Some("1000"), STREAMS)
+        .rule(AtLeast(0))
+        .dynamically(),
     Key::inert("group.streams.heartbeat.interval.ms", Int, Some("5000"), STREAMS),
     Key::inert("group.streams.initial.rebalance.delay.ms", Int, Some("3000"), STREAMS),
     Key::inert("group.streams.max.assignment.interval.ms", Int, Some("15000"), STREAMS),

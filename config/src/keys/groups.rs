@@ -194,7 +194,7 @@ pub(super) static KEYS: &[Key] = &[
     )
     .rule(AtLeast(1)),
     Key::inert("group.coordinator.append.linger.ms", Int, Some("-1"), BATCHES),
-    Key::inert("group.coordinator.cached.buffer.max.bytes", Int, Some("1048588"), BATCHES),
+    Key::inert("group.coordinator.cached.buffer.max.bytes", Int, Some("1048588"), BATCHES).rule(AtLeast(524_288)).dynamically(),
     Key::inert("group.coordinator.background.threads", Int, Some("2"), ONE_TASK),
     Key::inert("group.coordinator.threads", Int, Some("4"), ONE_TASK),
 ];

@@ -2,7 +2,7 @@
 
 use super::Key;
 use super::topic::{COMPRESSION_TYPES, POLICIES, TIMESTAMP_TYPES, UNCLEAN};
-use crate::value::Rule::{AtLeast, Between, BetweenOr, ListOf, OneOf};
+use crate::value::Rule::{AtLeast, Between, BetweenOr, ListOf, OneOf, Threads};
 use crate::value::ValueType::{Boolean, Double, Int, List, Long, String};
 
 const ONE_CHECKPOINT: &str =
@@ -44,7 +44,7 @@ pub(super) static KEYS: &[Key] = &[
         Some("2"),
         "The threads that open logs at start.",
     )
-    .rule(AtLeast(1)),
+    .rule(Threads),
     Key::dynamic(
         "producer.id.expiration.ms",
         Int,

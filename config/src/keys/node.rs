@@ -26,6 +26,7 @@ pub(super) static KEYS: &[Key] = &[
         "What the Kafka protocol is served on, as NAME://HOST:PORT with commas between: localhost is both loopback \
          addresses, no host is every address, port 0 picks a free one.",
     )
+    .at_start()
     .differs(Some("PLAINTEXT://:9092"), LOOPBACK),
     Key::broker(
         "advertised.listeners",
@@ -39,7 +40,8 @@ pub(super) static KEYS: &[Key] = &[
         String,
         Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"),
         "The security protocol of each listener name; listeners of protocols other than PLAINTEXT are refused.",
-    ),
+    )
+    .at_start(),
     Key::broker(
         "fetch.max.bytes",
         Int,

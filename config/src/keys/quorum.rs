@@ -1,6 +1,7 @@
 //! What this broker arranges by itself about the metadata quorum and the replication between brokers.
 
 use super::Key;
+use crate::value::Rule::Threads;
 use crate::value::ValueType::{Boolean, Int, List, Long, String};
 
 const QUORUM: &str =
@@ -19,7 +20,7 @@ pub(super) static KEYS: &[Key] = &[
     Key::inert("inter.broker.listener.name", String, None, REPLICATION),
     Key::inert("log.dir.failure.timeout.ms", Long, Some("30000"), NODE_ENDS),
     Key::inert("num.replica.alter.log.dirs.threads", Int, None, REPLICATION),
-    Key::inert("num.replica.fetchers", Int, Some("1"), REPLICATION),
+    Key::inert("num.replica.fetchers", Int, Some("1"), REPLICATION).rule(Threads).dynamically(),
     Key::inert("replica.fetch.backoff.ms", Int, Some("1000"), REPLICATION),
     Key::inert("replica.fetch.min.bytes", Int, Some("1"), REPLICATION),
     Key::inert("replica.socket.receive.buffer.bytes", Int, Some("65536"), REPLICATION),

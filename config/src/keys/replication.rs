@@ -1,6 +1,6 @@
 //! What holds between the nodes of a replica set: heartbeats, copying, leaders.
 
-use super::{Key, Scope};
+use super::Key;
 use crate::value::Rule::{AtLeast, OneOf};
 use crate::value::ValueType::{Boolean, Int, Long, String};
 
@@ -73,15 +73,13 @@ pub(super) static KEYS: &[Key] = &[
          follower.replication.throttled.replicas.",
     )
     .rule(AtLeast(0)),
-    Key {
-        scope: Scope::BrokerDynamic,
-        ..Key::refused(
-            "replica.alter.log.dirs.io.max.bytes.per.second",
-            Long,
-            Some("9223372036854775807"),
-            "a node has one data directory, so no replica moves between two",
-        )
-    },
+    Key::refused(
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+        Long,
+        Some("9223372036854775807"),
+        "a node has one data directory, so no replica moves between two",
+    )
+    .dynamically(),
     Key::broker(
         "replica.selector.class",
         String,

@@ -112,3 +112,39 @@ fn password_is_not_repeated_in_an_error() {
     let refused = Key { support: Support::Refused { why: "no" }, ..*key };
     assert_eq!(refused.read("secret").unwrap_err().to_string(), "ssl.key.password=**** is not supported: no");
 }
+
+/// What Apache Kafka 4.3.1 lets clients change while it runs, but for [`AT_START`], metric.reporters and the keys that begin
+/// with ssl., sasl. and principal. Source: `DynamicConfig.Broker.configKeys`.
+const DYNAMIC_IN_KAFKA: &str = "\
+    background.threads compression.gzip.level compression.lz4.level compression.type compression.zstd.level \
+    config.providers cordoned.log.dirs follower.fetch.last.tiered.offset.enable \
+    follower.replication.throttled.rate group.consumer.assignment.interval.ms \
+    group.coordinator.cached.buffer.max.bytes group.share.assignment.interval.ms \
+    group.streams.assignment.interval.ms leader.replication.throttled.rate log.cleaner.backoff.ms \
+    log.cleaner.dedupe.buffer.size log.cleaner.delete.retention.ms log.cleaner.io.buffer.load.factor \
+    log.cleaner.io.buffer.size log.cleaner.io.max.bytes.per.second log.cleaner.max.compaction.lag.ms \
+    log.cleaner.min.cleanable.ratio log.cleaner.min.compaction.lag.ms log.cleaner.threads log.cleanup.policy \
+    log.flush.interval.messages log.flush.interval.ms log.index.interval.bytes log.index.size.max.bytes \
+    log.local.retention.bytes log.local.retention.ms log.message.timestamp.after.max.ms \
+    log.message.timestamp.before.max.ms log.message.timestamp.type log.preallocate log.retention.bytes \
+    log.retention.ms log.roll.jitter.ms log.roll.ms log.segment.bytes log.segment.delete.delay.ms \
+    max.connection.creation.rate max.connections max.connections.per.ip max.connections.per.ip.overrides \
+    message.max.bytes min.insync.replicas num.io.threads num.network.threads num.recovery.threads.per.data.dir \
+    num.replica.fetchers producer.id.expiration.ms remote.fetch.max.wait.ms \
+    remote.list.offsets.request.timeout.ms remote.log.index.file.cache.total.size.bytes \
+    remote.log.manager.copier.thread.pool.size remote.log.manager.copy.max.bytes.per.second \
+    remote.log.manager.expiration.thread.pool.size remote.log.manager.fetch.max.bytes.per.second \
+    remote.log.manager.follower.thread.pool.size remote.log.reader.threads \
+    replica.alter.log.dirs.io.max.bytes.per.second share.coordinator.cached.buffer.max.bytes \
+    transaction.partition.verification.enable unclean.leader.election.enable";
+
+/// What it lets clients change beside them.
+const AT_START: [&str; 2] = ["listener.security.protocol.map", "listeners"];
+
+#[test]
+fn clients_may_change_what_they_may_in_kafka() {
+    let of =
+        |scope| of_broker().filter(|key| key.scope == scope).map(|key| key.name).collect::<BTreeSet<_>>();
+    assert_eq!(of(Scope::BrokerDynamic), DYNAMIC_IN_KAFKA.split(' ').collect());
+    assert_eq!(of(Scope::BrokerAtStart), AT_START.into());
+}

@@ -1,7 +1,7 @@
 //! Everything else that files for Apache Kafka carry: its threads, metrics, quotas and plug-ins.
 
 use super::Key;
-use crate::value::Rule::AtLeast;
+use crate::value::Rule::{AtLeast, Threads};
 use crate::value::ValueType::{Boolean, Class, Int, List, Long, String};
 
 const THREADS: &str = "the broker has no such pool of threads to size";
@@ -19,13 +19,13 @@ const LISTENERS: &str = "use listeners and advertised.listeners";
 
 pub(super) static KEYS: &[Key] = &[
     Key::refused("alter.config.policy.class.name", Class, None, JAVA),
-    Key::inert("background.threads", Int, Some("10"), THREADS),
-    Key::refused("config.providers", List, Some(""), PROVIDERS),
-    Key::refused("cordoned.log.dirs", List, Some(""), ONE_DIRECTORY),
+    Key::inert("background.threads", Int, Some("10"), THREADS).rule(Threads).dynamically(),
+    Key::refused("config.providers", List, Some(""), PROVIDERS).dynamically(),
+    Key::refused("cordoned.log.dirs", List, Some(""), ONE_DIRECTORY).dynamically(),
     Key::refused("create.topic.policy.class.name", Class, None, JAVA),
     Key::inert("log.initial.task.delay.ms", Long, Some("30000"), HOUSEKEEPING),
-    Key::inert("num.io.threads", Int, Some("8"), THREADS),
-    Key::inert("num.network.threads", Int, Some("3"), THREADS),
+    Key::inert("num.io.threads", Int, Some("8"), THREADS).rule(Threads).dynamically(),
+    Key::inert("num.network.threads", Int, Some("3"), THREADS).rule(Threads).dynamically(),
     Key::inert("queued.max.request.bytes", Long, Some("-1"), IN_FLIGHT),
     Key::inert("queued.max.requests", Int, Some("500"), IN_FLIGHT),
     Key::inert("request.timeout.ms", Int, Some("30000"), REPLICATION),

@@ -184,6 +184,8 @@ fn way_out(error: &ConfigError) -> String {
         | ConfigError::PlaintextBetweenMachines { .. }
         | ConfigError::IncompletePeerTls { .. }
         | ConfigError::NotDynamic { .. }
+        | ConfigError::AtStart { .. }
+        | ConfigError::TooManyCustomKeys
         | ConfigError::Threads { .. }
         | ConfigError::NotAList { .. } => String::new(),
     }
@@ -195,7 +197,7 @@ fn valid_values(key: &Key) -> String {
         Rule::OneOf(_) | Rule::OneOfAnyCase(_) | Rule::ListOf(_) | Rule::SomeOf(_) => {
             "give it one of these".to_owned()
         }
-        Rule::AtLeast(_) | Rule::Between(..) | Rule::BetweenOr(..) => {
+        Rule::AtLeast(_) | Rule::Threads | Rule::Between(..) | Rule::BetweenOr(..) => {
             format!("give it a number of {}", key.rule)
         }
         Rule::Replicas | Rule::AddressLimits => format!("give it {}", key.rule),

@@ -1,14 +1,21 @@
 //! Settings of nodes that clients change: they hold without a restart, and again after one.
 
 use crate::node::testing::TestNode;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+use kafka_protocol::messages::{
+    DescribeConfigsRequest, DescribeConfigsResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
+};
 use kafka_protocol::protocol::StrBytes;
 use replication::metadata::record::ConfigResource;
 use std::net::{IpAddr, Ipv4Addr};
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
+
+/// A source. Source: `DescribeConfigsResponse.ConfigSource`.
+const DYNAMIC_BROKER: i8 = 2;
 
 /// Changes one setting of the broker of that name, where an empty one means all; the answer's code and message.
 async fn alter(
@@ -33,6 +40,19 @@ async fn alter(
     (answer.error_code, answer.error_message.as_ref().map(ToString::to_string).unwrap_or_default())
 }
 
+/// Names, values and sources of these settings of the node.
+async fn describe(node: &TestNode, keys: &[&'static str]) -> Vec<(String, Option<String>, i8)> {
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(4)
+        .with_resource_name(StrBytes::from_static_str("1"))
+        .with_configuration_keys(Some(keys.iter().map(|key| StrBytes::from_static_str(key)).collect()));
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let answer: DescribeConfigsResponse = node.ask(32, 4, &request).await;
+    let configs = answer.results.into_iter().flat_map(|result| result.configs);
+    let text = |text: StrBytes| text.to_string();
+    configs.map(|config| (text(config.name), config.value.map(text), config.config_source)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_setting_holds_once_it_is_answered_and_after_a_restart() {
     let node = TestNode::start(&["max.connections=50"]).await;
@@ -52,6 +72,39 @@ async fn a_setting_holds_once_it_is_answered_and_after_a_restart() {
     assert_eq!(node.broker.settings.load().broker.num_recovery_threads_per_data_dir, 4);
     assert_eq!(alter(&node, "", ("max.connections", DELETE, None), false).await, ok);
     assert_eq!(limits(&node), ((50, 9), (50, 3)), "what the node was started with");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_nothing_here_is_kept_and_shown_as_kafka_does() {
+    let node = TestNode::start(&[]).await;
+    let ok = (0, String::new());
+    for (key, value) in [("num.io.threads", "16"), ("no.such.key", "secret")] {
+        assert_eq!(alter(&node, "1", (key, SET, Some(value)), false).await, ok);
+    }
+    let too_many = alter(&node, "1", ("num.io.threads", SET, Some("33")), false).await;
+    assert_eq!(
+        too_many,
+        (
+            42,
+            "Invalid value org.apache.kafka.common.config.ConfigException: Dynamic thread count update validation failed for \
+             num.io.threads=33, value should not be greater than double the current value 16 for configuration Invalid \
+             dynamic configuration"
+                .to_owned()
+        )
+    );
+    let node = node.restart().await;
+    assert_eq!(
+        describe(&node, &["num.io.threads", "no.such.key"]).await,
+        [
+            ("num.io.threads".to_owned(), Some("16".to_owned()), DYNAMIC_BROKER),
+            ("no.such.key".to_owned(), None, DYNAMIC_BROKER),
+        ]
+    );
+    for key in ["num.io.threads", "no.such.key"] {
+        assert_eq!(alter(&node, "1", (key, DELETE, None), false).await, ok);
+    }
+    assert_eq!(describe(&node, &["num.io.threads", "no.such.key"]).await, []);
     node.stop().await;
 }
 
