@@ -21,9 +21,8 @@ pub(super) fn preferred(
         return None;
     }
     let image = broker.image();
-    let is_close = |id| {
-        image.broker(id).is_some_and(|it| it.is_active() && it.rack.as_deref() == Some(client_rack))
-    };
+    let is_close =
+        |id| image.broker(id).is_some_and(|it| it.is_active() && it.rack.as_deref() == Some(client_rack));
     let followers = partition.followers().into_iter();
     let fitting = followers.filter(|follower| {
         let holds = follower.log_start_offset.is_some_and(|start| start <= fetch_offset)

@@ -1,6 +1,7 @@
 //! Who leads what a client asked another node for. Source: KIP-951.
 
-use super::{FetchError, Found};
+use super::FetchError;
+use super::reading::Found;
 use crate::api::RequestContext;
 use crate::api::nodes::{CurrentLeaders, Node};
 use crate::fetch_sessions::TopicKey;

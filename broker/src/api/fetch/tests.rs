@@ -15,7 +15,10 @@ use tokio::task::JoinHandle;
 
 fn fetch(topic: &str, offsets: &[(i32, i64)]) -> FetchRequest {
     let partition = |&(index, offset): &(i32, i64)| {
-        FetchPartition::default().with_partition(index).with_fetch_offset(offset).with_partition_max_bytes(100_000)
+        FetchPartition::default()
+            .with_partition(index)
+            .with_fetch_offset(offset)
+            .with_partition_max_bytes(100_000)
     };
     let topic = FetchTopic::default()
         .with_topic(topic_name(topic))
@@ -30,8 +33,7 @@ fn fetch(topic: &str, offsets: &[(i32, i64)]) -> FetchRequest {
 
 async fn produce(node: &TestNode, topic: &str, partition: i32) -> ProduceResponse {
     let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch(&[1, 2])));
-    let topic =
-        TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![data]);
+    let topic = TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![data]);
     let request =
         ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
     node.ask(0, 9, &request).await
