@@ -18,8 +18,9 @@ fn find_or_build() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("OTTLA_BINARY") {
         return Ok(PathBuf::from(path));
     }
+    // Without `--package` it is the very binary that `cargo run --release` makes, and is not built a second time.
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--package", "ottla", "--bin", "ottla"])
+        .args(["build", "--quiet", "--release", "--bin", "ottla"])
         .arg("--manifest-path")
         .arg(crate::tools::workspace().join("Cargo.toml"))
         .status()?;
