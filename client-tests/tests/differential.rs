@@ -182,8 +182,13 @@ kafka-client-metrics --alter --name coloured --match colour=red
 kafka-configs --entity-type client-metrics --entity-name watched --alter --add-config coffee=1
 kafka-configs --entity-type client-metrics --entity-name watched --describe
 kafka-configs --entity-type client-metrics --describe
+kafka-client-metrics --alter --name watched --match client_id=b.*,client_software_name=.*
+kafka-configs --entity-type client-metrics --entity-name watched --alter --delete-config metrics
+kafka-configs --entity-type client-metrics --entity-name watched --describe --all
 kafka-client-metrics --describe --name watched
 kafka-client-metrics --list
+kafka-client-metrics --delete
+kafka-client-metrics --delete --name watched
 kafka-client-metrics --delete --name watched
 kafka-client-metrics --list
 kafka-consumer-groups --list

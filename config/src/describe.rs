@@ -190,16 +190,14 @@ pub fn group(layers: &BrokerLayers, overrides: &BTreeMap<String, String>) -> Vec
 pub fn client_metrics(overrides: &BTreeMap<String, String>) -> Vec<DescribedConfig> {
     keys::of_client_metrics()
         .map(|key| {
-            let own = |text: &str, source| ConfigSynonym {
+            let set = overrides.get(key.name).map(|text| printed(key, text));
+            let own = |value: &String| ConfigSynonym {
                 name: key.name.into(),
-                value: Some(printed(key, text)),
-                source,
+                value: Some(value.clone()),
+                source: ConfigSource::ClientMetrics,
             };
-            let set = overrides.get(key.name).map(|text| own(text, ConfigSource::ClientMetrics));
-            let default = key.default.map(|text| own(text, ConfigSource::Default));
-            let synonyms: Vec<_> = set.or(default).into_iter().collect();
-            let value = synonyms.first().and_then(|first| first.value.clone());
-            described(key, value, false, synonyms)
+            let synonyms = set.iter().map(own).collect();
+            described(key, set.or_else(|| key.default.map(str::to_owned)), false, synonyms)
         })
         .collect()
 }
