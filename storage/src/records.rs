@@ -234,17 +234,23 @@ pub enum RecordsError {
 /// # Errors
 /// [`RecordsError`]; faults of single records come from the iterator.
 pub fn records_of(batch: &[u8], cap: usize) -> Result<BatchRecords<'_>, RecordsError> {
+    let (header, codec, area) = parts_of(batch)?;
+    let area = match codec {
+        Codec::None => Cow::Borrowed(area),
+        Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => Cow::Owned(decompress(codec, area, cap)?),
+    };
+    Ok(BatchRecords { header, area })
+}
+
+/// The header of the first batch of `batch`, and its records as they are stored.
+fn parts_of(batch: &[u8]) -> Result<(BatchHeader, Codec, &[u8]), RecordsError> {
     let header = BatchHeader::parse(batch)?;
     let needed = header.size_in_bytes();
     let area = batch.get(field::RECORDS..needed);
     let area = area.ok_or(BatchError::Incomplete { needed, available: batch.len() })?;
     let codec = header.attributes.compression();
     let codec = codec.ok_or(RecordsError::UnknownCodec(header.attributes.codec_number()))?;
-    let area = match codec {
-        Codec::None => Cow::Borrowed(area),
-        Codec::Gzip | Codec::Snappy | Codec::Lz4 | Codec::Zstd => Cow::Owned(decompress(codec, area, cap)?),
-    };
-    Ok(BatchRecords { header, area })
+    Ok((header, codec, area))
 }
 
 /// Appends a record for a batch whose base timestamp is `shift_ms` earlier than that of its own: the same record, but for

@@ -5,10 +5,8 @@ use crate::clock;
 use crate::node::testing::{TestNode, topic_name};
 use crate::partition::Partition;
 use bytes::Bytes;
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, ProduceRequest, ProduceResponse};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use std::sync::Arc;
 use storage::batch_builder::{BatchBuilder, BatchSpec};
 use storage::ids::{Offset, TimestampMs};
@@ -23,25 +21,8 @@ fn large(timestamp: i64) -> Bytes {
 }
 
 /// A topic with these settings and one segment for each of these times.
-async fn with_segments(
-    node: &TestNode,
-    settings: &[(&'static str, &str)],
-    timestamps: &[i64],
-) -> Arc<Partition> {
-    let smallest = [("segment.bytes", "1048576")];
-    let configs = settings.iter().chain(&smallest).map(|&(name, value)| {
-        CreatableTopicConfig::default()
-            .with_name(StrBytes::from_static_str(name))
-            .with_value(Some(StrBytes::from_string(value.to_owned())))
-    });
-    let topic = CreatableTopic::default()
-        .with_name(topic_name("events"))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(configs.collect());
-    let request = CreateTopicsRequest::default().with_timeout_ms(30_000).with_topics(vec![topic]);
-    let made: CreateTopicsResponse = node.ask(19, 7, &request).await;
-    assert_eq!(made.topics[0].error_code, 0, "{made:?}");
+async fn with_segments(node: &TestNode, settings: &[(&str, &str)], timestamps: &[i64]) -> Arc<Partition> {
+    node.create_topic_with("events", &[settings, &[("segment.bytes", "1048576")]].concat()).await;
     for &timestamp in timestamps {
         let data = PartitionProduceData::default().with_index(0).with_records(Some(large(timestamp)));
         let topic =

@@ -20,7 +20,7 @@ use crate::stopping::{StopSwitch, Stopping};
 use crate::wire::request_header::RequestPrefix;
 use bytes::{Bytes, BytesMut};
 use config::parse::{self, Sources};
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicName};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use replication::leader::{IsrRules, PartitionMetadata};
@@ -237,12 +237,25 @@ impl TestNode {
 
     /// Creates a topic, which must succeed.
     pub(crate) async fn create_topic(&self, name: &str, partitions: i32) {
-        let request = CreateTopicsRequest::default().with_timeout_ms(30_000).with_topics(vec![
-            CreatableTopic::default()
-                .with_name(topic_name(name))
-                .with_num_partitions(partitions)
-                .with_replication_factor(-1),
-        ]);
+        self.create(name, partitions, &[]).await;
+    }
+
+    /// Creates a topic of one partition with these settings, which must succeed.
+    pub(crate) async fn create_topic_with(&self, name: &str, settings: &[(&str, &str)]) {
+        self.create(name, 1, settings).await;
+    }
+
+    async fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let text = |text: &str| StrBytes::from_string(text.to_owned());
+        let configs = settings.iter().map(|&(name, value)| {
+            CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
+        });
+        let topic = CreatableTopic::default()
+            .with_name(topic_name(name))
+            .with_num_partitions(partitions)
+            .with_replication_factor(-1)
+            .with_configs(configs.collect());
+        let request = CreateTopicsRequest::default().with_timeout_ms(30_000).with_topics(vec![topic]);
         let created: CreateTopicsResponse = self.ask(19, 7, &request).await;
         assert!(created.topics.iter().all(|topic| topic.error_code == 0), "{created:?}");
     }

@@ -5,8 +5,8 @@
 
 use thiserror::Error;
 
-use super::{RecordFault, RecordsError};
-use crate::batch::{BatchError, BatchHeader, field};
+use super::{RecordFault, RecordsError, parts_of};
+use crate::batch::BatchHeader;
 use crate::compression::{DecompressError, Opened};
 use crate::ids::TimestampMs;
 
@@ -47,12 +47,7 @@ pub(crate) struct RecordOutlines<'a> {
 /// # Errors
 /// [`RecordsError`]; faults of single records, and of the stream behind its start, come from the iterator.
 pub(crate) fn outlines_of(batch: &[u8], cap: usize) -> Result<RecordOutlines<'_>, RecordsError> {
-    let header = BatchHeader::parse(batch)?;
-    let needed = header.size_in_bytes();
-    let area = batch.get(field::RECORDS..needed);
-    let area = area.ok_or(BatchError::Incomplete { needed, available: batch.len() })?;
-    let codec = header.attributes.compression();
-    let codec = codec.ok_or(RecordsError::UnknownCodec(header.attributes.codec_number()))?;
+    let (header, codec, area) = parts_of(batch)?;
     Ok(RecordOutlines::new(&header, Opened::new(codec, area, cap)?))
 }
 

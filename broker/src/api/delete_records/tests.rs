@@ -1,13 +1,10 @@
 use crate::node::testing::replica_set::{TOPIC, TestSet, registration};
 use crate::node::testing::{TestNode, batch, topic_name};
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsRequest, DeleteRecordsResponse, ProduceRequest,
-    ProduceResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, ProduceRequest, ProduceResponse,
 };
-use kafka_protocol::protocol::StrBytes;
 use storage::ids::Offset;
 
 const NOT_LEADER: i16 = 6;
@@ -60,17 +57,7 @@ async fn deletion_is_answered_in_every_version_and_outlives_a_crash() {
 async fn what_is_compacted_or_internal_is_not_deleted() {
     let node = TestNode::start(&[]).await;
     for (name, policy, expected) in [("kept", "compact", (44, -1)), ("both", "compact,delete", (0, 0)), ("none", "", (0, 1))] {
-        let config = CreatableTopicConfig::default()
-            .with_name(StrBytes::from_static_str("cleanup.policy"))
-            .with_value(Some(StrBytes::from_static_str(policy)));
-        let topic = CreatableTopic::default()
-            .with_name(topic_name(name))
-            .with_num_partitions(1)
-            .with_replication_factor(1)
-            .with_configs(vec![config]);
-        let request = CreateTopicsRequest::default().with_timeout_ms(30_000).with_topics(vec![topic]);
-        let made: CreateTopicsResponse = node.ask(19, 7, &request).await;
-        assert_eq!(made.topics[0].error_code, 0);
+        node.create_topic_with(name, &[("cleanup.policy", policy)]).await;
         if policy.is_empty() {
             produce(&node, name, &[1]).await;
         }

@@ -1,11 +1,9 @@
 //! What a topic that chooses a codec makes of records that come otherwise.
 
 use super::{produce, produced, topic_id};
-use crate::node::testing::{TestNode, topic_name};
+use crate::node::testing::TestNode;
 use bytes::Bytes;
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, ProduceResponse};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::ProduceResponse;
 use storage::batch_builder::{BatchBuilder, BatchSpec};
 use storage::ids::{Offset, PartitionIndex, TimestampMs};
 
@@ -21,20 +19,8 @@ fn prose() -> Bytes {
 }
 
 /// The bytes that the topic takes on the disk.
-async fn stored(node: &TestNode, name: &str, settings: &[(&'static str, String)], records: &Bytes) -> usize {
-    let configs = settings.iter().map(|(name, value)| {
-        CreatableTopicConfig::default()
-            .with_name(StrBytes::from_static_str(name))
-            .with_value(Some(StrBytes::from_string(value.clone())))
-    });
-    let topic = CreatableTopic::default()
-        .with_name(topic_name(name))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(configs.collect());
-    let request = CreateTopicsRequest::default().with_timeout_ms(30_000).with_topics(vec![topic]);
-    let made: CreateTopicsResponse = node.ask(19, 7, &request).await;
-    assert_eq!(made.topics[0].error_code, 0, "{made:?}");
+async fn stored(node: &TestNode, name: &str, settings: &[(&str, &str)], records: &Bytes) -> usize {
+    node.create_topic_with(name, settings).await;
     let id = topic_id(node, name).await;
     let answer: ProduceResponse = node.ask(0, 9, &produce(9, &[(name, id)], -1, Some(records))).await;
     assert_eq!(produced(&answer), [0], "{answer:?}");
@@ -60,7 +46,7 @@ async fn topics_are_compressed_at_the_level_of_their_settings() {
         };
         let mut sizes = Vec::new();
         for level in [quick, thorough] {
-            let settings = [("compression.type", codec.to_owned()), (key, level.to_string())];
+            let settings = [("compression.type", codec), (key, &level.to_string())];
             sizes.push(stored(&node, &format!("{codec}-{level}"), &settings, &records).await);
         }
         let is_less = sizes[1] * 100 < sizes[0] * 98 && sizes[0] < records.len();

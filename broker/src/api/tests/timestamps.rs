@@ -2,32 +2,13 @@
 
 use crate::clock;
 use crate::node::testing::{TestNode, batch, topic_name};
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, CreateTopicsResponse, ListOffsetsRequest, ListOffsetsResponse,
-    ProduceRequest, ProduceResponse,
+    BrokerId, ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse,
 };
-use kafka_protocol::protocol::StrBytes;
 
 const INVALID_TIMESTAMP: i16 = 32;
-
-async fn create(node: &TestNode, name: &str, settings: &[(&'static str, &'static str)]) {
-    let configs = settings.iter().map(|&(name, value)| {
-        CreatableTopicConfig::default()
-            .with_name(StrBytes::from_static_str(name))
-            .with_value(Some(StrBytes::from_static_str(value)))
-    });
-    let topic = CreatableTopic::default()
-        .with_name(topic_name(name))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(configs.collect());
-    let request = CreateTopicsRequest::default().with_timeout_ms(30_000).with_topics(vec![topic]);
-    let made: CreateTopicsResponse = node.ask(19, 7, &request).await;
-    assert_eq!(made.topics[0].error_code, 0, "{made:?}");
-}
 
 /// The error code and the time of the append, where the broker gave the records theirs.
 async fn produce(node: &TestNode, topic: &str, timestamp: i64) -> (i16, i64) {
@@ -43,8 +24,8 @@ async fn produce(node: &TestNode, topic: &str, timestamp: i64) -> (i16, i64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_carry_the_time_of_their_append_where_the_topic_says_so() {
     let node = TestNode::start(&[]).await;
-    create(&node, "appended", &[("message.timestamp.type", "LogAppendTime")]).await;
-    create(&node, "created", &[]).await;
+    node.create_topic_with("appended", &[("message.timestamp.type", "LogAppendTime")]).await;
+    node.create_topic_with("created", &[]).await;
     let before = clock::now().0;
     let (error, appended_at) = produce(&node, "appended", 1000).await;
     assert!(error == 0 && appended_at >= before && appended_at <= clock::now().0, "{appended_at}");
@@ -64,8 +45,8 @@ async fn records_carry_the_time_of_their_append_where_the_topic_says_so() {
 async fn records_too_far_from_the_clock_are_refused() {
     let node = TestNode::start(&[]).await;
     let bounds = [("message.timestamp.before.max.ms", "60000"), ("message.timestamp.after.max.ms", "60000")];
-    create(&node, "bounded", &bounds).await;
-    create(&node, "default", &[]).await;
+    node.create_topic_with("bounded", &bounds).await;
+    node.create_topic_with("default", &[]).await;
     let now = clock::now().0;
     for (topic, timestamp, expected) in [
         ("bounded", now, 0),

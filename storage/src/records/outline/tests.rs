@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::check;
+use crate::batch::{check, field};
 use crate::batch_builder::{BatchBuilder, BatchSpec};
 use crate::compression::{Codec, compress};
 use crate::golden;
