@@ -42,6 +42,7 @@ use std::sync::Arc;
 mod altering;
 mod coordination;
 mod nodes;
+mod resource_kinds;
 mod throttled;
 
 /// One API as the table has it.

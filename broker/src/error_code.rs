@@ -7,6 +7,7 @@ use crate::api::list_offsets::ListOffsetsError;
 use crate::api::produce::ProduceError;
 use crate::coordinators::{CoordinatorError, OffsetsTopicError, WriteError};
 use crate::fetch_sessions::SessionError;
+use crate::loggers::LoggerError;
 use crate::partition::DeleteRecordsError;
 use crate::producer_ids::ProducerIdsError;
 use crate::quorum::ProposeError;
@@ -286,6 +287,17 @@ pub(crate) fn of_alter_config(error: &AlterConfigError) -> ResponseError {
             ResponseError::PolicyViolation
         }
         AlterConfigError::UnknownTopic { .. } => ResponseError::UnknownTopicOrPartition,
+    }
+}
+
+/// Source: `RuntimeLoggerManager.validateLogLevelConfigs`.
+pub(crate) fn of_logger(error: &LoggerError) -> ResponseError {
+    match error {
+        LoggerError::UnknownLogger { .. } | LoggerError::UnknownLevel { .. } => ResponseError::InvalidConfig,
+        LoggerError::Duplicate
+        | LoggerError::NoLevel { .. }
+        | LoggerError::RootWithoutLevel
+        | LoggerError::Operation { .. } => ResponseError::InvalidRequest,
     }
 }
 

@@ -23,6 +23,7 @@ pub mod http;
 pub mod isr;
 mod limits;
 mod log_budget;
+pub mod loggers;
 mod metadata_follower;
 pub mod metrics;
 pub mod node;

@@ -76,6 +76,25 @@ fn imports_between_crates_go_downward() {
     }
 }
 
+/// What follows `tracing::` where a line of the log is written.
+const LINES: [&str; 5] = ["error!", "warn!", "info!", "debug!", "trace!"];
+
+#[test]
+fn every_module_that_logs_is_a_logger() {
+    let mut logging = BTreeSet::new();
+    for (root, name) in [("broker/src/", "ottla"), ("storage/src/", "storage")] {
+        for path in rust_files().into_iter().filter(|path| path.starts_with(root) && !path.contains("test")) {
+            let source = read(&path);
+            if LINES.iter().any(|line| source.contains(&format!("tracing::{line}"))) {
+                let module = path[root.len()..].split(['/', '.']).next().unwrap_or_default();
+                logging.insert(format!("{name}.{module}"));
+            }
+        }
+    }
+    let loggers = ottla::loggers::LOGGERS.iter().filter(|logger| logger.contains('.'));
+    assert_eq!(logging, loggers.map(|logger| (*logger).to_owned()).collect(), "see broker/src/loggers.rs");
+}
+
 /// What clients are told of a feature's downgrade, in Kafka's words: the one place where the keyword is a word.
 const SENTENCE_OF_KAFKA: &str = "setting the upgrade type to either safe or unsafe downgrade.";
 

@@ -98,6 +98,11 @@ kafka-configs --entity-type brokers --entity-name 9 --describe
 kafka-configs --entity-type brokers --entity-name one --describe
 kafka-configs --entity-type brokers --entity-name 9 --alter --add-config log.retention.ms=1000
 kafka-configs --entity-type brokers --alter --add-config log.retention.ms=1000
+kafka-configs --entity-type broker-loggers --entity-name 1 --alter --add-config root=ERROR
+kafka-configs --entity-type broker-loggers --entity-name 1 --alter --add-config root=LOUD
+kafka-configs --entity-type broker-loggers --entity-name 1 --alter --add-config no.such.logger=DEBUG
+kafka-configs --entity-type broker-loggers --entity-name 1 --alter --delete-config root
+kafka-configs --entity-type broker-loggers --entity-name 9 --describe
 kafka-configs --entity-type clients --entity-name loader --alter --add-config producer_byte_rate=1048576
 kafka-configs --entity-type clients --entity-name loader --describe
 kafka-configs --entity-type clients --entity-name loader --alter --add-config producer_byte_rate=fast

@@ -185,6 +185,22 @@ pub fn group(layers: &BrokerLayers, overrides: &BTreeMap<String, String>) -> Vec
         .collect()
 }
 
+/// The loggers of a broker, with their levels. Source: KIP-412.
+#[must_use]
+pub fn loggers(levels: Vec<(&'static str, &'static str)>) -> Vec<DescribedConfig> {
+    let described = |(name, level): (&'static str, &'static str)| DescribedConfig {
+        name: name.into(),
+        value: Some(level.to_owned()),
+        read_only: false,
+        source: ConfigSource::DynamicBrokerLogger,
+        is_sensitive: false,
+        config_type: None,
+        synonyms: Vec::new(),
+        documentation: "The least severe lines that the module logs; FATAL is none.".into(),
+    };
+    levels.into_iter().map(described).collect()
+}
+
 /// The settings of a subscription to clients' metrics: every key.
 #[must_use]
 pub fn client_metrics(overrides: &BTreeMap<String, String>) -> Vec<DescribedConfig> {

@@ -1,5 +1,5 @@
-//! DescribeConfigs (key 32, versions 1–4): the settings of topics, of groups, of this node and of subscriptions to clients'
-//! metrics, with who set them.
+//! DescribeConfigs (key 32, versions 1–4): the settings of topics, of groups, of this node and its loggers, and of
+//! subscriptions to clients' metrics, with who set them.
 //!
 //! An absent or empty list of keys means all of them. Sources and synonyms matter: declarative tools tell what was set
 //! from what is a default by them. Resources of other kinds are not served (INVALID_REQUEST).
@@ -7,6 +7,8 @@
 //! Source: `ConfigHelper.scala`, KIP-133, KIP-226, KIP-569.
 
 use super::RequestContext;
+use super::resource_kinds::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
+use crate::loggers;
 use config::describe::{self, DescribedConfig};
 use config::value::ValueType;
 use kafka_protocol::ResponseError;
@@ -19,12 +21,6 @@ use kafka_protocol::protocol::StrBytes;
 use replication::metadata::record::ConfigResource;
 use std::borrow::Cow;
 use std::collections::HashSet;
-
-/// The kinds of resources on the wire. Source: `ConfigResource.Type`.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
 
 /// The type of what is no key. Source: `DescribeConfigsResponse.ConfigType`.
 const UNKNOWN_TYPE: i8 = 0;
@@ -102,37 +98,45 @@ fn described(
             Ok(describe::topic(&settings.layers, overrides))
         }
         BROKER if name.is_empty() => Ok(describe::cluster_default(&settings.layers)),
-        BROKER if name.parse() == Ok(context.broker.node_id().0) => Ok(describe::broker(&settings.layers)),
-        BROKER => Err(Refusal {
-            error: ResponseError::InvalidRequest,
-            message: format!(
-                "Unexpected broker id, expected {} or empty string, but received {name}",
-                context.broker.node_id()
-            ),
-        }),
-        GROUP if name.is_empty() => Err(Refusal {
-            error: ResponseError::InvalidRequest,
-            message: "Group name must not be empty".to_owned(),
-        }),
+        BROKER => {
+            check_node(name, context, " or empty string,")?;
+            Ok(describe::broker(&settings.layers))
+        }
+        BROKER_LOGGER if name.is_empty() => Err(invalid("Broker id must not be empty".to_owned())),
+        BROKER_LOGGER => {
+            check_node(name, context, "")?;
+            Ok(describe::loggers(loggers::of_process().levels()))
+        }
+        GROUP if name.is_empty() => Err(invalid("Group name must not be empty".to_owned())),
         // A group has settings whether it exists or not.
         GROUP => {
             let image = context.broker.image();
             let overrides = image.configs_of(&ConfigResource::Group(name.to_owned()));
             Ok(describe::group(&settings.layers, overrides))
         }
-        CLIENT_METRICS if name.is_empty() => Err(Refusal {
-            error: ResponseError::InvalidRequest,
-            message: "Client metrics subscription name must not be empty".to_owned(),
-        }),
+        CLIENT_METRICS if name.is_empty() => {
+            Err(invalid("Client metrics subscription name must not be empty".to_owned()))
+        }
         CLIENT_METRICS => {
             let image = context.broker.image();
             Ok(describe::client_metrics(image.configs_of(&ConfigResource::ClientMetrics(name.to_owned()))))
         }
-        other => Err(Refusal {
-            error: ResponseError::InvalidRequest,
-            message: format!("Unsupported resource type: {other}"),
-        }),
+        other => Err(invalid(format!("Unsupported resource type: {other}"))),
     }
+}
+
+/// Whether `name` is this node's; `or` is what else Kafka says that it might have been.
+fn check_node(name: &str, context: &RequestContext, or: &str) -> Result<(), Refusal> {
+    let node_id = context.broker.node_id();
+    match name.parse::<i32>() {
+        Ok(id) if id == node_id.0 => Ok(()),
+        Ok(_) => Err(invalid(format!("Unexpected broker id, expected {node_id}{or} but received {name}"))),
+        Err(_) => Err(invalid(format!("Broker id must be an integer, but it is: {name}"))),
+    }
+}
+
+fn invalid(message: String) -> Refusal {
+    Refusal { error: ResponseError::InvalidRequest, message }
 }
 
 fn answer(config: DescribedConfig, request: &DescribeConfigsRequest, version: i16) -> DescribeConfigsResourceResult {

@@ -1,6 +1,7 @@
-//! IncrementalAlterConfigs (key 44, versions 0–1): changes settings of topics, groups and nodes, key by key (KIP-339).
+//! IncrementalAlterConfigs (key 44, versions 0–1): changes settings of topics, groups and nodes, and what a node logs, key by
+//! key (KIP-339, KIP-412).
 //!
-//! A change is in force once it is answered. What is not done: loggers (INVALID_REQUEST).
+//! A change is in force once it is answered. Levels of loggers are forgotten when the node stops.
 //! Version notes: 1 has tagged fields.
 //! Source: `ConfigurationControlManager.incrementalAlterConfigs`, `ConfigAdminManager`.
 

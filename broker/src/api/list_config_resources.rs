@@ -1,11 +1,11 @@
 //! ListConfigResources (key 74, versions 0–1): what can be given settings, by its kind (KIP-714, KIP-1142).
 //!
-//! Topics and brokers are listed whether they have settings or not; groups and subscriptions
-//! to clients' metrics where they have. Loggers cannot be set here and are not listed. Version notes: 0 lists subscriptions
-//! to clients' metrics alone.
+//! Topics and brokers, each once more for its loggers, are listed whether they have settings or not; groups and
+//! subscriptions to clients' metrics where they have. Version notes: 0 lists subscriptions to clients' metrics alone.
 //! Source: `KafkaApis.handleListConfigResources`, `ListConfigResourcesRequest.supportedResourceTypes`.
 
 use super::RequestContext;
+use super::resource_kinds::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::list_config_resources_response::ConfigResource as Listed;
 use kafka_protocol::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
@@ -13,13 +13,6 @@ use kafka_protocol::protocol::StrBytes;
 use replication::metadata::image::MetadataImage;
 use replication::metadata::record::ConfigResource;
 use std::collections::BTreeSet;
-
-/// The kinds of resources on the wire. Source: `ConfigResource.Type`.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const BROKER_LOGGER: i8 = 8;
-const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
 
 /// The first version that asks for kinds.
 const KINDS_SINCE: i16 = 1;
@@ -54,7 +47,7 @@ pub(crate) async fn handle(
 fn names(image: &MetadataImage, kind: i8) -> Vec<String> {
     match kind {
         TOPIC => image.topics().map(|topic| topic.name.to_string()).collect(),
-        BROKER => image.brokers().keys().map(ToString::to_string).collect(),
+        BROKER | BROKER_LOGGER => image.brokers().keys().map(ToString::to_string).collect(),
         kind => image
             .configured_resources()
             .filter_map(|resource| match resource {
@@ -107,11 +100,11 @@ mod tests {
         let request = IncrementalAlterConfigsRequest::default().with_resources(resources);
         let altered: IncrementalAlterConfigsResponse = node.ask(44, 1, &request).await;
         assert!(altered.responses.iter().all(|altered| altered.error_code == 0), "{altered:?}");
-        let [topic, broker, metrics, group] =
-            [(2, "orders"), (4, "1"), (16, "s"), (32, "g")].map(|(kind, name)| (kind, name.to_owned()));
-        let all = vec![topic.clone(), broker.clone(), metrics.clone(), group.clone()];
+        let [topic, broker, loggers, metrics, group] =
+            [(2, "orders"), (4, "1"), (8, "1"), (16, "s"), (32, "g")].map(|(kind, name)| (kind, name.to_owned()));
+        let all = vec![topic.clone(), broker, loggers.clone(), metrics.clone(), group.clone()];
         assert_eq!(list(&node, 1, &[]).await, (0, all));
-        assert_eq!(list(&node, 1, &[32, 2, 8]).await, (0, vec![topic, group]));
+        assert_eq!(list(&node, 1, &[32, 2, 8]).await, (0, vec![topic, loggers, group]));
         assert_eq!(list(&node, 1, &[2, 9]).await, (35, vec![]));
         assert_eq!(list(&node, 0, &[]).await, (0, vec![metrics]));
         node.stop().await;

@@ -4,6 +4,7 @@ mod reach;
 
 use super::ServeArguments;
 use crate::clock;
+use crate::loggers;
 use crate::node::{Node, StartError};
 use crate::open_files::OpenFiles;
 use crate::quorum::QuorumError;
@@ -16,6 +17,8 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The variable that sets what is logged, in the syntax of `tracing`'s filters.
 const LOG_VARIABLE: &str = "OTTLA_LOG";
@@ -119,15 +122,25 @@ pub(super) fn load(arguments: &ServeArguments) -> anyhow::Result<Loaded> {
 }
 
 fn log_to_standard_error() -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_env(LOG_VARIABLE)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,openraft=off"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let loggers = loggers::of_process();
+    let filter = std::env::var(LOG_VARIABLE).ok().filter(|filter| !filter.trim().is_empty());
+    let unread = filter.and_then(|filter| loggers.start_with(&filter).err().map(|error| (filter, error)));
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(loggers.filter())
         .try_init()
-        .map_err(|error| anyhow::anyhow!("the log cannot be set up: {error}"))
+        .map_err(|error| anyhow::anyhow!("the log cannot be set up: {error}"))?;
+    if let Some((filter, error)) = unread {
+        tracing::warn!(
+            "{LOG_VARIABLE}={filter} cannot be read ({error}), and the log is as without it; it is a level, or levels of \
+             modules: debug,ottla::quorum=trace"
+        );
+    }
+    Ok(())
 }
 
 /// The start in one line of the log.

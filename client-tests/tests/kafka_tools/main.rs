@@ -4,6 +4,7 @@ mod brokers;
 mod client_metrics;
 mod cluster;
 mod deletion;
+mod loggers;
 mod quotas;
 mod verifiable_producer;
 

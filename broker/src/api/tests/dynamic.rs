@@ -1,5 +1,6 @@
 //! Settings of nodes that clients change: they hold without a restart, and again after one.
 
+use crate::api::resource_kinds::{BROKER, BROKER_LOGGER};
 use crate::node::testing::TestNode;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -14,13 +15,23 @@ use std::net::{IpAddr, Ipv4Addr};
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 
-/// A source. Source: `DescribeConfigsResponse.ConfigSource`.
+/// Where values come from. Source: `DescribeConfigsResponse.ConfigSource`.
 const DYNAMIC_BROKER: i8 = 2;
+const DYNAMIC_BROKER_LOGGER: i8 = 6;
 
 /// Changes one setting of the broker of that name, where an empty one means all; the answer's code and message.
 async fn alter(
     node: &TestNode,
     broker: &'static str,
+    change: (&'static str, i8, Option<&'static str>),
+    validate_only: bool,
+) -> (i16, String) {
+    alter_of(node, (BROKER, broker), change, validate_only).await
+}
+
+async fn alter_of(
+    node: &TestNode,
+    (kind, broker): (i8, &'static str),
     (key, operation, value): (&'static str, i8, Option<&'static str>),
     validate_only: bool,
 ) -> (i16, String) {
@@ -29,7 +40,7 @@ async fn alter(
         .with_config_operation(operation)
         .with_value(value.map(StrBytes::from_static_str));
     let resource = AlterConfigsResource::default()
-        .with_resource_type(4)
+        .with_resource_type(kind)
         .with_resource_name(StrBytes::from_static_str(broker))
         .with_configs(vec![config]);
     let request = IncrementalAlterConfigsRequest::default()
@@ -40,10 +51,10 @@ async fn alter(
     (answer.error_code, answer.error_message.as_ref().map(ToString::to_string).unwrap_or_default())
 }
 
-/// Names, values and sources of these settings of the node.
-async fn describe(node: &TestNode, keys: &[&'static str]) -> Vec<(String, Option<String>, i8)> {
+/// Names, values and sources of these settings of the node, or of its loggers.
+async fn describe(node: &TestNode, kind: i8, keys: &[&'static str]) -> Vec<(String, Option<String>, i8)> {
     let resource = DescribeConfigsResource::default()
-        .with_resource_type(4)
+        .with_resource_type(kind)
         .with_resource_name(StrBytes::from_static_str("1"))
         .with_configuration_keys(Some(keys.iter().map(|key| StrBytes::from_static_str(key)).collect()));
     let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
@@ -95,7 +106,7 @@ async fn what_changes_nothing_here_is_kept_and_shown_as_kafka_does() {
     );
     let node = node.restart().await;
     assert_eq!(
-        describe(&node, &["num.io.threads", "no.such.key"]).await,
+        describe(&node, BROKER, &["num.io.threads", "no.such.key"]).await,
         [
             ("num.io.threads".to_owned(), Some("16".to_owned()), DYNAMIC_BROKER),
             ("no.such.key".to_owned(), None, DYNAMIC_BROKER),
@@ -104,7 +115,7 @@ async fn what_changes_nothing_here_is_kept_and_shown_as_kafka_does() {
     for key in ["num.io.threads", "no.such.key"] {
         assert_eq!(alter(&node, "1", (key, DELETE, None), false).await, ok);
     }
-    assert_eq!(describe(&node, &["num.io.threads", "no.such.key"]).await, []);
+    assert_eq!(describe(&node, BROKER, &["num.io.threads", "no.such.key"]).await, []);
     node.stop().await;
 }
 
@@ -150,5 +161,36 @@ async fn settings_that_do_not_go_with_the_others_are_refused_whole() {
     for resource in [ConfigResource::AllBrokers, ConfigResource::Broker(node.broker.node_id())] {
         assert!(image.configs_of(&resource).is_empty(), "{resource:?}");
     }
+    node.stop().await;
+}
+
+/// The loggers are those of the process: no other test changes them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_logs_what_clients_ask_for_until_it_stops() {
+    let node = TestNode::start(&[]).await;
+    let loggers = (BROKER_LOGGER, "1");
+    let level = |level: &str| ("ottla.isr".to_owned(), Some(level.to_owned()), DYNAMIC_BROKER_LOGGER);
+    let ok = (0, String::new());
+    let trace = ("ottla.isr", SET, Some("TRACE"));
+    assert_eq!(alter_of(&node, loggers, trace, true).await, ok);
+    assert_eq!(
+        describe(&node, BROKER_LOGGER, &["ottla.isr"]).await,
+        [level("INFO")],
+        "it was only to be checked"
+    );
+    assert_eq!(alter_of(&node, loggers, trace, false).await, ok);
+    assert_eq!(describe(&node, BROKER_LOGGER, &["ottla.isr"]).await, [level("TRACE")]);
+    assert_eq!(alter_of(&node, loggers, ("ottla.isr", DELETE, None), false).await, ok);
+    assert_eq!(describe(&node, BROKER_LOGGER, &["ottla.isr"]).await, [level("INFO")]);
+    assert!(describe(&node, BROKER_LOGGER, &[]).await.iter().any(|(name, _, _)| name == "root"));
+    for (name, message) in [
+        ("9", "Unexpected node id. Expected 1, but received 9"),
+        ("", "Node id must be an integer, but it is: "),
+        ("one", "Node id must be an integer, but it is: one"),
+    ] {
+        assert_eq!(alter_of(&node, (BROKER_LOGGER, name), trace, false).await, (42, message.to_owned()));
+    }
+    let unknown = alter_of(&node, loggers, ("no.such", SET, Some("INFO")), false).await;
+    assert_eq!(unknown, (40, "Logger no.such does not exist!".to_owned()));
     node.stop().await;
 }
