@@ -12,6 +12,7 @@
 //! Once the reader has ended, because the client left or the node stops, fetches that wait for records answer with what
 //! there is: nothing of a connection outlives it by more than the flush that its last records wait for.
 
+mod turns;
 mod writer;
 
 use crate::api::{self, PendingOutcome, RequestContext, api_versions};
@@ -31,9 +32,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use turns::Turns;
 use writer::{Answer, PendingAnswer, write_outcomes};
 
 /// After this long without a request, the read buffer is given back. Longer: idle connections hold the memory of
@@ -56,13 +58,6 @@ const BYTES_OF_ONE: usize = 64 * 1024;
 /// How long a connection that we end waits for the client to close its side. Longer: a stop takes longer for clients
 /// that do not close. Shorter: a client on a slow line loses its last answers.
 const LINGER: Duration = Duration::from_millis(500);
-
-/// The requests of a connection that take turns.
-struct Turns {
-    /// Room for those that wait for their turn.
-    places: Arc<Semaphore>,
-    turn: Arc<Semaphore>,
-}
 
 /// Why a connection came to its end.
 #[derive(Debug, thiserror::Error)]
@@ -143,10 +138,7 @@ where
         ending,
         client_id: Arc::from(""),
         software: Arc::default(),
-        turns: Turns {
-            places: Arc::new(Semaphore::new(limits::REQUESTS_THAT_TAKE_TURNS)),
-            turn: Arc::new(Semaphore::new(1)),
-        },
+        turns: Turns::new(),
     };
     let end = reader.run().await;
     reader.reader_ended.stop();
@@ -275,20 +267,23 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     ) -> Result<PendingAnswer, Ending> {
         let Handled { work, timeline } = handled;
         timeline.handled(clock::monotonic());
-        let place = match work {
-            Work::InTurn(..) => Some(self.take_place().await?),
+        let in_turn = match work {
+            Work::InTurn(..) => {
+                let place = self.take_place().await?;
+                Some(self.turns.next(place))
+            }
             Work::UnderWay(_) => None,
         };
-        let turn = Arc::clone(&self.turns.turn);
         Ok(Box::pin(async move {
-            let (outcome, turn) = match work {
-                Work::UnderWay(outcome) => (outcome.await, None),
+            let turn = match in_turn {
+                Some(in_turn) => Some(in_turn.comes().await),
+                None => None,
+            };
+            let outcome = match work {
+                Work::UnderWay(outcome) => outcome.await,
                 Work::InTurn(request, prefix, context) => {
-                    // It is never closed.
-                    let turn = turn.acquire_owned().await.ok();
-                    drop(place);
                     timeline.began(clock::monotonic());
-                    (api::dispatch(*request, prefix, *context).await, turn)
+                    api::dispatch(*request, prefix, *context).await
                 }
             };
             drop(memory);

@@ -1,5 +1,6 @@
 //! The writing half of a connection: it drives all outcomes together and sends them in the order of their requests.
 
+use super::turns::Turn;
 use crate::api::Outcome;
 use crate::broker::Broker;
 use crate::clock;
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// How many pieces go into one vectored write; the kernel takes 1,024 at most.
@@ -28,7 +29,7 @@ pub(super) type PendingAnswer = BoxFuture<'static, Answer>;
 pub(super) struct Answer {
     pub(super) outcome: Result<Outcome, EncodeError>,
     pub(super) timeline: Arc<Timeline>,
-    pub(super) turn: Option<OwnedSemaphorePermit>,
+    pub(super) turn: Option<Turn>,
 }
 
 /// Sends outcomes in the order in which their requests came, until the reader has ended and all are sent. A client
