@@ -12,6 +12,7 @@
 //! Once the reader has ended, because the client left or the node stops, fetches that wait for records answer with what
 //! there is: nothing of a connection outlives it by more than the flush that its last records wait for.
 
+mod incoming;
 mod turns;
 mod writer;
 
@@ -19,14 +20,15 @@ use crate::api::{self, PendingOutcome, RequestContext, api_versions};
 use crate::broker::Broker;
 use crate::client_quotas::Mute;
 use crate::clock;
-use crate::limits::{self, Arriving};
+use crate::limits;
 use crate::panics;
 use crate::stopping::{StopSwitch, Stopping};
 use crate::telemetry::ClientSoftware;
 use crate::timeline::{Asked, Timeline};
-use crate::wire::frame::{FrameError, FrameReader};
+use crate::wire::frame::FrameError;
 use crate::wire::request_header::{MalformedHeader, RequestPrefix, split_client_id};
 use bytes::Bytes;
+use incoming::{FRAME_DEADLINE, Incoming};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,19 +43,6 @@ use writer::{Answer, PendingAnswer, write_outcomes};
 /// After this long without a request, the read buffer is given back. Longer: idle connections hold the memory of
 /// their last burst. Shorter: a busy client's buffer is allocated again and again.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
-
-/// A frame that has begun must be complete after this long. Longer: half-sent frames hold a connection. Shorter: a
-/// thin line cannot carry a large request.
-const FRAME_DEADLINE: Duration = Duration::from_secs(120);
-
-/// A frame that was given room must fill it in so long, where others wait for room. Longer: requests that are begun and not
-/// sent hold up the others for longer. Shorter: a thin line is cut off where many are slow at once.
-const STALL_MAX: Duration = Duration::from_secs(10);
-
-/// How long the one frame that goes on without room may take for each of these bytes, where others wait. Longer, or fewer
-/// bytes: who sends half a request holds up large requests for longer. Shorter, or more: a thin line is cut off.
-const STALL_OF_ONE: Duration = Duration::from_secs(1);
-const BYTES_OF_ONE: usize = 64 * 1024;
 
 /// How long a connection that we end waits for the client to close its side. Longer: a stop takes longer for clients
 /// that do not close. Shorter: a client on a slow line loses its last answers.
@@ -127,8 +116,7 @@ where
     let (reader_ended, ending) = StopSwitch::new();
     let mut reader = Reader {
         broker,
-        stream,
-        frames: FrameReader::default(),
+        incoming: Incoming::new(stream),
         local_address: local,
         peer_address: peer,
         queue,
@@ -169,7 +157,7 @@ where
     // Not before: a push that waited for its turn would bring the client back.
     reader.broker.telemetry.disconnected(peer);
     if !matches!(end, Ending::PeerClosed | Ending::Broken | Ending::Frame(_)) {
-        linger(reader.stream).await;
+        linger(reader.incoming.into_stream()).await;
     }
 }
 
@@ -199,8 +187,7 @@ enum Work {
 
 struct Reader<R> {
     broker: Arc<Broker>,
-    stream: R,
-    frames: FrameReader,
+    incoming: Incoming<R>,
     local_address: SocketAddr,
     peer_address: SocketAddr,
     queue: mpsc::Sender<PendingAnswer>,
@@ -229,7 +216,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 return ending;
             }
             let arrived = clock::monotonic();
-            let (frame, memory) = match self.read_frame_in_time().await {
+            let (frame, memory) = match self.read_frame().await {
                 Ok(read) => read,
                 Err(ending) => return ending,
             };
@@ -250,11 +237,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// Reads a frame that has begun. A stop does not wait for the rest of it: what was not read is not answered.
-    async fn read_frame_in_time(&mut self) -> Result<(Bytes, limits::RequestMemory), Ending> {
+    async fn read_frame(&mut self) -> Result<(Bytes, limits::RequestMemory), Ending> {
         let mut stopping = self.stopping.clone();
         tokio::select! {
             biased;
-            read = timeout(FRAME_DEADLINE, self.read_frame()) => read.map_err(|_elapsed| Ending::FrameTooSlow)?,
+            read = self.incoming.request(&self.broker.limits, self.broker.request_bytes_max()) => read,
             () = stopping.requested() => Err(Ending::Stopping),
         }
     }
@@ -328,7 +315,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 biased;
                 () = self.stopping.requested() => return Err(Ending::Stopping),
                 () = self.queue.closed() => return Err(Ending::Broken),
-                arrived = timeout(patience, self.frames.wait_for_bytes(&mut self.stream)) => arrived,
+                arrived = timeout(patience, self.incoming.wait_for_bytes()) => arrived,
             };
             match arrived {
                 Ok(Ok(true)) => return Ok(()),
@@ -336,7 +323,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 Ok(Err(error)) => return Err(Ending::Frame(FrameError::Io(error))),
                 Err(_elapsed) if patience >= idle_max => return Err(Ending::Idle),
                 Err(_elapsed) => {
-                    self.frames.shrink();
+                    self.incoming.shrink();
                     patience = idle_max;
                 }
             }
@@ -355,43 +342,6 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 () = self.stopping.requested() => return Err(Ending::Stopping),
                 () = self.queue.closed() => return Err(Ending::Broken),
                 () = sleep(remaining) => {}
-            }
-        }
-    }
-
-    async fn read_frame(&mut self) -> Result<(Bytes, limits::RequestMemory), Ending> {
-        let limit = self.broker.request_bytes_max();
-        let Some(size) = self.frames.announcement(&mut self.stream, limit).await? else {
-            return Err(Ending::PeerClosed);
-        };
-        let head = self.frames.peek(&mut self.stream, size.min(8)).await?;
-        let api_key = RequestPrefix::read(head)?.api_key;
-        if size > limits::OTHER_FRAME_BYTES_MAX && api_key != api::PRODUCE_KEY {
-            return Err(Ending::FrameTooLarge { size, limit: limits::OTHER_FRAME_BYTES_MAX });
-        }
-        let broker = Arc::clone(&self.broker);
-        let mut arriving = broker.limits.arriving(size, api_key);
-        while self.frames.arrived() < size {
-            let allowed = arriving.grow(self.frames.arrived()).await;
-            self.fill(allowed, size, &arriving).await?;
-        }
-        let memory = arriving.complete().await;
-        Ok((self.frames.body(size), memory))
-    }
-
-    /// Reads until `allowed` of the frame's bytes are there.
-    async fn fill(&mut self, allowed: usize, size: usize, arriving: &Arriving<'_>) -> Result<(), Ending> {
-        let patience = if arriving.is_the_one() { STALL_OF_ONE } else { STALL_MAX };
-        loop {
-            let before = self.frames.arrived();
-            match timeout(patience, self.frames.fill(&mut self.stream, allowed, size)).await {
-                Ok(filled) => return Ok(filled?),
-                Err(_elapsed) => {
-                    let goes_on = arriving.is_the_one() && self.frames.arrived() >= before + BYTES_OF_ONE;
-                    if arriving.is_in_the_way() && !goes_on {
-                        return Err(Ending::FrameInTheWay);
-                    }
-                }
             }
         }
     }
