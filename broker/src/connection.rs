@@ -116,7 +116,7 @@ where
     let (reader_ended, ending) = StopSwitch::new();
     let mut reader = Reader {
         broker,
-        incoming: Incoming::new(stream),
+        incoming: Incoming::new(stream, peer.ip()),
         local_address: local,
         peer_address: peer,
         queue,

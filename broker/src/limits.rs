@@ -4,6 +4,7 @@ mod arrivals;
 
 use crate::api;
 use parking_lot::Mutex;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -194,9 +195,9 @@ impl Limits {
         }
     }
 
-    /// A frame of `frame_bytes` that has been announced.
-    pub(crate) fn arriving(&self, frame_bytes: usize, api_key: i16) -> Arriving<'_> {
-        self.arrivals.begin(self, &self.counts, frame_bytes, api_key)
+    /// A frame of `frame_bytes` that has been announced by a client at `from`.
+    pub(crate) fn arriving(&self, frame_bytes: usize, api_key: i16, from: IpAddr) -> Arriving<'_> {
+        self.arrivals.begin(self, &self.counts, (frame_bytes, api_key), from)
     }
 
     /// Waits until a frame of `frame_bytes`, which is there, may be decoded.
@@ -233,9 +234,11 @@ mod tests {
         metadata_change_timeout,
     };
     use crate::api::PRODUCE_KEY;
+    use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
 
     const METADATA_KEY: i16 = 3;
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
     fn a_frame_of_elements_counts_as_what_it_becomes() {
@@ -248,9 +251,9 @@ mod tests {
     #[tokio::test]
     async fn large_frames_are_bounded_and_leave_room_for_small_ones() {
         let limits = Limits::new();
-        let all = limits.arriving(usize::MAX, PRODUCE_KEY).complete().await;
+        let all = limits.arriving(usize::MAX, PRODUCE_KEY, CLIENT).complete().await;
         assert_eq!(limits.request_memory.available_permits(), 0, "a frame of any size can be read, alone");
-        let small = limits.arriving(1, METADATA_KEY).complete().await;
+        let small = limits.arriving(1, METADATA_KEY, CLIENT).complete().await;
         drop(all);
         assert_eq!(limits.request_memory.available_permits(), REQUEST_MEMORY_KIB as usize);
         drop(small);
@@ -259,7 +262,7 @@ mod tests {
     #[tokio::test]
     async fn a_parked_request_takes_no_room_of_those_that_are_served() {
         let limits = Limits::new();
-        let memory = limits.arriving(1, METADATA_KEY).complete().await;
+        let memory = limits.arriving(1, METADATA_KEY, CLIENT).complete().await;
         let free = limits.small_request_memory.available_permits();
         let parked = limits.park(&memory, 10).expect("there is a place");
         assert_eq!(limits.small_request_memory.available_permits(), free + 1);
@@ -273,7 +276,7 @@ mod tests {
     #[tokio::test]
     async fn parked_requests_say_no_more_together_than_there_is_memory_for() {
         let limits = Limits::new();
-        let memory = limits.arriving(1, METADATA_KEY).complete().await;
+        let memory = limits.arriving(1, METADATA_KEY, CLIENT).complete().await;
         let half = PARKED_MEMORY_KIB as usize / 2 * 1024;
         let parked = limits.park(&memory, half).expect("there is room");
         assert!(limits.park(&memory, half + 1).is_none());
@@ -287,9 +290,9 @@ mod tests {
     async fn what_is_taken_is_told() {
         let limits = Limits::new();
         let nothing = limits.usage();
-        let all = limits.arriving(usize::MAX, PRODUCE_KEY).complete().await;
-        let small = limits.arriving(1025, METADATA_KEY).complete().await;
-        let mut waiting = std::pin::pin!(limits.arriving(100_000, PRODUCE_KEY).complete());
+        let all = limits.arriving(usize::MAX, PRODUCE_KEY, CLIENT).complete().await;
+        let small = limits.arriving(1025, METADATA_KEY, CLIENT).complete().await;
+        let mut waiting = std::pin::pin!(limits.arriving(100_000, PRODUCE_KEY, CLIENT).complete());
         assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());
         let parked = limits.park(&small, 10).expect("there is a place");
         let taken = limits.usage();

@@ -2,8 +2,9 @@
 //!
 //! Invariants: a frame holds room for at most four times the bytes that are there, never for what it announced, so that
 //! requests which are begun and not sent take nothing from the others. Where all room is taken, one frame at a time goes on
-//! without any: it gets done, whatever the others wait for, and the one that asked last is next ([`Lane`]). A frame that has
-//! room and does not fill it is in the way once others wait; its connection is closed then.
+//! without any: it gets done, whatever the others wait for ([`Lane`]). A frame that has room and does not fill it is in the
+//! way once others wait, and so is one that has some and waits for more; their connections are closed then, soonest those
+//! of clients that have fallen silent (`connection/incoming.rs`), so that all who wait come to their turn.
 //!
 //! Absent: what whole requests hold ([`super::Limits`]), and the deadline that every frame has (`connection`).
 
@@ -11,6 +12,7 @@ mod lane;
 
 use super::{Counted, Counts, Limits, RequestMemory, SMALL_FRAME_BYTES};
 use lane::{Lane, Pass};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -51,6 +53,7 @@ struct Room {
 pub(crate) struct Arriving<'a> {
     limits: &'a Limits,
     room: Arc<Room>,
+    from: IpAddr,
     size: usize,
     api_key: i16,
     held: Option<OwnedSemaphorePermit>,
@@ -77,12 +80,12 @@ impl Arrivals {
         &self,
         limits: &'a Limits,
         counts: &Arc<Counts>,
-        size: usize,
-        api_key: i16,
+        (size, api_key): (usize, i16),
+        from: IpAddr,
     ) -> Arriving<'a> {
         let room = Arc::clone(if size <= SMALL_FRAME_BYTES { &self.small } else { &self.large });
         let in_flight = Counted::new(counts, |counts| &counts.in_flight);
-        Arriving { limits, room, size, api_key, held: None, pass: None, in_flight }
+        Arriving { limits, room, from, size, api_key, held: None, pass: None, in_flight }
     }
 }
 
@@ -118,7 +121,7 @@ impl Arriving<'_> {
             biased;
             // Neither is closed ever.
             room = Arc::clone(&self.room.kib).acquire_many_owned(kib) => room.ok(),
-            pass = self.room.lane.ask() => {
+            pass = self.room.lane.ask(self.from) => {
                 self.pass = pass.ok();
                 None
             }
@@ -130,10 +133,14 @@ impl Arriving<'_> {
         self.pass.is_some()
     }
 
+    /// Whether this frame holds something that others may wait for.
+    pub(crate) fn holds_room(&self) -> bool {
+        self.held.is_some() || self.is_the_one()
+    }
+
     /// Whether others wait for what this frame holds.
     pub(crate) fn is_in_the_way(&self) -> bool {
-        let holds_room = self.held.is_some() || self.is_the_one();
-        holds_room && self.room.waiting.load(Ordering::Relaxed) > 0
+        self.holds_room() && self.room.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Waits until the frame, which is there as a whole, may be decoded.
@@ -164,13 +171,15 @@ mod tests {
     use crate::api::PRODUCE_KEY;
     use crate::limits::Limits;
     use futures_util::FutureExt;
+    use std::net::{IpAddr, Ipv4Addr};
 
     const MIB: usize = 1024 * 1024;
+    const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[tokio::test]
     async fn a_frame_holds_a_few_times_what_is_there() {
         let limits = Limits::new();
-        let mut frame = limits.arriving(100 * MIB, PRODUCE_KEY);
+        let mut frame = limits.arriving(100 * MIB, PRODUCE_KEY, CLIENT);
         assert_eq!((frame.grow(8).await, limits.arrivals.taken()), (FREE_BYTES, (0, 0)));
         assert_eq!(frame.grow(FREE_BYTES).await, 4 * FREE_BYTES);
         assert_eq!(frame.grow(MIB).await, 4 * MIB);
@@ -182,10 +191,10 @@ mod tests {
     #[tokio::test]
     async fn where_all_room_is_taken_one_goes_on_at_a_time_and_the_others_after_it() {
         let limits = Limits::new();
-        let mut stalled = limits.arriving(100 * MIB, PRODUCE_KEY);
+        let mut stalled = limits.arriving(100 * MIB, PRODUCE_KEY, CLIENT);
         stalled.grow(LARGE_KIB * 1024 / 4).await;
         assert!(!stalled.is_in_the_way(), "nobody waits");
-        let [mut first, mut second] = [0; 2].map(|_| limits.arriving(MIB, PRODUCE_KEY));
+        let [mut first, mut second] = [0; 2].map(|_| limits.arriving(MIB, PRODUCE_KEY, CLIENT));
         assert_eq!(first.grow(FREE_BYTES).await, MIB, "it may be read to its end");
         assert_eq!(first.grow(MIB / 2).await, MIB);
         {
@@ -198,7 +207,7 @@ mod tests {
         assert!(!stalled.is_in_the_way());
         drop(second);
         // Small ones have room of their own.
-        let mut small = limits.arriving(10_000, PRODUCE_KEY);
+        let mut small = limits.arriving(10_000, PRODUCE_KEY, CLIENT);
         assert_eq!(small.grow(6_000).await, 10_000);
         assert!(!small.is_in_the_way());
     }
