@@ -109,7 +109,7 @@ metrics_table! {
         small_request_memory: gauge "ottla_small_request_memory_bytes" [""]
             "What requests of up to 64 KiB take, 6 MiB at most while they are being read and 64 MiB until they are answered.";
         request_memory: gauge "ottla_request_memory_bytes" [""]
-            "What larger requests take, 12 MiB at most while they are being read, beside one that is read in full, and, decoded, 256 MiB until they are answered.";
+            "What larger requests take: while they are being read 12 MiB at most, and beside that one of any size as far as it is there; decoded, 256 MiB until they are answered.";
         parked_requests: gauge "ottla_parked_requests" [""]
             "Members of groups that wait for others, 50,000 at most.";
         parked_memory: gauge "ottla_parked_memory_bytes" [""]

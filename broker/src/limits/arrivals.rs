@@ -70,9 +70,11 @@ impl Arrivals {
         Self { small: room(SMALL_KIB), large: room(LARGE_KIB) }
     }
 
-    /// What small and larger frames hold, in bytes.
+    /// What small and larger frames hold, in bytes, those that go on without room among them.
     pub(super) fn taken(&self) -> (usize, usize) {
-        let taken = |room: &Room| 1024 * room.total_kib.saturating_sub(room.kib.available_permits());
+        let taken = |room: &Room| {
+            1024 * room.total_kib.saturating_sub(room.kib.available_permits()) + room.lane.held_bytes()
+        };
         (taken(&self.small), taken(&self.large))
     }
 
@@ -93,22 +95,24 @@ impl Arriving<'_> {
     /// Up to where the frame may be read (exclusive, in bytes), where `arrived` bytes of it are there. Waits for room.
     pub(crate) async fn grow(&mut self, arrived: usize) -> usize {
         let allowed = arrived.saturating_mul(AHEAD).max(FREE_BYTES).min(self.size);
-        if self.is_the_one() {
-            return self.size;
+        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        if let Some(pass) = &self.pass {
+            pass.holds(allowed.saturating_sub(1024 * held));
+            return allowed;
         }
         if allowed <= FREE_BYTES {
             return allowed;
         }
-        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = u32::try_from(allowed.div_ceil(1024).saturating_sub(held)).unwrap_or(u32::MAX);
         let more = match Arc::clone(&self.room.kib).try_acquire_many_owned(missing) {
             Ok(more) => Some(more),
             Err(_full) => self.wait_for(missing).await,
         };
-        match (more, &mut self.held) {
-            (None, _) => return self.size,
-            (Some(more), Some(held)) => held.merge(more),
-            (Some(more), None) => self.held = Some(more),
+        match (more, &mut self.held, &self.pass) {
+            (Some(more), Some(held), _) => held.merge(more),
+            (Some(more), None, _) => self.held = Some(more),
+            (None, _, Some(pass)) => pass.holds(allowed.saturating_sub(1024 * held)),
+            (None, _, None) => {}
         }
         allowed
     }
@@ -195,17 +199,21 @@ mod tests {
         stalled.grow(LARGE_KIB * 1024 / 4).await;
         assert!(!stalled.is_in_the_way(), "nobody waits");
         let [mut first, mut second] = [0; 2].map(|_| limits.arriving(MIB, PRODUCE_KEY, CLIENT));
-        assert_eq!(first.grow(FREE_BYTES).await, MIB, "it may be read to its end");
-        assert_eq!(first.grow(MIB / 2).await, MIB);
+        assert_eq!(first.grow(FREE_BYTES).await, 4 * FREE_BYTES);
+        assert_eq!(limits.usage().request_bytes, LARGE_KIB * 1024 + 4 * FREE_BYTES, "it is counted all the same");
+        assert_eq!(first.grow(MIB / 2).await, MIB, "it may be read to its end");
+        assert_eq!(limits.usage().request_bytes, LARGE_KIB * 1024 + MIB);
         {
             let mut waiting = Box::pin(second.grow(FREE_BYTES));
             assert_eq!(waiting.as_mut().now_or_never(), None);
             assert!(stalled.is_in_the_way() && first.is_in_the_way());
             drop(first.complete().await);
-            assert_eq!(waiting.await, MIB);
+            assert_eq!(waiting.await, 4 * FREE_BYTES);
+            assert_eq!(limits.usage().request_bytes, LARGE_KIB * 1024 + 4 * FREE_BYTES);
         }
         assert!(!stalled.is_in_the_way());
         drop(second);
+        assert_eq!(limits.usage().request_bytes, LARGE_KIB * 1024);
         // Small ones have room of their own.
         let mut small = limits.arriving(10_000, PRODUCE_KEY, CLIENT);
         assert_eq!(small.grow(6_000).await, 10_000);

@@ -9,11 +9,14 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     state: Mutex<State>,
+    /// What the one that goes on holds without room, in bytes.
+    held: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +51,18 @@ impl Lane {
         }
         receiver
     }
+
+    /// What the one that goes on holds without room, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+impl Pass {
+    /// Notes what the one that goes on holds without room, in bytes.
+    pub(super) fn holds(&self, bytes: usize) {
+        self.0.held.store(bytes, Ordering::Relaxed);
+    }
 }
 
 impl State {
@@ -76,6 +91,7 @@ fn drawn(lot: u64, count: usize) -> Option<usize> {
 
 impl Drop for Pass {
     fn drop(&mut self) {
+        self.holds(0);
         let (of_address, of_request) = uuid::Uuid::new_v4().as_u64_pair();
         let mut state = self.0.state.lock();
         match state.next(of_address, of_request) {
