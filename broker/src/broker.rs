@@ -361,6 +361,7 @@ impl Broker {
         self.metrics.request_memory.set(usage.request_bytes as f64);
         self.metrics.parked_requests.set(usage.parked_requests as f64);
         self.metrics.parked_memory.set(usage.parked_bytes as f64);
+        self.metrics.awaited_memory.set(usage.awaited_bytes as f64);
         self.metrics.isolated.set(f64::from(u8::from(self.quorum.is_isolated())));
         self.metrics.log_directory_failed.set(f64::from(u8::from(self.has_failed())));
         self.metrics.disk_full.set(f64::from(u8::from(self.log_dir.is_below_free_space_floor())));

@@ -42,13 +42,13 @@ const DECODED_BYTES_PER_READ: usize = 35;
 /// How much larger a request is decoded than on the wire, at most: its smallest elements take three bytes there.
 const DECODED_BYTES_PER_WIRE_BYTE: usize = 35;
 
-/// Up to this size, frames have room of their own and count as they are on the wire. Larger: fetches that wait for
-/// records, whose requests are small, hold more memory than is counted. Smaller: more clients are held up by a few that
-/// announce large frames and do not send them.
+/// Up to this size, frames have room of their own and count as they are on the wire. Larger: small requests of very many
+/// elements hold more memory than is counted. Smaller: more clients are held up by a few that announce large frames and do
+/// not send them.
 const SMALL_FRAME_BYTES: usize = 64 * 1024;
 
 /// All requests of small frames that are read and not yet answered, in KiB. Larger: a node with very many connections
-/// takes more memory. Smaller: fewer consumers can wait at the same time; a waiting fetch takes 1 KiB or little more.
+/// takes more memory. Smaller: fewer producers can wait for the disk at the same time.
 const SMALL_REQUEST_MEMORY_KIB: u32 = 64 * 1024;
 
 /// All other requests that are read and not yet answered, decoded, in KiB. Larger: a node with many producers takes more memory.
@@ -63,6 +63,15 @@ const PARKED_REQUESTS_MAX: usize = 50_000;
 /// What those requests say of protocols and assignments, all of them together, in KiB. Larger: clients that join and never
 /// go on hold more memory. Smaller: members of very large subscriptions that rebalance at once are told to come back.
 const PARKED_MEMORY_KIB: u32 = 256 * 1024;
+
+/// What fetches keep while they wait for records, all of them together, in KiB; they give back what they took as requests,
+/// so that they never keep others from being read. Larger: consumers of very many partitions hold more memory. Smaller: very
+/// many of them ask again after [`WAIT_WITHOUT_PLACE`].
+const AWAITED_MEMORY_KIB: u32 = 256 * 1024;
+
+/// How long a fetch waits that finds no such place, and holds what it took as a request. Longer: it keeps others from being
+/// read for longer. Shorter: its client asks again more often.
+pub(crate) const WAIT_WITHOUT_PLACE: Duration = Duration::from_millis(100);
 
 /// The offsets that one OffsetFetch answers, of a group and those before it, in memory with their metadata. Larger: one
 /// short request over all groups, whose answer takes no request memory, holds more. Smaller: who looks at every group of
@@ -95,6 +104,7 @@ pub(crate) struct Limits {
     request_memory: Arc<Semaphore>,
     parked: Arc<Semaphore>,
     parked_memory: Arc<Semaphore>,
+    awaited_memory: Arc<Semaphore>,
     counts: Arc<Counts>,
 }
 
@@ -131,6 +141,7 @@ pub(crate) struct Usage {
     pub(crate) request_bytes: usize,
     pub(crate) parked_requests: usize,
     pub(crate) parked_bytes: usize,
+    pub(crate) awaited_bytes: usize,
 }
 
 /// How often the bytes of a request to this API are read while it is decoded, before it is refused.
@@ -168,6 +179,12 @@ pub(crate) struct Parked {
     _memory: OwnedSemaphorePermit,
 }
 
+/// A place among the fetches that wait for records, given up on drop.
+#[derive(Debug)]
+pub(crate) struct AwaitingRecords {
+    _memory: OwnedSemaphorePermit,
+}
+
 impl Limits {
     pub(crate) fn new() -> Self {
         Self {
@@ -176,6 +193,7 @@ impl Limits {
             request_memory: Arc::new(Semaphore::new(REQUEST_MEMORY_KIB as usize)),
             parked: Arc::new(Semaphore::new(PARKED_REQUESTS_MAX)),
             parked_memory: Arc::new(Semaphore::new(PARKED_MEMORY_KIB as usize)),
+            awaited_memory: Arc::new(Semaphore::new(AWAITED_MEMORY_KIB as usize)),
             counts: Arc::default(),
         }
     }
@@ -192,6 +210,7 @@ impl Limits {
             request_bytes: arrivals + 1024 * taken(REQUEST_MEMORY_KIB as usize, &self.request_memory),
             parked_requests: taken(PARKED_REQUESTS_MAX, &self.parked),
             parked_bytes: 1024 * taken(PARKED_MEMORY_KIB as usize, &self.parked_memory),
+            awaited_bytes: 1024 * taken(AWAITED_MEMORY_KIB as usize, &self.awaited_memory),
         }
     }
 
@@ -225,18 +244,28 @@ impl Limits {
         memory.release();
         Some(Parked { _place: place, _memory: room })
     }
+
+    /// A place for a fetch that waits for records, and of which `bytes` stay meanwhile, in exchange for the room that it took
+    /// as a request: its frame is gone. `None` where there is no place, and it keeps that room.
+    pub(crate) fn await_records(&self, memory: &RequestMemory, bytes: usize) -> Option<AwaitingRecords> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.awaited_memory).try_acquire_many_owned(kib).ok()?;
+        memory.release();
+        Some(AwaitingRecords { _memory: room })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        Limits, PARKED_MEMORY_KIB, PARKED_REQUESTS_MAX, REQUEST_MEMORY_KIB, decoded_bytes_max,
-        metadata_change_timeout,
+        AWAITED_MEMORY_KIB, Limits, PARKED_MEMORY_KIB, PARKED_REQUESTS_MAX, REQUEST_MEMORY_KIB,
+        decoded_bytes_max, metadata_change_timeout,
     };
     use crate::api::PRODUCE_KEY;
     use std::net::{IpAddr, Ipv4Addr};
     use std::time::Duration;
 
+    const FETCH_KEY: i16 = 1;
     const METADATA_KEY: i16 = 3;
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -284,6 +313,23 @@ mod tests {
         drop(parked);
         assert_eq!(limits.parked_memory.available_permits(), PARKED_MEMORY_KIB as usize);
         assert_eq!(limits.parked.available_permits(), PARKED_REQUESTS_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_fetch_that_waits_gives_back_its_room_as_long_as_there_is_a_place() {
+        let limits = Limits::new();
+        let nothing = limits.usage();
+        let all = AWAITED_MEMORY_KIB as usize * 1024;
+        let [first, second] =
+            [limits.arriving(60_000, FETCH_KEY, CLIENT), limits.arriving(1, FETCH_KEY, CLIENT)];
+        let (first, second) = (first.complete().await, second.complete().await);
+        let place = limits.await_records(&first, all).expect("there is a place");
+        let taken = limits.usage();
+        assert_eq!((taken.small_request_bytes, taken.awaited_bytes), (1024, all));
+        assert!(limits.await_records(&second, 1).is_none());
+        assert_eq!(limits.usage(), taken, "the second keeps what it holds");
+        drop((first, second, place));
+        assert_eq!(limits.usage(), nothing);
     }
 
     #[tokio::test]

@@ -114,6 +114,8 @@ metrics_table! {
             "Members of groups that wait for others, 50,000 at most.";
         parked_memory: gauge "ottla_parked_memory_bytes" [""]
             "What those members say of protocols and assignments, 256 MiB at most.";
+        awaited_memory: gauge "ottla_awaited_memory_bytes" [""]
+            "What fetches keep while they wait for records, 256 MiB at most; what they took as requests is given back.";
         cold_reads: gauge "ottla_cold_reads" [""] "Fetches that read from the disk right now, 16 at most.";
         slow_requests: counter "ottla_slow_requests_total" [""]
             "Requests that took longer than ottla.slow.request.ms.";

@@ -10,14 +10,15 @@
 //! fields (a request with a replica id is refused; replicas have a protocol of their own).
 //! Source: `KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages`, `DelayedFetch`.
 //!
-//! [`asked`] finds out what a request asks for, [`reading`] waits and reads, [`closest`] and [`elsewhere`] say which other
-//! node to ask, [`answer`] makes the response.
+//! [`asked`] finds out what a request asks for, [`waiting`] waits, [`reading`] reads, [`closest`] and [`elsewhere`] say
+//! which other node to ask, [`answer`] makes the response.
 
 mod answer;
 mod asked;
 mod closest;
 mod elsewhere;
 mod reading;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,8 @@ use storage::error::ReadError;
 use storage::ids::LeaderEpoch;
 use tokio::time::Instant;
 
-use self::reading::{Patience, Terms, read_until_enough};
+use self::reading::Terms;
+use self::waiting::{Patience, read_until_enough};
 use super::{Outcome, Reply, RequestContext};
 use crate::broker::Broker;
 use crate::error_code;
@@ -96,7 +98,9 @@ pub(crate) async fn handle(context: RequestContext, request: FetchRequest) -> Fe
     let resolved = Arc::new(resolved);
     let is_over = request.max_wait_ms <= 0;
     let patience = Patience { deadline, ending: context.ending.clone(), is_over };
-    let pass = read_until_enough(broker, &resolved, &terms, min_bytes, patience).await;
+    // With it goes the frame, whose bytes it refers to: what waits is counted without them.
+    drop(request);
+    let pass = read_until_enough(&context, &resolved, &terms, min_bytes, patience).await;
     match context.fetches(pass.bytes) {
         0 => answer::of(&context, &resolved, pass),
         throttle_time_ms => answer::quiet(&resolved, throttle_time_ms, context.version),

@@ -1,6 +1,7 @@
 //! A client on the other end of a pipe: order, overlap, backpressure, and what ends a connection.
 
 use super::{Addresses, serve_halves};
+use crate::limits::RequestMemory;
 use crate::node::testing::{TestNode, batch, topic_name};
 use crate::stopping::StopSwitch;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,6 +11,7 @@ use kafka_protocol::messages::{FetchRequest, ProduceRequest};
 use kafka_protocol::protocol::Encodable;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split};
 use tokio::task::JoinHandle;
 
@@ -53,8 +55,14 @@ fn raw_frame(key: i16, version: i16, number: i32, body: &[u8]) -> Bytes {
 
 /// A fetch that waits until there are records.
 fn fetch(number: i32) -> Bytes {
+    fetch_often(number, 1)
+}
+
+/// The same, which names its partition so often.
+fn fetch_often(number: i32, times: usize) -> Bytes {
     let partition = FetchPartition::default().with_partition_max_bytes(1000);
-    let topic = FetchTopic::default().with_topic(topic_name("orders")).with_partitions(vec![partition]);
+    let topic =
+        FetchTopic::default().with_topic(topic_name("orders")).with_partitions(vec![partition; times]);
     let request = FetchRequest::default()
         .with_max_wait_ms(i32::MAX)
         .with_min_bytes(1)
@@ -185,6 +193,39 @@ async fn nothing_waits_for_a_client_that_has_left() {
     drop((client.reading, client.writing));
     client.serving.await.expect("no panic");
     assert_eq!(partition.waiting(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fetch_that_waits_gives_back_the_memory_that_its_request_took() {
+    let node = node().await;
+    let mut client = connect(&node);
+    // Some 60 KiB.
+    client.send(fetch_often(1, 3700)).await;
+    let waits = async {
+        while node.broker.limits.usage().awaited_bytes == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waits).await.expect("it waits at last");
+    let usage = node.broker.limits.usage();
+    assert_eq!((usage.small_request_bytes, usage.requests_in_flight), (0, 1));
+    assert!(usage.awaited_bytes <= 4096, "it keeps the one partition that it named: {usage:?}");
+    let mut other = connect(&node);
+    other.send(produce(1, -1, "orders")).await;
+    assert_eq!((other.next_answer().await, client.next_answer().await), (Some(1), Some(1)));
+    assert_eq!(node.broker.limits.usage().awaited_bytes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fetch_that_finds_no_place_among_those_that_wait_answers_soon() {
+    let node = node().await;
+    let nothing = RequestMemory::default();
+    let places: Vec<_> =
+        std::iter::from_fn(|| node.broker.limits.await_records(&nothing, 1024 * 1024)).collect();
+    let mut client = connect(&node);
+    client.send(fetch(1)).await;
+    assert_eq!(client.next_answer().await, Some(1), "though it would wait for weeks");
+    drop(places);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -200,7 +200,11 @@ mod tests {
         assert!(!stalled.is_in_the_way(), "nobody waits");
         let [mut first, mut second] = [0; 2].map(|_| limits.arriving(MIB, PRODUCE_KEY, CLIENT));
         assert_eq!(first.grow(FREE_BYTES).await, 4 * FREE_BYTES);
-        assert_eq!(limits.usage().request_bytes, LARGE_KIB * 1024 + 4 * FREE_BYTES, "it is counted all the same");
+        assert_eq!(
+            limits.usage().request_bytes,
+            LARGE_KIB * 1024 + 4 * FREE_BYTES,
+            "it is counted all the same"
+        );
         assert_eq!(first.grow(MIB / 2).await, MIB, "it may be read to its end");
         assert_eq!(limits.usage().request_bytes, LARGE_KIB * 1024 + MIB);
         {

@@ -1,4 +1,4 @@
-//! Waiting for records and reading them: one pass over the partitions after the other.
+//! Reading records: one pass over the partitions.
 
 use std::sync::Arc;
 
@@ -7,14 +7,11 @@ use kafka_protocol::messages::fetch_response::AbortedTransaction;
 use storage::ids::{BrokerId, LeaderEpoch, Offset};
 use storage::leader_epochs::EpochEnd;
 use storage::log::LogRead;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
 
 use super::{FetchError, check_leadership, closest};
 use crate::broker::Broker;
 use crate::fetch_sessions::{PartitionKey, Resolved, TopicKey, Wanted};
-use crate::partition::{Milestone, Partition, Registration};
-use crate::stopping::Stopping;
+use crate::partition::Partition;
 
 /// What one pass over the partitions found.
 #[derive(Default)]
@@ -45,57 +42,8 @@ pub(super) struct Terms {
     pub(super) client_rack: Arc<str>,
 }
 
-/// How long a request waits for records.
-pub(super) struct Patience {
-    pub(super) deadline: Instant,
-    /// The word that the connection ends.
-    pub(super) ending: Stopping,
-    /// Whether the next pass is the last.
-    pub(super) is_over: bool,
-}
-
-/// Reads until there is enough, something else to say, or no more patience.
-pub(super) async fn read_until_enough(
-    broker: &Arc<Broker>,
-    resolved: &Arc<Resolved>,
-    terms: &Terms,
-    min_bytes: usize,
-    mut patience: Patience,
-) -> Pass {
-    let wake = Arc::new(Notify::new());
-    loop {
-        let registrations = register(broker, resolved, &wake);
-        let pass = read_once(broker, resolved, terms).await;
-        let is_enough = pass.bytes >= min_bytes || pass.must_answer || resolved.wanted.is_empty();
-        if is_enough || patience.is_over {
-            return pass;
-        }
-        drop(pass);
-        // However the wait ended, the next pass decides.
-        tokio::select! {
-            () = wake.notified() => {}
-            () = sleep_until(patience.deadline) => patience.is_over = true,
-            () = patience.ending.requested() => patience.is_over = true,
-        }
-        drop(registrations);
-    }
-}
-
-/// Asks every partition to wake us once it has more than now.
-fn register(broker: &Broker, resolved: &Resolved, wake: &Arc<Notify>) -> Vec<Registration> {
-    resolved
-        .wanted
-        .iter()
-        .filter_map(|(key, _)| find(broker, key).ok())
-        .map(|partition| {
-            let more = partition.high_watermark().plus(1);
-            partition.register(Milestone::HighWatermark, more, wake)
-        })
-        .collect()
-}
-
 /// Reads every partition once. What may have to come from the disk is read where waiting for it blocks nobody else.
-async fn read_once(broker: &Arc<Broker>, resolved: &Arc<Resolved>, terms: &Terms) -> Pass {
+pub(super) async fn read_once(broker: &Arc<Broker>, resolved: &Arc<Resolved>, terms: &Terms) -> Pass {
     let is_hot = |(key, wanted): &(PartitionKey, Wanted)| {
         find(broker, key).map_or(true, |partition| partition.log.is_hot(wanted.fetch_offset))
     };
@@ -142,7 +90,7 @@ fn read_all(broker: &Broker, resolved: &Resolved, terms: &Terms) -> Pass {
     pass
 }
 
-fn find(broker: &Broker, (topic, index): &PartitionKey) -> Result<Arc<Partition>, FetchError> {
+pub(super) fn find(broker: &Broker, (topic, index): &PartitionKey) -> Result<Arc<Partition>, FetchError> {
     let topic_id = match topic {
         TopicKey::Name(name) => broker.topic_id_of(name).ok_or(FetchError::UnknownTopic)?,
         TopicKey::Id(topic_id) => *topic_id,
