@@ -75,6 +75,12 @@ pub fn list(
 /// # Errors
 /// When a key may not change while the broker runs, or a value is not accepted.
 pub fn validate_dynamic(settings: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    let keys = settings.keys().filter_map(|name| keys::broker_key(name));
+    let fixed: Vec<&str> =
+        keys.filter(|key| key.scope == Scope::BrokerReadOnly).map(|key| key.name).collect();
+    if !fixed.is_empty() {
+        return Err(ConfigError::NotDynamic { names: fixed.join(", ") });
+    }
     let mut custom_bytes = 0;
     for (name, value) in settings {
         match keys::broker_key(name) {
@@ -95,7 +101,7 @@ fn validate_key(key: &Key, value: &str) -> Result<(), ConfigError> {
         Scope::BrokerDynamic => key.read(value).map(|_| ()),
         Scope::BrokerAtStart => Err(ConfigError::AtStart { name }),
         Scope::BrokerReadOnly | Scope::Topic | Scope::Group | Scope::ClientMetrics => {
-            Err(ConfigError::NotDynamic { name })
+            Err(ConfigError::NotDynamic { names: name })
         }
     }
 }
@@ -191,6 +197,11 @@ mod tests {
         assert_eq!(
             told("log.retention.ms", "abc"),
             "Invalid value abc for configuration log.retention.ms: Not a number of type LONG"
+        );
+        let both = ["node.id", "log.dirs", "log.retention.ms"].map(|name| (name.to_owned(), "5".to_owned()));
+        assert_eq!(
+            validate_dynamic(&both.into()).unwrap_err().to_string(),
+            "Cannot update these configs dynamically: [log.dirs, node.id]"
         );
         assert_eq!(
             told("listeners", "PLAINTEXT://:9093"),

@@ -137,11 +137,11 @@ pub enum ConfigError {
         /// The key that is not set.
         name: &'static str,
     },
-    /// A client may not change the key while the broker runs.
-    #[error("Cannot update these configs dynamically: [{name}]")]
+    /// A client may not change these keys while the broker runs.
+    #[error("Cannot update these configs dynamically: [{names}]")]
     NotDynamic {
-        /// The key.
-        name: String,
+        /// The keys, with commas between them.
+        names: String,
     },
     /// A client may not change the key while the broker runs, though it may that of Apache Kafka.
     #[error("{name} cannot change while a node runs: give it to the node at its start")]
@@ -243,7 +243,7 @@ impl ConfigError {
             | Self::UnknownBrokerKey { name }
             | Self::InvalidValue { name, .. }
             | Self::NotSupported { name, .. }
-            | Self::NotDynamic { name }
+            | Self::NotDynamic { names: name }
             | Self::AtStart { name }
             | Self::NotAList { name, .. } => name,
             Self::InvalidAddress { name, .. } | Self::SeveralNodes { name, .. } => name,
