@@ -64,7 +64,7 @@ fn forget_gone_clients(broker: &Broker) {
 
 /// With too little space left, others lead what they can.
 fn look_at_free_space(broker: &Broker) {
-    broker.log_dir.refresh_free_space();
+    broker.log_dir.look_at_disk();
     broker.quorum.stand_aside(broker.log_dir.is_below_free_space_floor());
 }
 

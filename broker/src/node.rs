@@ -143,6 +143,7 @@ impl LogDirEvents<OsDisk> for Events {
             Some(error) if ran_out.contains(&error) => {
                 "Let more files be open (`ulimit -n`, systemd: LimitNOFILE)"
             }
+            _ if failure.error.is_not_found() => "Look who removed, moved or unmounted it",
             _ => "Check the disk",
         };
         let sentence = format!(
@@ -302,6 +303,7 @@ fn open(
     let log_dir = Arc::new(LogDir::open(OsDisk, &config.log_dir, log_dir, Arc::new(events))?);
     // First: the quorum would answer the others in the name of the node that this directory was copied from.
     log_dir.check_node_id(storage::ids::BrokerId(config.node_id))?;
+    log_dir.check_unclaimed_is_empty()?;
     let quorum = Quorum::open(introduction::quorum_settings(&settings, &log_dir, outside))?;
     let image = quorum.image();
     let broker = Broker::new(Parts { settings, quorum, log_dir, open_files, partitions, failure, metrics });

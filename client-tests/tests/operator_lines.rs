@@ -108,3 +108,14 @@ fn what_requests_hold_of_the_limits_is_told() -> Result<()> {
     drop(stream);
     wait_until(LIMIT, "the memory is free again", || Ok(metric(&node, "ottla_request_memory_bytes")? == 0.0))
 }
+
+#[test]
+fn a_data_directory_that_is_moved_away_ends_the_node_in_one_sentence() -> Result<()> {
+    let mut node = Node::start(&[])?;
+    let away = node.data_dir().with_extension("moved");
+    std::fs::rename(node.data_dir(), away)?;
+    node.wait_for_failure()?;
+    let said = lines(&node, "failed: cannot find");
+    ensure!(said.len() == 1 && said[0].contains("Look who removed, moved or unmounted it"), "{said:?}");
+    Ok(())
+}

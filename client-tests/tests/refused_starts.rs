@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use client_tests::command_line::CommandLine;
 use client_tests::node::{Node, run_to_exit};
 use client_tests::tools;
 use tempfile::TempDir;
@@ -103,6 +104,23 @@ fn directory_that_apache_kafka_formatted_is_refused_by_name() -> Result<()> {
     let output = format.output().context("java cannot be started")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     expect_untouched(&directory, &["was formatted by Apache Kafka", "give this node a directory of its own"])
+}
+
+#[test]
+fn partitions_without_their_meta_properties_are_refused_and_left_where_they_are() -> Result<()> {
+    let mut node = Node::start(&[])?;
+    CommandLine::new("produce", node.bootstrap()).fed("events", b"kept")?;
+    node.stop()?;
+    let (directory, kept) = (node.data_dir().to_owned(), node.data_dir().join("events-0"));
+    let (meta, partition) = (fs::read(directory.join("meta.properties"))?, contents(&kept)?);
+    fs::remove_file(directory.join("meta.properties"))?;
+    expect_refusal(&directory, &[], &["holds partitions (events-0) and no meta.properties", "log.dirs"])?;
+    ensure!(contents(&kept)? == partition, "the partition was changed");
+    fs::write(directory.join("meta.properties"), meta)?;
+    node.restart().context("the mistake is undone")?;
+    let records = CommandLine::new("consume", node.bootstrap()).text("events -e")?;
+    ensure!(records == "kept\n", "{records}");
+    Ok(())
 }
 
 #[test]

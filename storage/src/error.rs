@@ -181,7 +181,7 @@ pub enum CleanError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process holds the lock.
-    #[error("{} is in use by another process", path.display())]
+    #[error("{} is in use by another process: stop that one, or name another directory (log.dirs)", path.display())]
     Locked {
         /// The log directory.
         path: PathBuf,
@@ -192,8 +192,24 @@ pub enum OpenError {
         /// The log directory.
         path: PathBuf,
     },
+    /// It holds partitions, and no `meta.properties` that says whose they are.
+    #[error(
+        "{} holds partitions ({found}) and no meta.properties that says whose they are: restore that file from a copy, or \
+         give this node a directory of its own (log.dirs)",
+        path.display()
+    )]
+    Unclaimed {
+        /// The log directory.
+        path: PathBuf,
+        /// One of the partitions.
+        found: String,
+    },
     /// A newer version wrote it.
-    #[error("{} was written by a newer version (its format is {found}, this version knows {known})", path.display())]
+    #[error(
+        "{} was written by a newer version (its format is {found}, this version knows {known}): start the version that \
+         wrote it",
+        path.display()
+    )]
     NewerFormat {
         /// The log directory.
         path: PathBuf,
@@ -211,7 +227,11 @@ pub enum OpenError {
         problem: String,
     },
     /// The directory belongs to another cluster or node.
-    #[error("{} belongs to {key} {found}, not to {wanted}", path.display())]
+    #[error(
+        "{} belongs to {key} {found}, not to {wanted}: give this node its own directory (log.dirs){}",
+        path.display(),
+        if *key == "node.id" { format!(", or set node.id={found}") } else { String::new() }
+    )]
     Foreign {
         /// The log directory.
         path: PathBuf,

@@ -50,6 +50,7 @@ pub use shared::{FlushDriver, LogDirEvents, LogDirSettings};
 pub(crate) use shared::Shared;
 pub(crate) use written::{CheckpointBounds, Written};
 
+const LOCK: &str = ".lock";
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
 const CLEANED_ENDS: &str = "cleaner-offset-checkpoint";
@@ -115,7 +116,7 @@ impl<D: Disk> LogDir<D> {
         events: Arc<dyn LogDirEvents<D>>,
     ) -> Result<Self, OpenError> {
         create_path(&disk, path)?;
-        let lock_path = path.join(".lock");
+        let lock_path = path.join(LOCK);
         let lock = disk.lock(&lock_path)?;
         let lock = lock.ok_or_else(|| OpenError::Locked { path: path.to_owned() })?;
         let meta = meta::read(&disk, path)?;
@@ -167,6 +168,22 @@ impl<D: Disk> LogDir<D> {
     pub fn check_node_id(&self, node_id: BrokerId) -> Result<(), OpenError> {
         let meta = self.meta.lock();
         meta.as_ref().map_or(Ok(()), |known| known.check(&self.shared.path, &known.cluster_id, node_id))
+    }
+
+    /// Checks that a directory which does not say whose it is holds no partitions. A start that goes on would make a cluster
+    /// that knows none of them, set them aside, and serve nothing of what they hold.
+    ///
+    /// # Errors
+    /// [`OpenError::Unclaimed`] where it holds some; a failing disk.
+    pub fn check_unclaimed_is_empty(&self) -> Result<(), OpenError> {
+        if self.meta.lock().is_some() {
+            return Ok(());
+        }
+        let path = &self.shared.path;
+        let entries = self.shared.disk.list(path)?;
+        let found =
+            entries.into_iter().find(|entry| entry.is_directory && load::is_partition_directory(&entry.name));
+        found.map_or(Ok(()), |entry| Err(OpenError::Unclaimed { path: path.clone(), found: entry.name }))
     }
 
     /// Writes whose directory this is, where it is new, and otherwise checks that it still belongs to the same.
@@ -283,7 +300,7 @@ impl<D: Disk> LogDir<D> {
     pub fn remove_deleted(&self) -> Result<(), DiskError> {
         let disk = &self.shared.disk;
         for entry in disk.list(&self.shared.path)? {
-            if entry.is_directory && entry.name.ends_with("-delete") {
+            if entry.is_directory && is_deleted(&entry.name) {
                 let directory = self.shared.path.join(&entry.name);
                 for file in disk.list(&directory)? {
                     disk.remove_file(&directory.join(file.name))?;
@@ -294,9 +311,17 @@ impl<D: Disk> LogDir<D> {
         Ok(())
     }
 
-    /// Looks how much space the disk has left. Below the floor, appends are refused until this finds more.
-    pub fn refresh_free_space(&self) {
-        match self.shared.disk.free_bytes(&self.shared.path) {
+    /// Looks whether the directory is still there and how much space the disk has left. Below the floor, appends are
+    /// refused until this finds more. A directory that was removed, moved or unmounted has failed: what is written into
+    /// its open files is gone with them.
+    pub fn look_at_disk(&self) {
+        let (disk, path) = (&self.shared.disk, &self.shared.path);
+        if let Err(error) = disk.modified(&path.join(LOCK))
+            && error.is_not_found()
+        {
+            return self.shared.fail(DiskError { operation: "find", ..error });
+        }
+        match disk.free_bytes(path) {
             Ok(free_bytes) => self.shared.set_free_bytes(free_bytes),
             Err(error) => tracing::warn!(%error, "cannot tell how much space is left"),
         }
@@ -393,6 +418,12 @@ fn start_flusher<D: Disk>(shared: &Arc<Shared<D>>, sync_threads: usize) -> std::
     let pool = SyncPool::start(sync_threads)?;
     let shared = Arc::clone(shared);
     std::thread::Builder::new().name("flusher".into()).spawn(move || shared.flusher.run(&shared, &pool))
+}
+
+/// Whether this is the name that a deleted log has: that of a partition, a dot, an id, and `-delete`.
+fn is_deleted(name: &str) -> bool {
+    let renamed = name.strip_suffix("-delete").and_then(|rest| rest.rsplit_once('.'));
+    renamed.is_some_and(|(partition, _id)| load::is_partition_directory(partition))
 }
 
 /// Creates a directory with all its parents, and flushes the names of those that are new.

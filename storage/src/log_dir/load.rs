@@ -168,7 +168,6 @@ impl<D: Disk> LogDir<D> {
                 unsynced.add_directory(directory.path());
             }
             for (path, description) in recovered.damage {
-                tracing::error!(path = %path.display(), "{description}");
                 damage.push(Damage { topic_partition: topic_partition.clone(), path, description });
             }
             let shared = Arc::clone(&self.shared);
@@ -203,7 +202,7 @@ type Job<D> = (Wanted, Recovery<D>, bool);
 type Opened<D> = (Wanted, Arc<PartitionDirectory>, Recovered<D>);
 
 /// Whether this is the name of a partition's directory: a topic, a dash, and a number.
-fn is_partition_directory(name: &str) -> bool {
+pub(super) fn is_partition_directory(name: &str) -> bool {
     let Some((topic, partition)) = name.rsplit_once('-') else { return false };
     let is_number = !partition.is_empty() && partition.bytes().all(|digit| digit.is_ascii_digit());
     !topic.is_empty() && is_number

@@ -165,10 +165,15 @@ impl<D: Disk> Shared<D> {
         let is_below = free_bytes < self.settings.free_space_floor_bytes;
         if self.is_below_floor.swap(is_below, Ordering::Relaxed) != is_below {
             let path = self.path.display();
+            let [free, floor] = [free_bytes, self.settings.free_space_floor_bytes].map(|bytes| bytes >> 20);
             if is_below {
-                tracing::warn!(%path, free_bytes, "the disk is nearly full: records are refused until there is space");
+                tracing::warn!(
+                    "the disk is nearly full: {path} has {free} MiB left, less than ottla.free.space.floor.bytes \
+                     ({floor} MiB), and records are refused until there is more; delete topics or lower their \
+                     retention, or give it more space"
+                );
             } else {
-                tracing::info!(%path, free_bytes, "the disk has space again: records are accepted");
+                tracing::info!("the disk of {path} has space again ({free} MiB): records are accepted");
             }
         }
     }

@@ -215,12 +215,12 @@ fn free_space_floor_refuses_appends_until_there_is_space() {
     let log = dir.create_log(partition(0), topic_id(), config(1 << 20));
     log.append_as_leader(idempotent(9, 0, 1, b"x"), EPOCH, NOW).unwrap();
     disk.set_capacity(1 << 18);
-    dir.refresh_free_space();
+    dir.look_at_disk();
     assert!(matches!(log.append_as_leader(batch(1, 1, NOW.0), EPOCH, NOW), Err(AppendError::DiskFull(_))));
     assert!(log.append_as_leader(idempotent(9, 0, 1, b"x"), EPOCH, NOW).unwrap().is_duplicate, "it is there");
     assert_eq!(read_all(&log, Offset(0)).len(), 1);
     disk.set_capacity(1 << 20);
-    dir.refresh_free_space();
+    dir.look_at_disk();
     log.append_as_leader(batch(1, 1, NOW.0), EPOCH, NOW).unwrap();
 }
 
@@ -272,7 +272,10 @@ fn second_process_and_foreign_directories_are_refused() {
     let (dir, _) = open(&disk, &root());
     assert_eq!(dir.meta_properties(), Some(written));
     let foreign = dir.write_meta_properties("two", BrokerId(1)).unwrap_err();
-    assert_eq!(foreign.to_string(), "/data belongs to cluster.id one, not to two");
+    assert_eq!(
+        foreign.to_string(),
+        "/data belongs to cluster.id one, not to two: give this node its own directory (log.dirs)"
+    );
     assert!(matches!(dir.write_meta_properties("one", BrokerId(2)), Err(OpenError::Foreign { .. })));
     drop(dir);
     let meta = root().join("meta.properties");
@@ -384,4 +387,49 @@ fn log_of_the_name_of_a_stray_one_is_recovered_for_itself() {
     loaded.logs[0].append_as_leader(batch(2, 100, NOW.0), EPOCH, NOW).unwrap();
     dir.flush_round();
     assert_is_recovered_for_itself(&disk.crash(), other);
+}
+
+#[test]
+fn partitions_in_a_directory_that_does_not_say_whose_it_is_are_refused() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let (dir, _) = open(&disk, &root());
+    dir.check_unclaimed_is_empty().unwrap();
+    for other in ["metadata", "a-b", "events-2.0f1e-stray"] {
+        disk.create_dir(&root().join(other)).unwrap();
+    }
+    dir.check_unclaimed_is_empty().unwrap();
+    disk.create_dir(&root().join("events-0")).unwrap();
+    let refused = dir.check_unclaimed_is_empty().unwrap_err();
+    assert!(matches!(&refused, OpenError::Unclaimed { found, .. } if found == "events-0"), "{refused}");
+    dir.write_meta_properties("one", BrokerId(1)).unwrap();
+    dir.check_unclaimed_is_empty().unwrap();
+}
+
+#[test]
+fn directory_that_vanishes_has_failed_and_takes_no_more_appends() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let (dir, events) = open(&disk, &root());
+    let log = dir.create_log(partition(0), topic_id(), config(1 << 20));
+    log.append_as_leader(batch(1, 1, NOW.0), EPOCH, NOW).unwrap();
+    dir.look_at_disk();
+    assert!(events.failures.lock().is_empty());
+    disk.remove_file(&root().join(".lock")).unwrap();
+    dir.look_at_disk();
+    assert_eq!(events.failures.lock().len(), 1);
+    assert!(log.append_as_leader(batch(1, 1, NOW.0), EPOCH, NOW).is_err());
+}
+
+#[test]
+fn directories_of_others_are_not_taken_for_deleted_logs() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let (dir, _) = open(&disk, &root());
+    let kept = ["to-delete", "notes.2026-delete"];
+    for name in kept.into_iter().chain(["events-2.0f1e-delete"]) {
+        disk.create_dir(&root().join(name)).unwrap();
+    }
+    dir.remove_deleted().unwrap();
+    let left = disk.list(&root()).unwrap();
+    let left: Vec<&str> =
+        left.iter().filter(|entry| entry.is_directory).map(|entry| entry.name.as_str()).collect();
+    assert_eq!(left, ["notes.2026-delete", "to-delete"]);
 }
