@@ -39,7 +39,7 @@ pub enum BindError {
         source: io::Error,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on {address} ({key}): {source}; is another broker running there?")]
+    #[error("cannot listen on {address} ({key}): {source}; {}", fix(source))]
     Bind {
         /// The configuration key.
         key: &'static str,
@@ -48,6 +48,15 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What to do about an address that cannot be listened on.
+fn fix(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrNotAvailable => "name an address of this machine, or none for all of them",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need privileges; take another one",
+        _ => "is another broker running there?",
+    }
 }
 
 /// A socket that has its address and does not listen yet: a port that is taken is known before the data is opened,

@@ -1,11 +1,12 @@
 //! SIGTERM: what was taken in is answered, what was answered is there, and the next start knows that all was well.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use client_tests::node::Node;
 use client_tests::target::skip_on_foreign_broker;
 use client_tests::wire::fetch::Writer;
 use client_tests::wire::{self, Connection, batch, produce_request};
 use kafka_protocol::messages::ProduceRequest;
+use rustix::process::{Pid, Signal, kill_process};
 
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const VERSION: i16 = 9;
@@ -58,4 +59,17 @@ fn clean_stop_leaves_a_marker_that_a_crash_does_not() -> Result<()> {
     ensure!(!marker.exists(), "a crash left {CLEAN_SHUTDOWN}");
     node.restart()?;
     writer.expect_all_from(&mut Connection::open(node.bootstrap())?, 0)
+}
+
+#[test]
+fn the_end_of_its_terminal_is_a_clean_stop_too() -> Result<()> {
+    if skip_on_foreign_broker("sigterm") {
+        return Ok(());
+    }
+    let mut node = Node::start(&[])?;
+    let pid = Pid::from_raw(node.pid()?.try_into()?).context("a process id is positive")?;
+    kill_process(pid, Signal::HUP)?;
+    node.wait_for_stop()?;
+    ensure!(node.data_dir().join(CLEAN_SHUTDOWN).exists(), "SIGHUP left no {CLEAN_SHUTDOWN}");
+    Ok(())
 }

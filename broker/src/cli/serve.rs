@@ -1,10 +1,12 @@
 //! `ottla serve`: starts a node, and stops it in order.
 
+mod log;
 mod reach;
+mod signals;
 
 use super::ServeArguments;
+use super::table::count;
 use crate::clock;
-use crate::loggers;
 use crate::node::{Node, StartError};
 use crate::open_files::OpenFiles;
 use crate::quorum::QuorumError;
@@ -12,16 +14,10 @@ use crate::stopping::StopSwitch;
 use anyhow::{Context, bail};
 use config::broker::{Endpoint, PeerSecurity, ReplicaSet};
 use config::parse::{self, Loaded, Sources};
+use signals::StopSignals;
 use std::fmt::Write;
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-
-/// The variable that sets what is logged, in the syntax of `tracing`'s filters.
-const LOG_VARIABLE: &str = "OTTLA_LOG";
 
 /// The variable that names the configuration file.
 const CONFIG_VARIABLE: &str = "OTTLA_CONFIG";
@@ -31,7 +27,7 @@ const CONFIG_VARIABLE: &str = "OTTLA_CONFIG";
 /// # Errors
 /// When the node cannot start, or its log directory fails.
 pub fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
-    log_to_standard_error()?;
+    log::to_standard_error()?;
     let loaded = load(arguments)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -47,22 +43,20 @@ pub fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
 }
 
 async fn serve(loaded: Loaded, open_files: OpenFiles) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = StopSignals::new()?;
     let (stop_switch, stopping) = StopSwitch::new();
     let starting = Node::start(loaded, open_files, stopping);
     tokio::pin!(starting);
     let node = tokio::select! {
         started = &mut starting => started?,
-        _ = terminate.recv() => return stop_early(starting, &stop_switch).await,
-        _ = interrupt.recv() => return stop_early(starting, &stop_switch).await,
+        () = signals.recv() => return stop_early(starting, &stop_switch).await,
     };
-    super::print(&banner(&node))?;
+    // A node that nobody watches, or whose output has no space left, serves all the same.
+    let _unheard = super::print(&banner(&node));
     tracing::info!("{}", start_line(&node));
     let unreachable = reach::warn_if_unreachable(told_address(&node), node.broker.cluster_id());
     let failure = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        () = signals.recv() => None,
         failure = node.failed() => Some(failure),
         never = unreachable => match never {},
     };
@@ -70,15 +64,9 @@ async fn serve(loaded: Loaded, open_files: OpenFiles) -> anyhow::Result<()> {
         None => {
             let began = clock::monotonic();
             tracing::debug!("stopping");
-            let told_again = async {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            };
             tokio::select! {
                 stopped = node.stop() => stopped?,
-                () = told_again => bail!("told to stop a second time, and stopped at once; the next start recovers"),
+                () = signals.recv() => bail!("told to stop a second time, and stopped at once; the next start recovers"),
             }
             let took = clock::monotonic().saturating_sub(began);
             tracing::info!(
@@ -121,39 +109,17 @@ pub(super) fn load(arguments: &ServeArguments) -> anyhow::Result<Loaded> {
     parse::load(&sources).map_err(|errors| anyhow::anyhow!("{errors}"))
 }
 
-fn log_to_standard_error() -> anyhow::Result<()> {
-    let loggers = loggers::of_process();
-    let filter = std::env::var(LOG_VARIABLE).ok().filter(|filter| !filter.trim().is_empty());
-    let unread = filter.and_then(|filter| loggers.start_with(&filter).err().map(|error| (filter, error)));
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    tracing_subscriber::registry()
-        .with(lines)
-        .with(loggers.filter())
-        .try_init()
-        .map_err(|error| anyhow::anyhow!("the log cannot be set up: {error}"))?;
-    if let Some((filter, error)) = unread {
-        tracing::warn!(
-            "{LOG_VARIABLE}={filter} cannot be read ({error}), and the log is as without it; it is a level, or levels of \
-             modules: debug,ottla::quorum=trace"
-        );
-    }
-    Ok(())
-}
-
 /// The start in one line of the log.
 fn start_line(node: &Node) -> String {
     let image = node.broker.image();
     let addresses: Vec<String> = node.kafka_addresses.iter().map(ToString::to_string).collect();
     format!(
-        "ottla {}: node {} of cluster {} serves {} topics ({} partitions) on {} after {:.1?}",
+        "ottla {}: node {} of cluster {} serves {} ({}) on {} after {:.1?}",
         env!("CARGO_PKG_VERSION"),
         node.broker.node_id(),
         node.broker.cluster_id(),
-        image.topic_count(),
-        image.partition_count(),
+        count(image.topic_count(), "topic"),
+        count(image.partition_count(), "partition"),
         addresses.join(", "),
         node.start_duration
     )
@@ -190,7 +156,8 @@ fn banner(node: &Node) -> String {
     }
     line("clients", &told_to_clients(node, set));
     line("promise", promise(node.broker.waits_for_flush(), set.is_some()));
-    line("ready", &format!("{} topics in {:.1?}", node.broker.image().topic_count(), node.start_duration));
+    let topics = count(node.broker.image().topic_count(), "topic");
+    line("ready", &format!("{topics} in {:.1?}", node.start_duration));
     banner
 }
 
