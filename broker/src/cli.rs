@@ -19,6 +19,7 @@ pub mod topics;
 
 pub use asking::ClusterArguments;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -124,12 +125,20 @@ pub enum OutputForm {
     Markdown,
 }
 
-/// Writes `text` to standard output at once. A reader that has gone away is an error, not a panic.
+/// Writes `text` to standard output at once. A reader that has read enough and gone away (`| head`) is no error.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut output = std::io::stdout().lock();
-    output.write_all(text.as_bytes())?;
-    output.flush()?;
-    Ok(())
+    unless_reader_left(output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(Into::into))
+}
+
+/// What became of writing to standard output: that its reader has gone away is a clean end, another failure says of what it
+/// is one.
+fn unless_reader_left(done: anyhow::Result<()>) -> anyhow::Result<()> {
+    match done.as_ref().err().and_then(|error| error.downcast_ref::<std::io::Error>()) {
+        Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Some(_) => done.context("standard output cannot be written"),
+        None => done,
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use ottla::cli::{self, Cli, Command};
 use ottla::cli::{
     cluster, completion, config_reference, consume, doctor, groups, produce, serve, storage, topics,
 };
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Reserves without committing, so that a count which a peer made up costs nothing until it is filled; see
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ottla: {}", cli::sentence(&error));
+            // Nobody is left to be told where standard error is gone as well.
+            let _unheard = writeln!(std::io::stderr(), "ottla: {}", cli::sentence(&error));
             ExitCode::from(cli::exit_code(&error))
         }
     }

@@ -2,16 +2,20 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use client_tests::command_line::CommandLine;
 use client_tests::node;
 use client_tests::target::{Target, unique_topic};
+use client_tests::wait::wait_until;
 use serde_json::{Value, json};
 
 /// The exit codes that scripts are promised.
 const FAILED: i32 = 1;
 const NO_SUCH_TOPIC: i32 = 3;
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 struct World {
     target: Target,
@@ -165,5 +169,25 @@ fn a_group_goes_on_where_it_was() -> Result<()> {
     let groups = CommandLine::new("groups", world.target.bootstrap());
     let described = groups.json(&format!("describe {group}"))?;
     ensure!(described[0]["lag"] == 0 && described[0]["state"] == "Empty", "it has left: {described:#}");
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_leaves_ends_consume_though_no_record_comes() -> Result<()> {
+    let world = World::start()?;
+    world.produce("-p 0", "only\n")?;
+    let mut command = node::command()?;
+    command.args(["consume", &world.topic, "-b", world.target.bootstrap()]);
+    let mut process = command.stdout(Stdio::piped()).spawn()?;
+    let mut first = String::new();
+    // The pipe is closed behind its first line.
+    BufReader::new(process.stdout.take().context("it is piped")?).read_line(&mut first)?;
+    let ended = wait_until(LIMIT, "consume ends", || Ok(process.try_wait()?.is_some()));
+    if ended.is_err() {
+        process.kill()?;
+    }
+    let status = process.wait()?;
+    ended?;
+    ensure!(first == "only\n" && status.success(), "{first:?}, {status}");
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! broker refuses becomes a sentence.
 
 use super::Form;
-use super::client::{Client, ClientError};
+use super::client::{self, Client, ClientError};
 use anyhow::{anyhow, bail};
 use kafka_protocol::ResponseError;
 use kafka_protocol::protocol::StrBytes;
@@ -13,8 +13,9 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Cluster and output")]
 pub struct ClusterArguments {
-    /// Brokers to begin with, comma-separated.
-    #[arg(long, global = true, default_value = "localhost:9092", value_name = "HOST:PORT")]
+    /// Brokers to begin with, comma-separated; without a port, 9092 is meant.
+    #[arg(long, short, visible_alias = "bootstrap-server", global = true, default_value = "localhost:9092",
+        value_name = "HOST:PORT", value_parser = client::bootstrap)]
     pub bootstrap: String,
     /// How long the command may take; of `produce` and `consume`, how long the brokers may take for one answer.
     #[arg(long, global = true, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]

@@ -5,8 +5,10 @@
 //!
 //! Absent: TLS, SASL, and brokers before Kafka 3.0 (a version that this client cannot speak is an error that says so).
 
+mod bootstrap;
 mod connection;
 mod coordinator;
+mod meaning;
 mod offsets;
 mod topics;
 
@@ -19,7 +21,9 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::{Request, StrBytes};
 
+pub(crate) use bootstrap::bootstrap;
 use connection::Connection;
+pub(crate) use meaning::meaning;
 pub(crate) use offsets::{OffsetAt, Offsets, PartitionId};
 pub(crate) use topics::{PartitionState, TopicState, wire_name};
 
@@ -39,10 +43,12 @@ pub(crate) enum ClientError {
         reason: String,
     },
     /// The connection broke.
-    #[error("the connection to the broker at {address} failed: {source}")]
+    #[error("the connection to the broker at {address} failed: {source}{}", why_there(told_by.as_deref()))]
     Io {
         /// The broker's address.
         address: String,
+        /// The address of the broker that says that it is there, where nobody reached it.
+        told_by: Option<String>,
         /// What failed.
         source: std::io::Error,
     },
@@ -67,7 +73,7 @@ pub(crate) enum ClientError {
         max: i16,
     },
     /// The broker refused.
-    #[error("{what}: {error}")]
+    #[error("{what}: {}", meaning(error))]
     Refused {
         /// What was asked of it.
         what: String,
@@ -132,6 +138,8 @@ calls! {
 /// A client of one cluster.
 #[derive(Debug)]
 pub(crate) struct Client {
+    /// Which address answered first, and told where the others are.
+    came_by: String,
     cluster_id: Option<String>,
     nodes: Vec<Node>,
     connections: BTreeMap<String, Connection>,
@@ -143,8 +151,13 @@ impl Client {
     pub(crate) async fn connect(bootstrap: &str) -> Result<Self, ClientError> {
         let mut reason = "there is no address".to_owned();
         for address in bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-            let mut client =
-                Self { cluster_id: None, nodes: Vec::new(), connections: BTreeMap::new(), trouble: None };
+            let mut client = Self {
+                came_by: address.to_owned(),
+                cluster_id: None,
+                nodes: Vec::new(),
+                connections: BTreeMap::new(),
+                trouble: None,
+            };
             match client.metadata_from(address, &[], false).await {
                 Ok(metadata) => {
                     client.nodes = nodes(&metadata);
@@ -181,7 +194,7 @@ impl Client {
     ) -> Result<R::Response, ClientError> {
         let mut connection = match self.connections.remove(address) {
             Some(connection) => connection,
-            None => Connection::open(address).await?,
+            None => open(address, &self.came_by).await?,
         };
         let response = connection.call(request).await?;
         // A connection on which anything failed is not kept.
@@ -196,11 +209,12 @@ impl Client {
     ) -> Vec<(String, Result<R::Response, ClientError>)> {
         let calls = requests.into_iter().map(|(address, request)| {
             let kept = self.connections.remove(&address);
+            let came_by = self.came_by.clone();
             async move {
                 let answer = async {
                     let mut connection = match kept {
                         Some(connection) => connection,
-                        None => Connection::open(&address).await?,
+                        None => open(&address, &came_by).await?,
                     };
                     connection.call(&request).await.map(|response| (response, connection))
                 };
@@ -222,7 +236,7 @@ impl Client {
     /// Whether the broker at `address` serves this request in a version that the client speaks.
     pub(crate) async fn serves<R: Call>(&mut self, address: &str) -> Result<bool, ClientError> {
         if !self.connections.contains_key(address) {
-            self.connections.insert(address.to_owned(), Connection::open(address).await?);
+            self.connections.insert(address.to_owned(), open(address, &self.came_by).await?);
         }
         Ok(self.connections.get(address).is_some_and(|connection| connection.version::<R>().is_ok()))
     }
@@ -305,6 +319,27 @@ impl Client {
         self.trouble = Some(trouble);
         tokio::time::sleep(RETRY_PAUSE).await;
     }
+}
+
+/// A connection to a broker, of which the one at `came_by` told where it is, unless it is that one itself.
+async fn open(address: &str, came_by: &str) -> Result<Connection, ClientError> {
+    Connection::open(address).await.map_err(|error| match error {
+        ClientError::Io { address, source, .. } => {
+            let told_by = (address != came_by).then(|| came_by.to_owned());
+            ClientError::Io { address, told_by, source }
+        }
+        other => other,
+    })
+}
+
+/// Why the client looked for a broker where it is not.
+fn why_there(told_by: Option<&str>) -> String {
+    let told = told_by.map(|told_by| {
+        format!(
+            "; the broker at {told_by} tells clients to go there (advertised.listeners), which `ottla doctor` looks into"
+        )
+    });
+    told.unwrap_or_default()
 }
 
 fn nodes(metadata: &MetadataResponse) -> Vec<Node> {

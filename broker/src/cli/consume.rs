@@ -1,13 +1,13 @@
 //! `ottla consume`: records of topics on standard output, as they come.
 //!
 //! Without a group it reads partitions by itself and leaves nothing behind on the brokers; with one it commits what it has
-//! shown. A reader that goes away (`| head`) is
-//! a clean end. Absent: read_committed, so that records of transactions that were aborted are shown too.
+//! shown. A reader that goes away (`| head`) is a clean end. Absent: read_committed, so that records of transactions that were aborted are shown too.
 
 mod member;
 mod place;
 mod reader;
 mod show;
+mod watched;
 
 use super::ClusterArguments;
 use super::asking;
@@ -30,7 +30,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 not understood, 3 there is no such topic.")]
 pub struct ConsumeArguments {
     /// Topics, or some of their partitions.
-    #[arg(required = true, value_name = "TOPIC[:PARTITION,…]")]
+    #[arg(required = true, value_name = "TOPIC[:PARTITION,...]")]
     topics: Vec<TopicChoice>,
     /// Where to begin: `beginning`, `end`, an offset, -N for the last N of each partition, a time such as
     /// 2026-11-21T14:00:00, or how long ago, such as 2h.
@@ -60,14 +60,7 @@ pub struct ConsumeArguments {
 /// # Errors
 /// When there is no such topic or partition, no broker answers in time, or a batch is damaged.
 pub fn run(arguments: &ConsumeArguments) -> anyhow::Result<()> {
-    let done = asking::runtime()?.block_on(consume(arguments));
-    let reader_left = |error: &anyhow::Error| {
-        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    };
-    match done {
-        Err(error) if reader_left(&error) => Ok(()),
-        done => done,
-    }
+    super::unless_reader_left(asking::runtime()?.block_on(consume(arguments)))
 }
 
 async fn consume(arguments: &ConsumeArguments) -> anyhow::Result<()> {
@@ -85,6 +78,7 @@ async fn consume(arguments: &ConsumeArguments) -> anyhow::Result<()> {
         done = read_on(&mut client, arguments, member.as_mut()) => done,
         _told = tokio::signal::ctrl_c() => Ok(()),
         _told = terminate.recv() => Ok(()),
+        () = watched::reader_left() => Ok(()),
     };
     if let Some(member) = &mut member {
         cluster.within_limit(&mut client, async |client| member.leave(client).await).await?;

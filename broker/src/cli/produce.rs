@@ -115,7 +115,8 @@ pub fn run(arguments: &ProduceArguments) -> anyhow::Result<()> {
         if is_missing || produced.records() == 0 {
             return Err(error);
         }
-        bail!("{}, after {} records were written", super::sentence(&error), produced.records());
+        let written = super::table::count(produced.records(), "record");
+        bail!("{} ({written} written before)", super::sentence(&error));
     }
     super::print(&match arguments.cluster.output {
         Form::Json => asking::json(&produced.of_topic(&arguments.topic))?,

@@ -1,9 +1,10 @@
 //! A record as one line of JSON, which `ottla consume` writes and `ottla produce` reads.
 //!
 //! Keys, values and the values of headers are bytes: text where they are UTF-8, otherwise `{"hex":"00ff"}`, and `null`
-//! where there is none. What a line says beyond them when it is read (the topic, the offset) is passed over.
+//! where there is none. Where a record was (its topic, its offset) is passed over when it is read; a name that no record has is
+//! refused, since a key or a header would be lost by a slip of the hand.
 
-use serde::de::Error as _;
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A record that is written.
@@ -23,7 +24,14 @@ pub(super) struct WrittenRecord<'a> {
 
 /// A record that is read.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ReadRecord {
+    #[serde(rename = "topic")]
+    _topic: Option<IgnoredAny>,
+    #[serde(rename = "offset")]
+    _offset: Option<IgnoredAny>,
+    #[serde(rename = "timestamp_type")]
+    _timestamp_type: Option<IgnoredAny>,
     pub(super) partition: Option<i32>,
     pub(super) timestamp: Option<i64>,
     #[serde(default)]
@@ -112,7 +120,13 @@ mod tests {
         let read: ReadRecord = serde_json::from_str(r#"{"value":"hello"}"#).expect("it is a record");
         assert_eq!(read.value, Some(Payload(b"hello".to_vec())));
         assert!(read.key.is_none() && read.headers.is_empty() && read.partition.is_none());
-        for wrong in [r#"{"value":{"hex":"0"}}"#, r#"{"value":{"hex":"zz"}}"#, r#"{"value":7}"#, "hello"] {
+        for wrong in [
+            r#"{"value":{"hex":"0"}}"#,
+            r#"{"value":{"hex":"zz"}}"#,
+            r#"{"value":7}"#,
+            r#"{"ky":"k"}"#,
+            "hello",
+        ] {
             assert!(serde_json::from_str::<ReadRecord>(wrong).is_err(), "{wrong}");
         }
     }

@@ -42,6 +42,14 @@ pub enum StorageTrouble {
         /// How much is wrong, in words.
         findings: String,
     },
+    /// The batches of a file end before the file does.
+    #[error("{log} cannot be read further: {reason}; `ottla storage verify` says whether records are lost")]
+    CutOff {
+        /// The log file of a segment.
+        log: String,
+        /// What stands there.
+        reason: String,
+    },
     /// Only what is made from records is wrong.
     #[error("{findings}: remove these files while the node is stopped, and its start makes them anew")]
     Indexes {
@@ -61,7 +69,7 @@ impl StorageTrouble {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Damaged { .. } => 3,
+            Self::Damaged { .. } | Self::CutOff { .. } => 3,
             Self::Indexes { .. } => 4,
             Self::InUse { .. } => 5,
         }

@@ -28,7 +28,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects, and asks for the versions.
     pub(super) async fn open(address: &str) -> Result<Self, ClientError> {
-        let io_error = |source| ClientError::Io { address: address.to_owned(), source };
+        let io_error = |source| ClientError::Io { address: address.to_owned(), told_by: None, source };
         let stream = TcpStream::connect(address).await.map_err(io_error)?;
         stream.set_nodelay(true).map_err(io_error)?;
         let mut connection =
@@ -82,7 +82,7 @@ impl Connection {
     }
 
     fn io(&self, source: io::Error) -> ClientError {
-        ClientError::Io { address: self.address.clone(), source }
+        ClientError::Io { address: self.address.clone(), told_by: None, source }
     }
 
     fn malformed(&self, reason: &dyn std::fmt::Display) -> ClientError {

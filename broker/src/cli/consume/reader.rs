@@ -1,7 +1,7 @@
 //! Partitions and how far each is read; fetches from their leaders.
 
 use super::show::ShownRecord;
-use crate::cli::client::{Client, ClientError, OffsetAt, PartitionId, wire_name};
+use crate::cli::client::{Client, ClientError, OffsetAt, PartitionId, meaning, wire_name};
 use crate::clock;
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -158,7 +158,8 @@ impl Reader {
                         | ResponseError::KafkaStorageError
                         | ResponseError::UnknownTopicOrPartition),
                     ) => {
-                        trouble = Some(format!("{}-{}: {error}", partition.topic, partition.partition));
+                        trouble =
+                            Some(format!("{}-{}: {}", partition.topic, partition.partition, meaning(&error)));
                         self.leaders.remove(&partition);
                     }
                     Some(error) => {

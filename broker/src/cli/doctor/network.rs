@@ -1,7 +1,8 @@
 //! Whether clients reach the nodes at the addresses that they are told.
 
 use super::Findings;
-use crate::cli::client::{Client, ClientError, Node};
+use crate::cli::client::{Client, ClientError, Node, TopicState};
+use crate::cli::table::count;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::net::lookup_host;
@@ -13,7 +14,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Asks the cluster for its nodes, and dials each where clients are told to.
 pub(super) async fn look(bootstrap: &str, findings: &mut Findings) {
     let connecting = timeout(ANSWER_LIMIT, Client::connect(bootstrap)).await;
-    let client = match connecting {
+    let mut client = match connecting {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => return findings.check(Some(format!("No broker can be asked: {error}."))),
         Err(_elapsed) => {
@@ -34,6 +35,25 @@ pub(super) async fn look(bootstrap: &str, findings: &mut Findings) {
         };
         findings.check(problem);
     }
+    // Where nobody is reached, that was said.
+    if let Ok(Ok(topics)) = timeout(ANSWER_LIMIT, client.all_topics()).await {
+        findings.check(leaderless(&topics));
+    }
+}
+
+/// Which partitions nobody can read or write.
+fn leaderless(topics: &[TopicState]) -> Option<String> {
+    let partitions = topics.iter().flat_map(|topic| topic.partitions.iter().map(move |it| (topic, it)));
+    let names: Vec<String> = partitions
+        .filter(|(_, partition)| partition.leader.is_none())
+        .map(|(topic, partition)| format!("{}-{}", topic.topic, partition.partition))
+        .collect();
+    let first = names.first()?;
+    let rest = if names.len() > 1 { " and others" } else { "" };
+    Some(format!(
+        "Nobody reads or writes {} without a leader ({first}{rest}): `ottla cluster status` says for whom they wait.",
+        count(names.len(), "partition")
+    ))
 }
 
 /// What is wrong with the address that clients are told for `node`.
@@ -88,7 +108,29 @@ fn is_local_name(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{host_of, is_local_name};
+    use super::{host_of, is_local_name, leaderless};
+    use crate::cli::client::{PartitionState, TopicState};
+
+    #[test]
+    fn partitions_without_a_leader_are_a_problem() {
+        let partition = |partition, leader| PartitionState {
+            partition,
+            leader,
+            leader_epoch: 0,
+            replicas: vec![1],
+            in_sync: Vec::new(),
+        };
+        let topic = |partitions| TopicState {
+            topic: "events".to_owned(),
+            topic_id: uuid::Uuid::nil(),
+            is_internal: false,
+            partitions,
+        };
+        assert_eq!(leaderless(&[topic(vec![partition(0, Some(1))])]), None);
+        let said = leaderless(&[topic(vec![partition(0, Some(1)), partition(1, None), partition(2, None)])]);
+        let said = said.expect("two have none");
+        assert!(said.contains("2 partitions without a leader (events-1 and others)"), "{said}");
+    }
 
     #[test]
     fn addresses_of_the_machine_itself_are_known() {

@@ -23,7 +23,7 @@ pub struct DeleteArguments {
     #[arg(required = true, value_name = "GROUP")]
     groups: Vec<String>,
     /// Delete only what the group has committed of this topic, or of some of its partitions. May be given many times.
-    #[arg(long, value_name = "TOPIC[:PARTITION,…]")]
+    #[arg(long, value_name = "TOPIC[:PARTITION,...]")]
     topic: Vec<TopicChoice>,
 }
 

@@ -31,7 +31,7 @@ pub struct ResetArguments {
     #[arg(value_name = "GROUP")]
     group: String,
     /// A topic, or some of its partitions. May be given many times.
-    #[arg(long, value_name = "TOPIC[:PARTITION,…]", required_unless_present = "all_topics")]
+    #[arg(long, value_name = "TOPIC[:PARTITION,...]", required_unless_present = "all_topics")]
     topic: Vec<TopicChoice>,
     /// Every partition of which the group has committed an offset.
     #[arg(long, conflicts_with = "topic")]

@@ -76,7 +76,7 @@ fn why_reconciling(group: &Group) -> String {
             "{} has yet to give up {} ({example}{})",
             names(gives_up.iter().copied()),
             count(partitions, "partition"),
-            if partitions > 1 { ", …" } else { "" },
+            if partitions > 1 { ", ..." } else { "" },
         );
     }
     let epoch = group.assignment_epoch.unwrap_or_default();
@@ -235,7 +235,7 @@ mod tests {
         let group = consumer("Reconciling", vec![waiter.clone(), holder]);
         assert_eq!(
             sentence(&group),
-            "a (client app at 10.0.0.1) has yet to give up 2 partitions (events-1, …)"
+            "a (client app at 10.0.0.1) has yet to give up 2 partitions (events-1, ...)"
         );
         let group = consumer("Reconciling", vec![waiter]);
         assert_eq!(

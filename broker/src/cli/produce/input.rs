@@ -37,6 +37,8 @@ struct Rules {
 #[derive(Debug)]
 pub(super) struct Input {
     records: mpsc::Receiver<anyhow::Result<NewRecord>>,
+    /// Why there is no more, to be said once what stood before it is written.
+    failure: Option<anyhow::Error>,
 }
 
 impl Input {
@@ -47,15 +49,25 @@ impl Input {
         std::thread::Builder::new()
             .name("standard input".to_owned())
             .spawn(move || read_all(std::io::stdin().lock(), &rules, &sender))?;
-        Ok(Self { records })
+        Ok(Self { records, failure: None })
     }
 
     /// The records that are there, one at least; `None` at the end.
     pub(super) async fn next(&mut self) -> anyhow::Result<Option<Vec<NewRecord>>> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         let mut read = Vec::new();
-        let count = self.records.recv_many(&mut read, RECORDS_AHEAD_MAX).await;
-        let records: anyhow::Result<Vec<NewRecord>> = read.into_iter().collect();
-        records.map(|records| (count > 0).then_some(records))
+        self.records.recv_many(&mut read, RECORDS_AHEAD_MAX).await;
+        let mut records = Vec::with_capacity(read.len());
+        for record in read {
+            match record {
+                Ok(record) => records.push(record),
+                Err(failure) if records.is_empty() => return Err(failure),
+                Err(failure) => self.failure = Some(failure),
+            }
+        }
+        Ok((!records.is_empty()).then_some(records))
     }
 }
 
@@ -144,7 +156,7 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
-    use super::{InputForm, NewRecord, Rules, read_all};
+    use super::{Input, InputForm, NewRecord, Rules, read_all};
     use tokio::sync::mpsc;
 
     fn rules() -> Rules {
@@ -162,6 +174,19 @@ mod tests {
         drop(sender);
         let read = std::iter::from_fn(|| records.blocking_recv());
         read.map(|record| record.map_err(|error| format!("{error:#}"))).collect()
+    }
+
+    #[tokio::test]
+    async fn what_stands_before_a_bad_line_is_written_before_it_is_refused() {
+        let (sender, records) = mpsc::channel(10);
+        for record in [Ok(NewRecord::default()), Ok(NewRecord::default()), Err(anyhow::anyhow!("bad"))] {
+            sender.send(record).await.expect("there is room");
+        }
+        drop(sender);
+        let mut input = Input { records, failure: None };
+        assert_eq!(input.next().await.expect("two are good").map(|records| records.len()), Some(2));
+        assert_eq!(input.next().await.expect_err("the third is not").to_string(), "bad");
+        assert_eq!(input.next().await.expect("it has ended"), None);
     }
 
     fn keyed(key: Option<&str>, value: Option<&str>) -> Result<NewRecord, String> {

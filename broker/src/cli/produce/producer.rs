@@ -6,7 +6,7 @@
 use super::input::NewRecord;
 use super::{Acks, ProduceArguments, partitioner};
 use crate::cli::asking;
-use crate::cli::client::{Client, ClientError, PartitionState, wire_name};
+use crate::cli::client::{Client, ClientError, PartitionState, meaning, wire_name};
 use crate::cli::topics::TopicRefusal;
 use crate::clock;
 use anyhow::{Context, anyhow, bail};
@@ -225,7 +225,9 @@ impl Producer {
                             produced.note(answer.index, batch.records, answer.base_offset);
                         }
                     }
-                    Some(passing) => trouble = format!("{}-{}: {passing}", self.topic, answer.index),
+                    Some(passing) => {
+                        trouble = format!("{}-{}: {}", self.topic, answer.index, meaning(&passing));
+                    }
                 }
             }
         }
@@ -292,7 +294,7 @@ async fn find(client: &mut Client, name: &str) -> anyhow::Result<Vec<PartitionSt
             Ok(topic) if topic.is_led() => return Ok(topic.partitions),
             Ok(_topic) => "it has partitions without a leader".to_owned(),
             Err(error @ (ResponseError::UnknownTopicOrPartition | ResponseError::LeaderNotAvailable)) => {
-                error.to_string()
+                meaning(&error)
             }
             Err(error) => return Err(ClientError::Refused { what: name.to_owned(), error }.into()),
         };

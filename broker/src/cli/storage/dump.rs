@@ -3,6 +3,7 @@
 use super::{Place, StorageTrouble, lock};
 use crate::cli::Form;
 use crate::cli::consume::{Shown, ShownRecord};
+use crate::cli::table::count;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
@@ -38,22 +39,17 @@ pub struct DumpArguments {
 }
 
 pub(super) fn run(arguments: &DumpArguments) -> anyhow::Result<()> {
-    match dump(arguments) {
-        Err(error)
-            if error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe) =>
-        {
-            Ok(())
-        }
-        done => done,
-    }
+    crate::cli::unless_reader_left(dump(arguments))
 }
 
 fn dump(arguments: &DumpArguments) -> anyhow::Result<()> {
     let place = Place::find(&arguments.path)?;
     // Batches that a node has appended do not change any more, so a node that runs is no obstacle.
+    let mut is_in_use = false;
     let _lock = match lock(&place) {
         Err(error) if matches!(error.downcast_ref(), Some(StorageTrouble::InUse { .. })) => {
             eprintln!("ottla: a node uses these files; what it appends meanwhile may be missing at the end");
+            is_in_use = true;
             None
         }
         lock => lock?,
@@ -70,6 +66,7 @@ fn dump(arguments: &DumpArguments) -> anyhow::Result<()> {
         }
     };
     let mut dumped = Dumped::new(arguments, &directory);
+    let mut trouble = None;
     for log in logs {
         let mut failure = Ok(());
         let trailing = inspection::batches(&OsDisk, &log, |position, header, bytes| {
@@ -83,12 +80,12 @@ fn dump(arguments: &DumpArguments) -> anyhow::Result<()> {
         })?;
         failure?;
         if let Some(reason) = trailing {
-            dumped.output.flush()?;
-            eprintln!("ottla: {} cannot be read further: {reason}", log.display());
+            let cut = StorageTrouble::CutOff { log: log.display().to_string(), reason };
+            trouble = trouble.or((!is_in_use).then_some(cut));
         }
     }
     dumped.output.flush()?;
-    Ok(())
+    trouble.map_or(Ok(()), |trouble| Err(trouble.into()))
 }
 
 struct Dumped<'a> {
@@ -168,10 +165,10 @@ fn codec(header: &BatchHeader) -> String {
 
 fn batch_text(position: u64, header: &BatchHeader) -> String {
     let mut text = format!(
-        "byte {position}: offsets {}–{}, {} records, {} bytes, epoch {}, timestamp {}, {}",
+        "byte {position}: offsets {}-{}, {}, {} bytes, epoch {}, timestamp {}, {}",
         header.base_offset,
         header.last_offset(),
-        header.record_count,
+        count(usize::try_from(header.record_count).unwrap_or(0), "record"),
         header.size_in_bytes(),
         header.partition_leader_epoch,
         header.max_timestamp.0,
@@ -179,7 +176,7 @@ fn batch_text(position: u64, header: &BatchHeader) -> String {
     );
     if header.has_producer_id() {
         text.push_str(&format!(
-            ", producer {} epoch {} sequences {}–{}",
+            ", producer {} epoch {} sequences {}-{}",
             header.producer_id.0,
             header.producer_epoch.0,
             header.base_sequence.0,
@@ -240,8 +237,8 @@ mod tests {
         let batch = builder.build().expect("it is built");
         let header = BatchHeader::parse(&batch).expect("it is a batch");
         let line = batch_text(120, &header);
-        assert!(line.starts_with("byte 120: offsets 40–42, 3 records, "), "{line}");
-        assert!(line.ends_with("timestamp 1000, lz4, producer 7 epoch 1 sequences 5–7"), "{line}");
+        assert!(line.starts_with("byte 120: offsets 40-42, 3 records, "), "{line}");
+        assert!(line.ends_with("timestamp 1000, lz4, producer 7 epoch 1 sequences 5-7"), "{line}");
         let json = batch_json(Path::new("0.log"), 120, &header);
         assert_eq!((json["last_offset"].as_i64(), json["compression"].as_str()), (Some(42), Some("lz4")));
     }

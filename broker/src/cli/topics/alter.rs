@@ -31,7 +31,7 @@ pub struct AlterArguments {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
     /// A setting, such as retention.ms=86400000. May be given many times.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", alias = "config", value_name = "KEY=VALUE")]
     settings: Vec<Setting>,
     /// A setting that goes back to the cluster's default. May be given many times.
     #[arg(long, value_name = "KEY")]

@@ -30,7 +30,7 @@ pub struct CreateArguments {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i16).range(1..))]
     replication_factor: Option<i16>,
     /// A setting, such as retention.ms=86400000. May be given many times.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", alias = "config", value_name = "KEY=VALUE")]
     settings: Vec<Setting>,
     /// Leave topics that are there already as they are.
     #[arg(long)]
@@ -46,7 +46,8 @@ struct Created {
     topic: String,
     /// False where it was there already, or where nothing was to be done.
     created: bool,
-    topic_id: uuid::Uuid,
+    /// None where it was not made and is not there.
+    topic_id: Option<uuid::Uuid>,
     partitions: i32,
     replication_factor: i16,
 }
@@ -59,12 +60,18 @@ pub(super) async fn run(
     let mut done = Vec::new();
     // One by one: where a topic is refused, those before it are there, and the sentence names the one that is not.
     for name in &arguments.topics {
-        done.push(create(client, name, arguments, cluster).await?);
+        let created = create(client, name, arguments, cluster).await;
+        done.push(created.map_err(|error| super::after(error, "created", &made(&done)))?);
     }
     match cluster.output {
         Form::Json => asking::json(&done),
         Form::Text => Ok(done.iter().map(|created| text(created, arguments.dry_run)).collect()),
     }
+}
+
+/// The topics of `done` that were not there before.
+fn made(done: &[Created]) -> Vec<&str> {
+    done.iter().filter(|it| it.created).map(|it| it.topic.as_str()).collect()
 }
 
 async fn create(
@@ -90,7 +97,7 @@ async fn create(
             created: false,
             partitions: i32::try_from(topic.partitions.len())?,
             replication_factor: i16::try_from(topic.replication_factor())?,
-            topic_id: topic.topic_id,
+            topic_id: Some(topic.topic_id),
             topic: topic.topic,
         });
     }
@@ -100,7 +107,7 @@ async fn create(
     Ok(Created {
         topic: name.to_owned(),
         created: !arguments.dry_run,
-        topic_id: result.topic_id,
+        topic_id: (!arguments.dry_run).then_some(result.topic_id),
         partitions: result.num_partitions,
         replication_factor: result.replication_factor,
     })

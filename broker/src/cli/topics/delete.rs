@@ -39,7 +39,10 @@ pub(super) async fn run(
         let deleted = match delete(client, name, cluster).await {
             Ok(()) => true,
             Err(error) if arguments.if_exists && is_missing(&error) => false,
-            Err(error) => return Err(error),
+            Err(error) => {
+                let gone = done.iter().filter(|it: &&Deleted| it.deleted).map(|it| it.topic.as_str());
+                return Err(super::after(error, "deleted", &gone.collect::<Vec<_>>()));
+            }
         };
         done.push(Deleted { topic: name.clone(), deleted });
     }
