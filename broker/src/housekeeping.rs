@@ -9,6 +9,8 @@ use crate::high_watermarks;
 use crate::stopping::Stopping;
 use std::sync::Arc;
 use std::time::Duration;
+use storage::disk::DiskError;
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often the free space is looked at. Longer: a disk that fills quickly is noticed by a failed append. Shorter:
@@ -21,8 +23,8 @@ const GONE_CLIENTS_EVERY: Duration = Duration::from_secs(10);
 /// How often files are looked for whose `file.delete.delay.ms` has passed.
 const REMOVE_FILES_EVERY: Duration = Duration::from_secs(10);
 
-/// Runs until `stopping` is set.
-pub(crate) async fn run(broker: Arc<Broker>, mut stopping: Stopping) {
+/// Runs until `stopping` is set. `checkpoint_due` asks for a checkpoint before its time.
+pub(crate) async fn run(broker: Arc<Broker>, checkpoint_due: Arc<Notify>, mut stopping: Stopping) {
     let settings = broker.settings.load();
     let mut checkpoint =
         every(milliseconds(i64::from(settings.broker.log_flush_offset_checkpoint_interval_ms)));
@@ -37,6 +39,7 @@ pub(crate) async fn run(broker: Arc<Broker>, mut stopping: Stopping) {
             () = stopping.requested() => return,
             _ = free_space.tick() => look_at_free_space,
             _ = checkpoint.tick() => write_checkpoint,
+            () = checkpoint_due.notified() => write_checkpoint_early,
             _ = retention.tick() => delete_old_segments,
             _ = remove_files.tick() => remove_deleted_files,
             _ = expiry.tick() => expire_producers,
@@ -69,10 +72,18 @@ fn look_at_free_space(broker: &Broker) {
 }
 
 fn write_checkpoint(broker: &Broker) {
-    if let Err(error) = broker.log_dir.checkpoint() {
+    warn_of_checkpoint(broker.log_dir.checkpoint());
+    write_high_watermarks(broker);
+}
+
+fn write_checkpoint_early(broker: &Broker) {
+    warn_of_checkpoint(broker.log_dir.checkpoint_early());
+}
+
+fn warn_of_checkpoint(outcome: Result<(), DiskError>) {
+    if let Err(error) = outcome {
         tracing::warn!("no checkpoint was written, so the next start may take longer: {error}");
     }
-    write_high_watermarks(broker);
 }
 
 pub(crate) fn write_high_watermarks(broker: &Broker) {

@@ -42,7 +42,7 @@ use storage::error::{LogDirFailure, OpenError};
 use storage::flusher::FlushWindow;
 use storage::log_dir::{LogDir, LogDirEvents, LogDirSettings};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 /// How long a start waits until the controller uses the node. Longer: a person waits for the banner of a node that nobody
@@ -120,6 +120,7 @@ struct Events {
     has_failed: Arc<AtomicBool>,
     failed: watch::Sender<Option<Failure>>,
     metrics: Arc<Metrics>,
+    checkpoint_due: Arc<Notify>,
 }
 
 impl LogDirEvents<OsDisk> for Events {
@@ -131,6 +132,10 @@ impl LogDirEvents<OsDisk> for Events {
                 partition.durable_end_moved();
             }
         }
+    }
+
+    fn checkpoint_due(&self) {
+        self.checkpoint_due.notify_one();
     }
 
     fn failed(&self, failure: &LogDirFailure) {
@@ -178,11 +183,13 @@ impl Node {
         let partitions = Arc::new(Partitions::default());
         let has_failed = Arc::new(AtomicBool::new(false));
         let (failed_sender, failed) = watch::channel(None);
+        let checkpoint_due = Arc::new(Notify::new());
         let events = Events {
             partitions: Arc::clone(&partitions),
             has_failed: Arc::clone(&has_failed),
             failed: failed_sender,
             metrics: Arc::new(Metrics::register()),
+            checkpoint_due: Arc::clone(&checkpoint_due),
         };
         let broker = tokio::task::spawn_blocking(move || {
             let log_dir = log_dir_settings(&settings.broker, open_files);
@@ -200,7 +207,7 @@ impl Node {
             )),
             tokio::spawn(cleaner::run(Arc::clone(&broker), background_stopped.clone())),
             tokio::spawn(isr::run(Arc::clone(&broker), background_stopped.clone())),
-            tokio::spawn(housekeeping::run(Arc::clone(&broker), background_stopped)),
+            tokio::spawn(housekeeping::run(Arc::clone(&broker), checkpoint_due, background_stopped)),
         ];
         let kafka_addresses = sockets.iter().map(|socket| socket.address).collect();
         let http_address = http.as_ref().and_then(|socket| socket.local_addr().ok());

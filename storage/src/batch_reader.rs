@@ -98,3 +98,42 @@ impl<'a, F: DiskFile> BatchReader<'a, F> {
         Ok(())
     }
 }
+
+/// Where the next batch stands behind the damage at `damaged`, in a file of `len` bytes: one that is whole and of which
+/// `is_plausible` takes the header. First where the damaged one says that it ends; then byte by byte.
+pub(crate) fn next_whole<F: DiskFile>(
+    file: &F,
+    damaged: u64,
+    len: u64,
+    is_plausible: impl Fn(&BatchHeader) -> bool,
+) -> Result<Option<u64>, DiskError> {
+    let is_whole = |position: u64| -> Result<bool, DiskError> {
+        let mut reader = BatchReader::new(file, position, len, HEADER_LEN);
+        Ok(matches!(reader.next(&is_plausible)?, Next::Batch(..)))
+    };
+    let mut window = vec![0; READ_BYTES];
+    let mut position = damaged;
+    while position < len {
+        let filled = file.read_at(position, &mut window)?;
+        let bytes = window.get(..filled).unwrap_or(&[]);
+        let header_at = |at: usize| BatchHeader::parse(bytes.get(at..)?).ok();
+        if let Some(header) = header_at(0).filter(|_| position == damaged) {
+            let end = damaged + header.size_in_bytes() as u64;
+            if is_whole(end)? {
+                return Ok(Some(end));
+            }
+        }
+        for at in 1..filled {
+            let found = position + at as u64;
+            if header_at(at).is_some_and(|header| is_plausible(&header)) && is_whole(found)? {
+                return Ok(Some(found));
+            }
+        }
+        // The next window begins with what was too short for a header.
+        if filled <= HEADER_LEN {
+            return Ok(None);
+        }
+        position += (filled - HEADER_LEN) as u64;
+    }
+    Ok(None)
+}

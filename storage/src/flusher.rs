@@ -206,6 +206,7 @@ impl<D: Disk> Flusher<D> {
         match synced {
             Ok(works) => {
                 logs.iter().zip(&works).for_each(|(log, work)| log.finish_flush(work));
+                shared.note_flushed(works.iter().map(FlushWork::bytes).sum());
                 shared.events.flushed(&logs);
             }
             Err(error) => shared.fail(error),

@@ -220,38 +220,6 @@ impl<E: Entry> SparseIndex<E> {
         Ok(found)
     }
 
-    /// The first entry for which `is_high` holds, which must hold for a suffix of the entries.
-    pub(crate) fn first_where<D: Disk>(
-        &self,
-        disk: &D,
-        path: &Path,
-        is_high: impl Fn(E) -> bool,
-    ) -> Result<Option<E>, DiskError> {
-        let (in_file, memory) = {
-            let entries = self.entries.read();
-            (entries.in_file.min(entries.first_in_memory), entries.memory.clone())
-        };
-        if in_file > 0 {
-            let file = disk.open(path, Access::Read)?;
-            let (mut low, mut high) = (0, in_file);
-            let mut found = None;
-            while low < high {
-                let middle = low + (high - low) / 2;
-                match read_entries::<E>(&file, middle, middle + 1)?.first() {
-                    Some(entry) if is_high(*entry) => {
-                        found = Some(*entry);
-                        high = middle;
-                    }
-                    Some(_) | None => low = middle + 1,
-                }
-            }
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(memory.into_iter().find(|entry| is_high(*entry)))
-    }
-
     /// Appends to the file what only memory holds, and lets go of all but the newest entries. Answers whether the file
     /// changed; it is not synced. The caller sees to it that two calls do not overlap.
     pub(crate) fn write<D: Disk>(&self, disk: &D, path: &Path) -> Result<bool, DiskError> {

@@ -44,7 +44,7 @@ pub use read::LogRead;
 
 pub(crate) use append::Appender;
 pub(crate) use append::aborted_by;
-pub(crate) use checkpoint::{CheckpointedLog, LEADER_EPOCHS, SNAPSHOT_SUFFIX};
+pub(crate) use checkpoint::{Behind, CheckpointedLog, LEADER_EPOCHS, SNAPSHOT_SUFFIX, WrittenState};
 pub(crate) use flush::{FlushWork, SegmentFlush};
 pub(crate) use read::{Walked, walk};
 pub(crate) use retain::remove_if_there;

@@ -20,8 +20,8 @@ use crate::disk::{Disk, DiskError};
 use crate::ids::{LeaderEpoch, Offset, TimestampMs};
 use crate::leader_epochs::LeaderEpochs;
 use crate::log::{
-    AbortedBySegment, Appender, CheckpointedLog, LEADER_EPOCHS, LogState, SNAPSHOT_SUFFIX, aborted_by,
-    remove_if_there,
+    AbortedBySegment, Appender, CheckpointedLog, LEADER_EPOCHS, LogState, SNAPSHOT_SUFFIX, WrittenState,
+    aborted_by, remove_if_there,
 };
 use crate::log_dir::files::{TEMPORARY_SUFFIX, read_file, with_suffix};
 use crate::producer_state::ProducerStates;
@@ -160,12 +160,13 @@ impl<D: Disk> Recovery<D> {
         progress.epochs.truncate_from_end(end_offset);
         let snapshots: BTreeSet<Offset> =
             found.snapshots.into_iter().filter(|offset| *offset <= end_offset).collect();
-        let is_current = has_snapshot && self.recovery_point == end_offset && progress.written.is_empty();
+        let is_whole = has_snapshot && self.recovery_point == end_offset && progress.written.is_empty();
+        let position = segments.last().map_or(0, |active| active.end());
         let checkpointed = CheckpointedLog {
             recovery_point,
             snapshots,
             epochs: written_epochs.unwrap_or_default(),
-            is_current,
+            state: is_whole.then_some(WrittenState { end_offset, position }),
         };
         let Progress {
             producers, epochs, aborted, bytes_since_index_entry, damage, written, must_roll, ..

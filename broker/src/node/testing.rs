@@ -97,6 +97,7 @@ impl TestNode {
             has_failed: Arc::clone(&has_failed),
             failed: watch::channel(None).0,
             metrics: Arc::new(Metrics::register()),
+            checkpoint_due: Arc::default(),
         };
         let (_not_told_to_stop, stopping) = StopSwitch::new();
         let peers = introduction::bind(&settings.broker).await.expect("the port is free");

@@ -3,6 +3,14 @@
 //!
 //! The order is what matters: a state is taken at an end of the log, the records up to there are flushed, the state is
 //! written and synced, and only then does the recovery point move to that end.
+//!
+//! Writing the state of a log costs a new file and an old one, some 350 µs. So a checkpoint may put it off and move the
+//! recovery point alone, to where the log is flushed: a start then reads and checks what lies between the two, and does
+//! not write it once more. That is allowed while the log has not rolled and its leader epochs are the same, so that the
+//! state is always that of an end within the segment that holds the recovery point.
+//!
+//! A snapshot of the producers gets its name once the indexes up to there are synced: a start takes it for the mark of a
+//! whole state.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,7 +18,7 @@ use std::path::PathBuf;
 use crate::disk::{Access, Disk, DiskError, DiskFile};
 use crate::ids::Offset;
 use crate::leader_epochs::LeaderEpochs;
-use crate::log_dir::files::{Unsynced, replace_file, write_file};
+use crate::log_dir::files::{Unsynced, replace_file};
 use crate::segment::{FileKind, file_name};
 
 use super::Log;
@@ -28,13 +36,33 @@ pub(crate) struct CheckpointedLog {
     /// The ends of the log of which there is a snapshot.
     pub(crate) snapshots: BTreeSet<Offset>,
     pub(crate) epochs: LeaderEpochs,
-    /// The state at the recovery point was written since the log was opened.
-    pub(crate) is_current: bool,
+    /// The newest state in the files, where it is known to be whole and of this log as it is: neither one that is being
+    /// written, nor one from before a crash or a cut.
+    pub(crate) state: Option<WrittenState>,
+}
+
+/// An end of a log of which the state was written.
+#[derive(Debug)]
+pub(crate) struct WrittenState {
+    /// Exclusive; at most the recovery point.
+    pub(crate) end_offset: Offset,
+    /// Where that is in the segment that was active.
+    pub(crate) position: u64,
+}
+
+/// What a log whose state can wait has behind it.
+pub(crate) struct Behind {
+    /// Bytes of records behind the state that was written last.
+    pub(crate) bytes: u64,
+    /// Exclusive: the end of the log.
+    end_offset: Offset,
 }
 
 /// The state of a log at one end of it.
 pub(crate) struct LogCheckpoint {
     end_offset: Offset,
+    /// The end of the active segment.
+    position: u64,
     snapshots: Vec<(Offset, Vec<u8>)>,
     epochs: LeaderEpochs,
 }
@@ -42,17 +70,42 @@ pub(crate) struct LogCheckpoint {
 impl<D: Disk> Log<D> {
     /// The state to write, or `None` where nothing has changed since the last checkpoint or nothing was ever written.
     pub(crate) fn take_checkpoint(&self) -> Option<LogCheckpoint> {
-        let checkpointed = self.checkpointed.lock();
+        let mut checkpointed = self.checkpointed.lock();
         let mut appender = self.append.lock();
         let end_offset = self.log_end_offset();
-        let is_unchanged = checkpointed.is_current && checkpointed.recovery_point == end_offset;
+        let is_unchanged = checkpointed.state.as_ref().is_some_and(|state| state.end_offset == end_offset);
         // A start looks for what a cut has left in a file from the recovery point on.
         if !appender.is_created || is_unchanged || self.has_tails() {
             return None;
         }
+        checkpointed.state = None;
+        let position = self.segments.load().last().map_or(0, |active| active.end());
         let mut snapshots = std::mem::take(&mut appender.roll_snapshots);
-        snapshots.push((end_offset, appender.producers.encode_snapshot()));
-        Some(LogCheckpoint { end_offset, snapshots, epochs: self.epochs.read().clone() })
+        // A log that has just rolled has one of its end.
+        if snapshots.last().is_none_or(|(offset, _)| *offset < end_offset) {
+            snapshots.push((end_offset, appender.producers.encode_snapshot()));
+        }
+        Some(LogCheckpoint { end_offset, position, snapshots, epochs: self.epochs.read().clone() })
+    }
+
+    /// How far the log is beyond its written state, where that may stay so.
+    pub(crate) fn behind(&self) -> Option<Behind> {
+        let checkpointed = self.checkpointed.lock();
+        let state = checkpointed.state.as_ref()?;
+        let appender = self.append.lock();
+        if !appender.roll_snapshots.is_empty() || *self.epochs.read() != checkpointed.epochs {
+            return None;
+        }
+        let bytes = self.segments.load().last()?.end().checked_sub(state.position)?;
+        Some(Behind { bytes, end_offset: self.log_end_offset() })
+    }
+
+    /// Moves the recovery point to where the log is flushed, and leaves its state to a later checkpoint. The log was not cut
+    /// since `behind` was asked for; where it has rolled since, the recovery point does not follow it.
+    pub(crate) fn advance_recovery_point(&self, behind: &Behind) {
+        let mut checkpointed = self.checkpointed.lock();
+        let flushed = behind.end_offset.min(self.flushed_end_offset());
+        checkpointed.recovery_point = checkpointed.recovery_point.max(flushed);
     }
 
     /// Writes a state of which the records are flushed. What is to be synced and renamed is added to `unsynced`.
@@ -68,8 +121,7 @@ impl<D: Disk> Log<D> {
         self.write_aborted()?;
         for (offset, snapshot) in &state.snapshots {
             let path = self.directory.join(&file_name(*offset, SNAPSHOT_SUFFIX));
-            write_file(disk, &path, snapshot)?;
-            unsynced.add_file(path);
+            unsynced.replace_file(disk, path, snapshot)?;
         }
         if state.epochs != checkpointed.epochs {
             let path = self.directory.join(LEADER_EPOCHS);
@@ -124,7 +176,7 @@ impl<D: Disk> Log<D> {
     pub(crate) fn finish_checkpoint(&self, state: LogCheckpoint) -> Vec<PathBuf> {
         let mut checkpointed = self.checkpointed.lock();
         checkpointed.recovery_point = state.end_offset;
-        checkpointed.is_current = true;
+        checkpointed.state = Some(WrittenState { end_offset: state.end_offset, position: state.position });
         checkpointed.epochs = state.epochs;
         checkpointed.snapshots.extend(state.snapshots.iter().map(|(offset, _)| *offset));
         let segments = self.segments.load();

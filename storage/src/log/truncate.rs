@@ -148,7 +148,7 @@ impl<'a, D: Disk> Cutting<'a, D> {
         log.durable_recovery_point.fetch_min(bounds.ends.0, Ordering::AcqRel);
         log.cleaned_end_offset.fetch_min(bounds.ends.0, Ordering::AcqRel);
         self.checkpointed.recovery_point = self.checkpointed.recovery_point.min(bounds.ends);
-        self.checkpointed.is_current = false;
+        self.checkpointed.state = None;
         Ok(())
     }
 

@@ -10,25 +10,39 @@ use super::{CLEANED_ENDS, LOG_START_OFFSETS, LogDir, RECOVERY_POINTS};
 use crate::checkpoint::encode_offsets;
 use crate::disk::{Disk, DiskError};
 use crate::ids::{BrokerEpoch, Offset, TopicPartition};
-use crate::log::Log;
+use crate::log::{Behind, Log};
 
 /// The marker of a clean stop. Source: CleanShutdownFileHandler.java.
 const CLEAN_STOP: &str = ".kafka_cleanshutdown";
 const MARKER_BYTES_MAX: u64 = 4096;
 
 impl<D: Disk> LogDir<D> {
-    /// Writes what bounds the next start, for every log that has changed since the last checkpoint. Waits for a flush of
-    /// those logs. Also lets go of the mappings of logs that nothing was appended to since the last call.
+    /// Writes what bounds the next start, for every log that has changed since the last checkpoint, or as far as it must
+    /// ([`super::LogDirSettings::unwritten_bytes_max`]). Waits for a flush of what it writes. Also lets go of the mappings of logs that nothing was appended to since the last call.
     ///
     /// # Errors
     /// The disk failed; the directory is offline then, unless it was only full.
     pub fn checkpoint(&self) -> Result<(), DiskError> {
+        let outcome = self.checkpoint_within(self.shared.settings.unwritten_bytes_max);
+        self.logs().iter().for_each(|log| log.release_idle_writer());
+        outcome
+    }
+
+    /// Does the same between two checkpoints, when [`super::LogDirEvents::checkpoint_due`] asks for it; mappings stay.
+    ///
+    /// # Errors
+    /// As [`Self::checkpoint`].
+    pub fn checkpoint_early(&self) -> Result<(), DiskError> {
+        self.checkpoint_within(self.shared.settings.unwritten_bytes_max)
+    }
+
+    fn checkpoint_within(&self, unwritten_bytes_max: u64) -> Result<(), DiskError> {
         let mut written = self.shared.checkpointing.lock();
-        let logs = self.logs();
-        let outcome =
-            self.checkpoint_logs(&logs, &mut written).and_then(|()| self.write_cleaned_ends(&mut written));
+        self.shared.begin_checkpoint();
+        let outcome = self
+            .checkpoint_logs(&self.logs(), &mut written, unwritten_bytes_max)
+            .and_then(|()| self.write_cleaned_ends(&mut written));
         self.fail_unless_full(&outcome);
-        logs.iter().for_each(|log| log.release_idle_writer());
         outcome
     }
 
@@ -73,11 +87,17 @@ impl<D: Disk> LogDir<D> {
         unsynced.replace_file(&self.shared.disk, path, encode_offsets(log_starts).as_bytes())
     }
 
-    fn checkpoint_logs(&self, logs: &[Arc<Log<D>>], written: &mut Written) -> Result<(), DiskError> {
+    fn checkpoint_logs(
+        &self,
+        logs: &[Arc<Log<D>>],
+        written: &mut Written,
+        unwritten_bytes_max: u64,
+    ) -> Result<(), DiskError> {
         let disk = &self.shared.disk;
         logs.iter().try_for_each(|log| log.cut_tails())?;
+        let (waiting, due) = put_off(logs, unwritten_bytes_max);
         let taken: Vec<_> =
-            logs.iter().filter_map(|log| log.take_checkpoint().map(|state| (log, state))).collect();
+            due.into_iter().filter_map(|log| log.take_checkpoint().map(|state| (log, state))).collect();
         if !taken.is_empty() {
             taken.iter().for_each(|(log, _)| self.shared.flusher.mark_dirty(log, 0));
             self.flush_round();
@@ -89,12 +109,13 @@ impl<D: Disk> LogDir<D> {
         let mut unsynced = Unsynced::default();
         taken.iter().try_for_each(|(log, state)| log.write_checkpoint(state, &mut unsynced))?;
         unsynced.sync(disk, &self.shared.path)?;
-        let is_changed = !taken.is_empty();
         let useless: Vec<_> =
             taken.into_iter().flat_map(|(log, state)| log.finish_checkpoint(state)).collect();
+        waiting.iter().for_each(|(log, behind)| log.advance_recovery_point(behind));
         let mut unsynced = Unsynced::default();
         let points: Vec<_> = logs.iter().filter_map(|log| Some((log, log.recovery_point()?))).collect();
         let by_name = points.iter().map(|(log, point)| (log.topic_partition().clone(), *point)).collect();
+        let is_changed = written.recovery_points != by_name;
         if is_changed {
             let text = encode_offsets(&by_name);
             unsynced.replace_file(disk, self.shared.path.join(RECOVERY_POINTS), text.as_bytes())?;
@@ -138,7 +159,7 @@ impl<D: Disk> LogDir<D> {
         logs.iter().for_each(|log| log.wait_for_append());
         self.stop_flusher();
         logs.iter().for_each(|log| self.shared.flusher.mark_dirty(log, 0));
-        self.checkpoint()?;
+        self.checkpoint_within(0)?;
         self.flush_round();
         let mut unsynced = Unsynced::default();
         logs.iter().try_for_each(|log| log.seal_for_stop(&mut unsynced))?;
@@ -157,6 +178,32 @@ impl<D: Disk> LogDir<D> {
             drop(thread.join());
         }
     }
+}
+
+/// The logs of which the state is to be written now come second. The others can wait, and what lies behind their states is
+/// at most `unwritten_bytes_max` in all: where it would be more, those with the most behind them are written, until half of
+/// that is left, so that few logs make much room and few are written at each checkpoint.
+#[expect(clippy::type_complexity, reason = "two lists of logs, one with what is known of each")]
+fn put_off<D: Disk>(
+    logs: &[Arc<Log<D>>],
+    unwritten_bytes_max: u64,
+) -> (Vec<(&Arc<Log<D>>, Behind)>, Vec<&Arc<Log<D>>>) {
+    let (mut waiting, mut due) = (Vec::new(), Vec::new());
+    for log in logs {
+        match log.behind() {
+            Some(behind) => waiting.push((log, behind)),
+            None => due.push(log),
+        }
+    }
+    let mut unwritten_bytes: u64 = waiting.iter().map(|(_, behind)| behind.bytes).sum();
+    if unwritten_bytes > unwritten_bytes_max {
+        waiting.sort_unstable_by_key(|(_, behind)| behind.bytes);
+        while let Some((log, behind)) = waiting.pop_if(|_| unwritten_bytes > unwritten_bytes_max / 2) {
+            unwritten_bytes -= behind.bytes;
+            due.push(log);
+        }
+    }
+    (waiting, due)
 }
 
 /// Whether the last stop was clean, with the broker's epoch then. The marker is gone, also from the disk, when this

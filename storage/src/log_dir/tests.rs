@@ -12,6 +12,7 @@ mod flush_interval;
 mod follow;
 mod high_watermarks;
 mod kafka;
+mod late_states;
 mod layout;
 mod support;
 mod truncate;

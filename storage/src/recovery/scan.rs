@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::batch::BatchHeader;
-use crate::batch_reader::{BatchReader, Next, READ_BYTES};
+use crate::batch_reader::{BatchReader, Next, READ_BYTES, next_whole};
 use crate::disk::{Access, Disk, DiskError, DiskFile};
 use crate::ids::Offset;
 use crate::segment::{FileKind, Segment, file_name};
@@ -20,6 +20,16 @@ pub(super) struct Bounds {
     pub(super) recovery_point: Offset,
     /// Where the replay of producers and epochs begins.
     pub(super) replay_from: Offset,
+}
+
+impl Bounds {
+    /// Whether a batch may come next. Compaction leaves gaps in a segment, here or at the leader whose batches these are. A
+    /// batch that a crash took away ends the scan all the same: what follows it stands where it was.
+    fn is_plausible(&self, header: &BatchHeader, progress: &Progress) -> bool {
+        header.base_offset >= progress.expected
+            && header.partition_leader_epoch >= progress.epoch
+            && self.next_base.is_none_or(|next_base| header.next_offset() <= next_base)
+    }
 }
 
 /// Why a run of good batches ended.
@@ -40,11 +50,10 @@ impl<D: Disk> Recovery<D> {
         let path = self.directory.join(&file_name(bounds.base_offset, FileKind::Log.suffix()));
         let file = self.disk.open(&path, Access::ReadWrite)?;
         let len = file.len()?;
-        let (segment, start) = self.open_indexes(&file, bounds.base_offset, bounds.recovery_point, len)?;
+        // The indexes are as old as the producers.
+        let known_end = bounds.recovery_point.min(bounds.replay_from);
+        let (segment, start) = self.open_indexes(&file, bounds.base_offset, known_end, len)?;
         let segment = Arc::new(segment);
-        if start > 0 && bounds.replay_from < bounds.recovery_point {
-            self.replay(&segment, start, progress)?;
-        }
         progress.expected = progress.expected.max(bounds.base_offset);
         progress.bytes_since_index_entry = 0;
         let mut reader = BatchReader::new(&file, start, len, READ_BYTES);
@@ -60,12 +69,13 @@ impl<D: Disk> Recovery<D> {
             if progress.expected >= bounds.recovery_point {
                 break stop.is_bad;
             }
-            // Below the recovery point nothing is cut; the scan goes on where the index knows of a batch.
+            // Below the recovery point nothing is cut; the scan goes on at the next batch that is whole.
             let position = reader.position();
             let problem = stop.problem;
             let text = format!("is damaged at byte {position}, below what was flushed: {problem}");
             progress.damage.push((path.clone(), text));
-            let Some(resumed) = self.next_indexed(&file, bounds.base_offset, position)? else {
+            let is_plausible = |header: &BatchHeader| bounds.is_plausible(header, progress);
+            let Some(resumed) = next_whole(&file, position, len, is_plausible)? else {
                 progress.expected = bounds.next_base.unwrap_or(bounds.recovery_point);
                 progress.must_roll = bounds.next_base.is_none();
                 segment.set_ends(progress.expected, len);
@@ -104,16 +114,8 @@ impl<D: Disk> Recovery<D> {
     ) -> Result<Stop, DiskError> {
         let interval = u64::try_from(self.config.index_interval_bytes).unwrap_or(0);
         loop {
-            let (expected, epoch) = (progress.expected, progress.epoch);
             let position = reader.position();
-            // Compaction leaves gaps in a segment, here or at the leader whose batches these are. A batch that a crash took
-            // away ends the scan all the same: what follows it stands where it was.
-            let is_plausible = |header: &BatchHeader| {
-                header.base_offset >= expected
-                    && header.partition_leader_epoch >= epoch
-                    && bounds.next_base.is_none_or(|next_base| header.next_offset() <= next_base)
-            };
-            match reader.next(is_plausible)? {
+            match reader.next(|header| bounds.is_plausible(header, progress))? {
                 Next::Batch(header, batch) => {
                     if !self.is_clean && header.base_offset >= bounds.recovery_point {
                         file.write_at(position, batch)?;

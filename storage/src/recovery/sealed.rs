@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::batch::{BatchHeader, HEADER_LEN, check};
+use crate::batch::{BatchHeader, HEADER_LEN};
 use crate::disk::{Access, Disk, DiskError, DiskFile};
 use crate::ids::Offset;
 use crate::index::{OffsetEntry, SparseIndex, TimeEntry};
@@ -33,16 +33,16 @@ impl<D: Disk> Recovery<D> {
         Ok(Arc::new(Segment::new(Arc::clone(&self.directory), base_offset, next_base, len, indexes)))
     }
 
-    /// The indexes of a segment as far as they lie below the recovery point, and the position of the batch of the last
+    /// The indexes of a segment as far as they lie below `known_end` (exclusive), and the position of the batch of the last
     /// entry, from which the segment is scanned.
     pub(super) fn open_indexes(
         &self,
         file: &D::File,
         base_offset: Offset,
-        recovery_point: Offset,
+        known_end: Offset,
         len: u64,
     ) -> Result<(Segment<D>, u64), DiskError> {
-        let is_below = |relative: i32| base_offset.plus(i64::from(relative)) < recovery_point;
+        let is_below = |relative: i32| base_offset.plus(i64::from(relative)) < known_end;
         let ((offsets, _), (times, _)) = self.read_indexes(base_offset, is_below)?;
         let segment =
             |indexes| Segment::new(Arc::clone(&self.directory), base_offset, base_offset, len, indexes);
@@ -67,36 +67,6 @@ impl<D: Disk> Recovery<D> {
         let path = self.path(base_offset, FileKind::OffsetIndex);
         tracing::warn!(path = %path.display(), "an index is damaged: it is rebuilt from its segment");
         Ok((segment(Default::default()), 0))
-    }
-
-    /// The next position behind `position` at which the index in the file knows of a batch that is whole.
-    pub(super) fn next_indexed(
-        &self,
-        file: &D::File,
-        base_offset: Offset,
-        position: u64,
-    ) -> Result<Option<u64>, DiskError> {
-        let path = self.path(base_offset, FileKind::OffsetIndex);
-        let (index, _) = SparseIndex::<OffsetEntry>::open(&self.disk, &path, |_| true)?;
-        let mut at = position;
-        while let Some(entry) =
-            index.first_where(&self.disk, &path, |entry| u64::from(entry.position) > at)?
-        {
-            at = u64::from(entry.position);
-            let len = usize::try_from(file.len()?.saturating_sub(at)).unwrap_or(usize::MAX);
-            let mut bytes = vec![0; HEADER_LEN.min(len)];
-            file.read_at(at, &mut bytes)?;
-            let Ok(header) = BatchHeader::parse(&bytes) else { continue };
-            if header.size_in_bytes() > len {
-                continue;
-            }
-            bytes.resize(header.size_in_bytes(), 0);
-            file.read_at(at, &mut bytes)?;
-            if check(&bytes).is_ok() {
-                return Ok(Some(at));
-            }
-        }
-        Ok(None)
     }
 
     /// Takes from the batches up to `end` what they say of producers and epochs. Damage ends it: who reads the segment

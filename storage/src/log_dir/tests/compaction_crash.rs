@@ -29,7 +29,7 @@ impl Random {
 type Open = (LogDir<SimulatedDisk>, Arc<Log<SimulatedDisk>>);
 
 fn start(disk: &SimulatedDisk) -> Result<Open, OpenError> {
-    let (dir, loaded) = load(disk, &root(), 1, &compacted())?;
+    let (dir, loaded) = load_with(lazy_settings(), disk, &root(), 1, &compacted())?;
     assert_eq!(loaded.damage, [], "a crash is no damage");
     let log = Arc::clone(&loaded.logs[0]);
     Ok((dir, log))

@@ -157,7 +157,7 @@ impl World {
 type Started = (LogDir<SimulatedDisk>, Vec<Arc<Log<SimulatedDisk>>>);
 
 fn start(disk: &SimulatedDisk) -> Result<Started, crate::error::OpenError> {
-    let (dir, loaded) = load(disk, &root(), PARTITIONS, &topic())?;
+    let (dir, loaded) = load_with(lazy_settings(), disk, &root(), PARTITIONS, &topic())?;
     assert_eq!(loaded.damage, [], "a crash is no damage");
     assert!(loaded.strays.is_empty());
     Ok((dir, loaded.logs))

@@ -25,6 +25,7 @@ pub(super) const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
 #[derive(Default)]
 pub(super) struct Events {
     pub(super) flushed: Mutex<u64>,
+    pub(super) checkpoints_due: Mutex<u64>,
     pub(super) failures: Mutex<Vec<String>>,
     pub(super) wake: parking_lot::Condvar,
 }
@@ -33,6 +34,10 @@ impl<D: Disk> LogDirEvents<D> for Events {
     fn flushed(&self, _logs: &[Arc<Log<D>>]) {
         *self.flushed.lock() += 1;
         self.wake.notify_all();
+    }
+
+    fn checkpoint_due(&self) {
+        *self.checkpoints_due.lock() += 1;
     }
 
     fn failed(&self, failure: &LogDirFailure) {
@@ -46,6 +51,7 @@ pub(super) fn settings() -> LogDirSettings {
         flush_driver: FlushDriver::Manual,
         free_space_floor_bytes: 0,
         recovery_threads: 1,
+        unwritten_bytes_max: 0,
         ..LogDirSettings::new(|| Duration::ZERO)
     }
 }
@@ -76,6 +82,11 @@ pub(super) fn try_open<D: Disk>(disk: &D, path: &Path) -> Result<(LogDir<D>, Arc
     Ok((LogDir::open(disk.clone(), path, settings(), shown)?, events))
 }
 
+/// Settings with which a checkpoint leaves small states unwritten.
+pub(super) fn lazy_settings() -> LogDirSettings {
+    LogDirSettings { unwritten_bytes_max: 3000, ..settings() }
+}
+
 /// Opens the directory with its partitions 0 to `count` (exclusive).
 pub(super) fn load<D: Disk>(
     disk: &D,
@@ -83,7 +94,17 @@ pub(super) fn load<D: Disk>(
     count: i32,
     config: &Arc<TopicConfig>,
 ) -> Result<(LogDir<D>, Loaded<D>), OpenError> {
-    let (dir, _) = try_open(disk, path)?;
+    load_with(settings(), disk, path, count, config)
+}
+
+pub(super) fn load_with<D: Disk>(
+    settings: LogDirSettings,
+    disk: &D,
+    path: &Path,
+    count: i32,
+    config: &Arc<TopicConfig>,
+) -> Result<(LogDir<D>, Loaded<D>), OpenError> {
+    let dir = LogDir::open(disk.clone(), path, settings, Arc::new(Events::default()))?;
     let wanted = (0..count).map(|index| (partition(index), topic_id(), Arc::clone(config))).collect();
     let loaded = dir.load(wanted, NOW)?;
     Ok((dir, loaded))

@@ -73,7 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
 type Open = (LogDir<SimulatedDisk>, Arc<Log<SimulatedDisk>>);
 
 fn start(disk: &SimulatedDisk) -> Open {
-    let (dir, loaded) = load(disk, &root(), 1, &config(4000)).unwrap();
+    let (dir, loaded) = load_with(lazy_settings(), disk, &root(), 1, &config(4000)).unwrap();
     assert_eq!(loaded.damage, []);
     let log = Arc::clone(&loaded.logs[0]);
     (dir, log)
