@@ -182,33 +182,34 @@ pub(super) fn read_optional_log_id(bytes: &mut &[u8]) -> Result<Option<LogId>, E
 
 pub(super) fn put_entries(out: &mut Vec<u8>, entries: &[Entry]) {
     put_length(out, entries.len());
+    entries.iter().for_each(|entry| put_entry(out, entry));
+}
+
+pub(super) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     let mut payload = Vec::new();
-    for entry in entries {
-        payload.clear();
-        let kind = match &entry.payload {
-            EntryPayload::Blank => BLANK,
-            EntryPayload::Normal(batch) => {
-                payload.extend_from_slice(&batch.term.to_be_bytes());
-                payload.extend_from_slice(&encode_batch(&batch.records));
-                BATCH
-            }
-            EntryPayload::Membership(membership) => {
-                put_membership(&mut payload, membership);
-                MEMBERSHIP
-            }
-        };
-        put_log_id(out, &entry.log_id);
-        out.push(kind);
-        put_length(out, payload.len());
-        out.extend_from_slice(&payload);
-    }
+    let kind = match &entry.payload {
+        EntryPayload::Blank => BLANK,
+        EntryPayload::Normal(batch) => {
+            payload.extend_from_slice(&batch.term.to_be_bytes());
+            payload.extend_from_slice(&encode_batch(&batch.records));
+            BATCH
+        }
+        EntryPayload::Membership(membership) => {
+            put_membership(&mut payload, membership);
+            MEMBERSHIP
+        }
+    };
+    put_log_id(out, &entry.log_id);
+    out.push(kind);
+    put_length(out, payload.len());
+    out.extend_from_slice(&payload);
 }
 
 pub(super) fn read_entries(bytes: &mut &[u8]) -> Result<Vec<Entry>, EntryError> {
     (0..count(bytes, 21)?).map(|_| read_entry(bytes)).collect()
 }
 
-fn read_entry(bytes: &mut &[u8]) -> Result<Entry, EntryError> {
+pub(super) fn read_entry(bytes: &mut &[u8]) -> Result<Entry, EntryError> {
     let log_id = read_log_id(bytes)?;
     let kind = bytes.try_get_u8()?;
     let length = bytes.try_get_u32()? as usize;
