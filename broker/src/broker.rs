@@ -23,6 +23,7 @@ use crate::quorum::{ProposeError, Quorum};
 use crate::replica_fetcher::ReplicaFetchers;
 use crate::replication_quota::ReplicationQuota;
 use crate::seats::Seats;
+use crate::server;
 use crate::settings::{CurrentSettings, Settings};
 use crate::telemetry::Telemetry;
 use crate::topics;
@@ -91,6 +92,8 @@ pub struct Broker {
     pub(crate) slow_lines: Mutex<LogBudget>,
     /// How fast connections are accepted.
     pub(crate) pace: Mutex<Pace>,
+    /// Room for connections that wait to be turned away.
+    pub(crate) held_back: Arc<Semaphore>,
     /// Room for connections of the HTTP listener.
     pub(crate) http_seats: Arc<Semaphore>,
     /// Room for requests that read from the disk.
@@ -155,6 +158,7 @@ impl Broker {
             refusal_lines: Mutex::default(),
             slow_lines: Mutex::default(),
             pace: Mutex::default(),
+            held_back: Arc::new(Semaphore::new(server::HELD_BACK_MAX)),
             http_seats: Arc::new(Semaphore::new(http::CONNECTIONS_MAX)),
             cold_reads: Semaphore::new(COLD_READS_AT_ONCE),
             coordinators,

@@ -1,37 +1,36 @@
-//! Quotas of clients: how much each user and client id may produce, fetch and keep this node busy.
+//! Quotas of clients: how much each user and client id may produce, fetch and keep this node busy, and how fast each address
+//! may connect.
 //!
 //! A request that puts its client over a quota is carried out and answered at once, and its answer says for how long the
 //! client is to keep quiet (`throttle_time_ms`); for so long nothing more is read from that connection, whether the client
 //! keeps to it or not (KIP-219). A fetch over its quota is answered without records. Where nobody has a quota, nothing is
 //! measured.
 //!
-//! `table` says which quota holds for whom, `rate` measures; both are pure. Absent: who sets quotas
-//! (`replication::controller::client_quotas`). Source: KIP-13, KIP-124, KIP-219, `ClientQuotaManager.java`,
+//! `table` says which quota holds for whom, `rate`, `rates` and `addresses` measure; all are pure. Absent: who sets quotas
+//! (`replication::controller::client_quotas`), and how many partitions clients make and delete, which the controller counts
+//! (`replication::controller::mutations`). Source: KIP-13, KIP-124, KIP-219, `ClientQuotaManager.java`,
 //! `ClientRequestQuotaManager.java`.
 
+mod addresses;
 mod meter;
+mod mutations;
 mod rate;
+mod rates;
 mod table;
 
 use crate::clock;
+use addresses::Addresses;
 use parking_lot::Mutex;
-use rate::{Rate, Window};
+use rate::Window;
+use rates::Rates;
 use replication::metadata::image::ClientQuotas as QuotasOfImage;
-use replication::metadata::quota::QuotaKey;
-use std::collections::HashMap;
+use replication::metadata::quota::{QuotaEntity, QuotaKey};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use table::{Bucket, Table};
+use table::Table;
 
 pub(crate) use meter::{Meter, Mute, Throttled};
-
-/// The most users and client ids whose rates are measured at once, of each kind of quota. Larger: clients that make names up
-/// take more memory, about 400 bytes each. Smaller: those beyond it share one rate, and hold one another up.
-const RATES_MAX: usize = 10_000;
-
-/// How often rates that have run out may be looked for. Shorter: names that are made up one by one cost a walk over all
-/// rates each. Longer: those who share a rate share it for longer.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Who makes a request, as quotas see it.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +47,7 @@ pub(crate) struct ClientQuotas {
     produce: Quota,
     fetch: Quota,
     request: Quota,
+    addresses: Mutex<Addresses>,
     window: Window,
 }
 
@@ -56,15 +56,7 @@ pub(crate) struct ClientQuotas {
 struct Quota {
     key: QuotaKey,
     table: arc_swap::ArcSwap<Table>,
-    rates: Mutex<Rates>,
-}
-
-#[derive(Debug, Default)]
-struct Rates {
-    by_bucket: HashMap<Bucket, Rate>,
-    /// Of those for whom there was no room.
-    others: Rate,
-    swept_at: Duration,
+    rates: Mutex<Rates<QuotaEntity>>,
 }
 
 impl ClientQuotas {
@@ -74,6 +66,7 @@ impl ClientQuotas {
             produce: Quota::new(QuotaKey::ProducerByteRate),
             fetch: Quota::new(QuotaKey::ConsumerByteRate),
             request: Quota::new(QuotaKey::RequestPercentage),
+            addresses: Mutex::default(),
             window: Window { samples: samples.max(1), length },
         }
     }
@@ -83,9 +76,10 @@ impl ClientQuotas {
         for quota in [&self.produce, &self.fetch, &self.request] {
             quota.table.store(Arc::new(Table::of(quotas, quota.key)));
         }
+        self.addresses.lock().follow(quotas);
     }
 
-    /// Whether anybody has a quota of any kind.
+    /// Whether anybody has a quota that requests are measured for.
     pub(crate) fn are_set(&self) -> bool {
         [&self.produce, &self.fetch, &self.request].iter().any(|quota| !quota.table.load().is_empty())
     }
@@ -121,12 +115,19 @@ impl ClientQuotas {
         quiet.min(self.window.length)
     }
 
-    /// How many users and client ids are measured.
+    /// Somebody connects from `address`: for how long the connection waits before it is turned away, or zero where it is let
+    /// in.
+    pub(crate) fn connects(&self, address: IpAddr) -> Duration {
+        self.addresses.lock().connects(address, self.window, clock::monotonic())
+    }
+
+    /// How many users, client ids and addresses are measured.
     pub(crate) fn measured(&self) -> usize {
         [&self.produce, &self.fetch, &self.request]
             .iter()
-            .map(|quota| quota.rates.lock().by_bucket.len())
-            .sum()
+            .map(|quota| quota.rates.lock().len())
+            .sum::<usize>()
+            + self.addresses.lock().measured()
     }
 }
 
@@ -137,53 +138,16 @@ impl Quota {
 
     fn record(&self, client: Client<'_>, amount: f64, window: Window, now: Duration) -> Duration {
         let table = self.table.load();
-        let Some((bucket, limit)) = table.find(client.user, client.client_id) else { return Duration::ZERO };
-        self.rates.lock().of(bucket, window, now).record(amount, limit, window, now)
-    }
-}
-
-impl Rates {
-    fn of(&mut self, bucket: Bucket, window: Window, now: Duration) -> &mut Rate {
-        let is_full = self.by_bucket.len() >= RATES_MAX && !self.by_bucket.contains_key(&bucket);
-        if is_full && now >= self.swept_at + SWEEP_EVERY {
-            self.swept_at = now;
-            self.by_bucket.retain(|_, rate| !rate.has_run_out(window, now));
-        }
-        if is_full && self.by_bucket.len() >= RATES_MAX {
-            return &mut self.others;
-        }
-        self.by_bucket.entry(bucket).or_default()
+        let Some((sharers, limit)) = table.find(client.user, client.client_id) else { return Duration::ZERO };
+        self.rates.lock().of(sharers, window, now).record(amount, limit, window, now)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Bucket, Client, ClientQuotas, RATES_MAX, Rates, Window};
+    use super::{Client, ClientQuotas};
     use replication::metadata::quota::{QuotaEntity, QuotaKey, QuotaLimit, QuotaName};
     use std::time::Duration;
-
-    const WINDOW: Window = Window { samples: 11, length: Duration::from_secs(1) };
-
-    fn bucket(number: usize) -> Bucket {
-        Bucket { user: None, client_id: Some(number.to_string()) }
-    }
-
-    #[test]
-    fn rates_stay_bounded_and_those_that_have_run_out_make_room() {
-        let mut rates = Rates::default();
-        let start = Duration::from_secs(100);
-        for number in 0..2 * RATES_MAX {
-            let quiet = rates.of(bucket(number), WINDOW, start).record(1.0, 1.0, WINDOW, start);
-            let is_alone = number < RATES_MAX;
-            assert!(!is_alone || quiet.is_zero());
-        }
-        assert_eq!(rates.by_bucket.len(), RATES_MAX);
-        let quiet = rates.of(bucket(5 * RATES_MAX), WINDOW, start).record(1.0, 1.0, WINDOW, start);
-        assert!(!quiet.is_zero(), "those beyond it share one rate");
-        let later = start + Duration::from_secs(12);
-        rates.of(bucket(5 * RATES_MAX), WINDOW, later).record(1.0, 1.0, WINDOW, later);
-        assert_eq!(rates.by_bucket.len(), 1);
-    }
 
     #[test]
     fn a_fetch_that_is_answered_without_records_does_not_count() {
@@ -191,7 +155,8 @@ mod tests {
         let client = Client { user: "ANONYMOUS", client_id: "c" };
         assert!(!quotas.are_set());
         assert_eq!(quotas.fetch_bytes_max(client), usize::MAX);
-        let entity = QuotaEntity { user: None, client_id: Some(QuotaName::Named("c".to_owned())) };
+        let entity =
+            QuotaEntity { client_id: Some(QuotaName::Named("c".to_owned())), ..QuotaEntity::default() };
         quotas.follow(&[(entity, [(QuotaKey::ConsumerByteRate, QuotaLimit::of(100.0))].into())].into());
         assert!(quotas.are_set());
         assert_eq!(quotas.fetch_bytes_max(client), 1000);

@@ -173,6 +173,7 @@ pub(crate) fn of_create_topic(error: &CreateTopicError) -> ResponseError {
         CreateTopicError::InvalidAssignment(_) => ResponseError::InvalidReplicaAssignment,
         CreateTopicError::NullConfigs { .. } => ResponseError::InvalidConfig,
         CreateTopicError::InvalidConfig(error) => of_alter_config(error),
+        CreateTopicError::QuotaExceeded(_) => ResponseError::ThrottlingQuotaExceeded,
         CreateTopicError::RequestTooLarge
         | CreateTopicError::TooManyTopics
         | CreateTopicError::TooManyPartitions => ResponseError::PolicyViolation,
@@ -191,6 +192,7 @@ pub(crate) fn of_create_partitions(error: &CreatePartitionsError) -> ResponseErr
             ResponseError::InvalidReplicaAssignment
         }
         CreatePartitionsError::NotPlaced { .. } => ResponseError::InvalidReplicationFactor,
+        CreatePartitionsError::QuotaExceeded(_) => ResponseError::ThrottlingQuotaExceeded,
         CreatePartitionsError::RequestTooLarge | CreatePartitionsError::TooManyPartitions => {
             ResponseError::PolicyViolation
         }
@@ -256,6 +258,7 @@ pub(crate) fn of_delete_topic(error: &DeleteTopicError) -> ResponseError {
         DeleteTopicError::DuplicateName | DeleteTopicError::DuplicateId | DeleteTopicError::NameOfGivenId => {
             ResponseError::InvalidRequest
         }
+        DeleteTopicError::QuotaExceeded(_) => ResponseError::ThrottlingQuotaExceeded,
     }
 }
 
@@ -315,6 +318,8 @@ pub(crate) fn of_alter_quota(error: &AlterQuotaError) -> ResponseError {
         | AlterQuotaError::UnknownKey { .. }
         | AlterQuotaError::NotPositive { .. }
         | AlterQuotaError::Fractional { .. }
+        | AlterQuotaError::NotAnAddress { .. }
+        | AlterQuotaError::TooLargeInt { .. }
         | AlterQuotaError::TooLarge { .. } => ResponseError::InvalidRequest,
         AlterQuotaError::TooManyEntities => ResponseError::PolicyViolation,
     }

@@ -99,6 +99,8 @@ metrics_table! {
             "Connections refused by max.connections or max.connections.per.ip.";
         connections_refused_input: counter "ottla_connections_refused_input_total" [""]
             "Connections closed because what came over them was no request that is served.";
+        connections_held_back: counter "ottla_connections_held_back_total" [""]
+            "Connections that were turned away since their address is over its connection_creation_rate.";
         connections_delayed: counter "ottla_connections_delayed_total" [""]
             "Connections that waited since max.connection.creation.rate was reached.";
         http_connections: gauge "ottla_http_connections" [""] "Connections of the HTTP listener that are open, 64 at most.";
@@ -123,7 +125,7 @@ metrics_table! {
             "Requests whose decoding panicked, each a defect that closed one connection.";
         throttled_requests: counter "ottla_throttled_requests_total" [""]
             "Requests whose client was told to keep quiet for a while, since it is over a quota.";
-        quota_rates: gauge "ottla_quota_rates" [""] "Users and client ids whose rates are measured, by kind of quota.";
+        quota_rates: gauge "ottla_quota_rates" [""] "Users, client ids and addresses whose rates this node measures, by kind of quota.";
         client_metrics_clients: gauge "ottla_client_metrics_clients" [""]
             "Clients that are asked to push metrics, 10,000 at most.";
         client_metrics_pushes: counter "ottla_client_metrics_pushes_total" [""]

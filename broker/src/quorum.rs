@@ -106,6 +106,8 @@ pub struct QuorumSettings {
     pub random: Box<dyn FnMut() -> u128 + Send>,
     /// The rules of configuration keys.
     pub config_rules: ConfigRules,
+    /// For how long clients save up what they may make and delete.
+    pub mutation_burst: Duration,
     /// As one of a set, what that takes; `None` for a node that runs alone.
     pub(crate) set: Option<SetSettings>,
     /// Ends a start that waits for other nodes.

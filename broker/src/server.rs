@@ -15,12 +15,17 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a stop waits for connections to send their last answers. Longer: a client that does not read delays the
 /// stop. Shorter: a flush under way is cut off from its answer.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The most connections that wait to be turned away since their addresses connect too often. Larger: more memory goes to
+/// those who are not let in. Smaller: more of them are turned away at once, and come again.
+pub(crate) const HELD_BACK_MAX: usize = 1000;
 
 /// How long an accept error (most often: no file descriptors left) keeps the listener from trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -153,6 +158,14 @@ pub async fn accept(broker: Arc<Broker>, socket: TcpListener, stopping: Stopping
             Some(ended) = connections.join_next() => drop(ended),
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
+                    // Who is not let in takes nothing from the pace of the others.
+                    let wait = broker.client_quotas.connects(peer.ip());
+                    if !wait.is_zero() {
+                        if let Some(place) = place_to_wait(&broker, peer) {
+                            connections.spawn(hold_back(stream, place, wait, stopping.clone()));
+                        }
+                        continue;
+                    }
                     if keep_pace(&broker, &mut stopped).await.is_break() {
                         break;
                     }
@@ -190,6 +203,30 @@ async fn keep_pace(broker: &Broker, stopping: &mut Stopping) -> ControlFlow<()> 
         () = stopping.requested() => ControlFlow::Break(()),
         () = tokio::time::sleep(wait) => ControlFlow::Continue(()),
     }
+}
+
+/// Where a connection waits to be turned away: a seat, of which those who wait take half at most, and one of few places.
+/// `None` where it is turned away at once.
+fn place_to_wait(broker: &Broker, peer: SocketAddr) -> Option<(Seat, OwnedSemaphorePermit)> {
+    broker.metrics.connections_held_back.increment(1);
+    let place = Arc::clone(&broker.held_back).try_acquire_owned().ok()?;
+    let (in_total_max, per_address_max) = broker.connections_max(peer.ip());
+    Some((broker.seats.take(peer.ip(), in_total_max / 2, per_address_max)?, place))
+}
+
+/// Keeps a connection of an address that connects too often waiting, and turns it away: its client would else come again at
+/// once. Source: KIP-612, `SocketServer.Acceptor.throttledSockets`.
+async fn hold_back(
+    stream: TcpStream,
+    place: (Seat, OwnedSemaphorePermit),
+    wait: Duration,
+    mut stopping: Stopping,
+) {
+    tokio::select! {
+        () = stopping.requested() => {}
+        () = tokio::time::sleep(wait) => {}
+    }
+    drop((stream, place));
 }
 
 /// Gives a new connection its seat, or drops it at a limit.

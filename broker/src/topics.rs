@@ -1,6 +1,7 @@
 //! What the broker does about topics beyond asking the controller: names, creation on first use, and the rules by
 //! which their settings are judged.
 
+use crate::api::RequestContext;
 use crate::broker::Broker;
 use crate::limits;
 use crate::quorum::ProposeError;
@@ -14,6 +15,7 @@ use config::keys;
 use config::topic::TopicConfig;
 use config::value::{ValueType, split_list};
 use replication::controller::configs::{AlterConfigError, ConfigRules};
+use replication::controller::mutations::{Mutation, MutationResults};
 use replication::controller::topics::{
     CreateTopicError, CreateTopics, NewTopic, TopicCreation, validate_name,
 };
@@ -30,6 +32,9 @@ const INTERNAL: &[&str] = &["__consumer_offsets", "__transaction_state", "__shar
 /// Topics that one request may make on first use. Larger: a typo in a pattern makes more of them. Smaller: a client
 /// that begins with many topics asks more often.
 const CREATED_ON_FIRST_USE_MAX: usize = 1000;
+
+/// A topic that is asked for in any version may be refused, since its client asks again.
+const ALWAYS_STRICT: i16 = 0;
 
 /// The client id that may write to internal topics. Source: `org.apache.kafka.clients.admin.AdminUtils`.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
@@ -75,18 +80,19 @@ pub(crate) async fn create(
     }
 }
 
-/// Makes topics with the broker's defaults, and says what became of each name.
+/// Makes topics with the broker's defaults, charged to the client that asks for them, and says what became of each name. A
+/// client that is over its quota is not told so: it asks again until they are there, as in Kafka.
 pub(crate) async fn create_on_first_use(
-    broker: &Broker,
+    context: &RequestContext,
     names: BTreeSet<String>,
 ) -> BTreeMap<String, Result<(), CreateOnFirstUseError>> {
     if names.len() > CREATED_ON_FIRST_USE_MAX {
         return names.into_iter().map(|name| (name, Err(CreateOnFirstUseError::TooMany))).collect();
     }
     let topics = names.iter().map(|name| NewTopic { name: name.clone(), ..NewTopic::default() }).collect();
-    let request = with_defaults(broker, topics, false);
-    match create(broker, request, limits::METADATA_CHANGE_TIMEOUT).await {
-        Ok(creations) => creations
+    let create = Mutation::CreateTopics(with_defaults(&context.broker, topics, false));
+    match context.mutate(create, ALWAYS_STRICT, limits::METADATA_CHANGE_TIMEOUT).await {
+        Ok((MutationResults::CreateTopics(creations), _)) => creations
             .into_iter()
             .map(|creation| match creation.result {
                 // Somebody else was first: it is there, which is all that was wished for.
@@ -94,6 +100,7 @@ pub(crate) async fn create_on_first_use(
                 Err(error) => (creation.name, Err(error.into())),
             })
             .collect(),
+        Ok((other, _)) => unreachable!("the controller answered topics with {other:?}"),
         Err(error) => names.into_iter().map(|name| (name, Err(error.into()))).collect(),
     }
 }

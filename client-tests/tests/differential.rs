@@ -114,6 +114,28 @@ kafka-configs --entity-type users --entity-default --describe
 kafka-configs --entity-type users --entity-name nobody --describe
 kafka-configs --entity-type users --entity-name nobody --alter --delete-config consumer_byte_rate
 kafka-configs --entity-type users --entity-name nobody --alter --add-config producer_byte_rate=-1
+kafka-configs --entity-type clients --entity-name loader --alter --add-config controller_mutation_rate=12.5
+kafka-configs --entity-type clients --entity-name loader --describe
+kafka-configs --entity-type clients --entity-name loader --alter --add-config controller_mutation_rate=0
+kafka-configs --entity-type clients --entity-name loader --alter --add-config connection_creation_rate=1
+kafka-configs --entity-type users --entity-default --alter --add-config controller_mutation_rate=0.001
+kafka-topics --create --topic limited --partitions 2
+kafka-topics --create --topic limited
+kafka-topics --create --topic beyond
+kafka-topics --delete --topic limited
+kafka-configs --entity-type users --entity-default --alter --delete-config controller_mutation_rate
+kafka-topics --delete --topic limited
+kafka-configs --entity-type ips --entity-name 127.0.0.1 --alter --add-config connection_creation_rate=5000
+kafka-configs --entity-type ips --entity-name 127.0.0.1 --alter --add-config connection_creation_rate=0
+kafka-configs --entity-type ips --entity-name 127.0.0.1 --alter --add-config connection_creation_rate=1.5
+kafka-configs --entity-type ips --entity-name 127.0.0.1 --alter --add-config connection_creation_rate=2147483648
+kafka-configs --entity-type ips --entity-name 127.0.0.1 --alter --add-config controller_mutation_rate=1
+kafka-configs --entity-type ips --entity-default --alter --add-config connection_creation_rate=4000
+kafka-configs --entity-type ips --entity-name 127.0.0.1 --describe
+kafka-configs --entity-type ips --entity-default --describe
+kafka-configs --entity-type ips --describe
+kafka-configs --entity-type ips --entity-name 127.0.0.1 --alter --delete-config connection_creation_rate
+kafka-configs --entity-type ips --entity-name 127.0.0.1 --alter --delete-config connection_creation_rate
 kafka-configs --entity-type groups --entity-name readers --alter --add-config consumer.session.timeout.ms=50000
 kafka-configs --entity-type groups --entity-name readers --describe
 kafka-configs --entity-type groups --entity-name readers --alter --add-config consumer.session.timeout.ms=1
@@ -125,8 +147,8 @@ kafka-configs --entity-type client-metrics --entity-name nothing --describe
 kafka-configs --entity-type ips --describe
 kafka-configs --entity-type ips --entity-name 127.0.0.1 --describe
 kafka-configs --entity-type cups --describe
-kafka-console-producer --topic orders --command-property linger.ms=0 < LINES
-kafka-console-producer --topic dotted.name < LINES
+kafka-console-producer --topic orders --command-property linger.ms=0 --command-property request.timeout.ms=30000 < LINES
+kafka-console-producer --topic dotted.name --command-property request.timeout.ms=30000 < LINES
 kafka-get-offsets --topic dotted.name
 kafka-get-offsets --topic dotted.name --time earliest
 kafka-get-offsets --topic dotted.name --time 1

@@ -79,6 +79,10 @@ pub struct BrokerConfig {
     pub quota_window_num: i32,
     /// The length of such a window.
     pub quota_window_size_seconds: i32,
+    /// How many windows' worth of `controller_mutation_rate` a client may use up at once.
+    pub controller_quota_window_num: i32,
+    /// The length of such a window.
+    pub controller_quota_window_size_seconds: i32,
     /// How long a partition remembers an idempotent producer that stopped writing to it.
     pub producer_id_expiration_ms: i32,
     /// How often expired producers are looked for.
@@ -164,6 +168,8 @@ impl Default for BrokerConfig {
             max_connection_creation_rate: i32::MAX,
             quota_window_num: 11,
             quota_window_size_seconds: 1,
+            controller_quota_window_num: 11,
+            controller_quota_window_size_seconds: 1,
             producer_id_expiration_ms: 86_400_000,
             producer_id_expiration_check_interval_ms: 600_000,
             num_recovery_threads_per_data_dir: 2,

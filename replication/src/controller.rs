@@ -4,7 +4,7 @@
 //! committed. It changes nothing: whoever calls it appends the records, applies them to the image and then answers.
 //!
 //! Invariants: the records of a decision apply to the image that it was made against; a request that is refused has no
-//! records; the same request, image and random numbers give the same decision.
+//! records; the same request, image, random numbers, time and allowances give the same decision.
 //!
 //! Absent: who may ask (the broker authorises), and where the metadata log is (`ottla::quorum`).
 
@@ -17,6 +17,7 @@ pub mod features;
 pub mod fencing;
 pub mod growth;
 pub mod isr;
+pub mod mutations;
 mod partition_change;
 pub mod partitions;
 pub mod placement;
@@ -25,9 +26,11 @@ pub mod reassignments;
 pub mod sessions;
 pub mod topics;
 
+use crate::controller::mutations::Charge;
 use crate::metadata::image::MetadataImage;
 use crate::metadata::record::MetadataRecord;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use storage::ids::BrokerId;
 
 /// The most records of one decision. Larger: one entry of the metadata log holds up the log for longer.
@@ -67,8 +70,10 @@ pub enum ControllerRequest {
     GrowReplicas(growth::GrowReplicas),
     /// Finalise feature levels.
     UpdateFeatures(features::UpdateFeatures),
-    /// Change quotas of users and client ids.
+    /// Change quotas of users, client ids and addresses.
     AlterClientQuotas(client_quotas::AlterClientQuotas),
+    /// Make or delete partitions as far as a client may.
+    Charged(mutations::ChargedRequest),
 }
 
 /// The answer to the [`ControllerRequest`] of the same name, true once the records are committed.
@@ -106,6 +111,13 @@ pub enum ControllerReply {
     UpdateFeatures(Result<(), features::UpdateFeatureError>),
     /// One result for each alteration, in the order of the request.
     AlterClientQuotas(Vec<Result<(), client_quotas::AlterQuotaError>>),
+    /// What became of it.
+    Charged {
+        /// As for the request that is not charged.
+        results: mutations::MutationResults,
+        /// For how long the client is to keep quiet.
+        quiet: Duration,
+    },
 }
 
 /// What a decision depends on beside the request and the image.
@@ -116,6 +128,10 @@ pub struct Env<'a> {
     pub random: &'a mut dyn FnMut() -> u128,
     /// The rules of configuration keys.
     pub config_rules: &'a configs::ConfigRules,
+    /// What clients may make and delete yet.
+    pub allowances: &'a mut mutations::MutationAllowances,
+    /// The time, since any fixed point in it.
+    pub now: Duration,
 }
 
 /// Records, and the reply for when they are committed.
@@ -139,11 +155,11 @@ pub fn handle(request: &ControllerRequest, env: &mut Env<'_>, image: &MetadataIm
             Decision { records, reply: ControllerReply::RegisterBroker(result) }
         }
         ControllerRequest::CreateTopics(request) => {
-            let (records, results) = topics::create(request, env, image);
+            let (records, results) = topics::create(request, &mut Charge::free(), env, image);
             Decision { records, reply: ControllerReply::CreateTopics(results) }
         }
         ControllerRequest::DeleteTopics(request) => {
-            let (records, results) = topics::delete(request, image);
+            let (records, results) = topics::delete(request, &mut Charge::free(), image);
             Decision { records, reply: ControllerReply::DeleteTopics(results) }
         }
         ControllerRequest::AlterConfigs(request) => {
@@ -175,7 +191,7 @@ pub fn handle(request: &ControllerRequest, env: &mut Env<'_>, image: &MetadataIm
             Decision { records, reply: ControllerReply::AlterPartitionReassignments(results) }
         }
         ControllerRequest::CreatePartitions(request) => {
-            let (records, results) = partitions::create(request, env, image);
+            let (records, results) = partitions::create(request, &mut Charge::free(), env, image);
             Decision { records, reply: ControllerReply::CreatePartitions(results) }
         }
         ControllerRequest::BalanceLeaders => {
@@ -194,6 +210,7 @@ pub fn handle(request: &ControllerRequest, env: &mut Env<'_>, image: &MetadataIm
             let (records, results) = client_quotas::alter(request, image);
             Decision { records, reply: ControllerReply::AlterClientQuotas(results) }
         }
+        ControllerRequest::Charged(request) => mutations::handle(request, env, image),
     }
 }
 

@@ -1,7 +1,7 @@
-//! AlterClientQuotas (key 49, versions 0–1): sets and removes quotas of users and client ids (KIP-546).
+//! AlterClientQuotas (key 49, versions 0–1): sets and removes quotas of users, client ids and addresses (KIP-546).
 //!
 //! A quota is in force on this node once it is answered, and on the others when they have followed the metadata. What is not
-//! done: `controller_mutation_rate`, and quotas of addresses (INVALID_REQUEST). Version notes: 1 has tagged fields.
+//! done: host names for addresses (INVALID_REQUEST). Version notes: 1 has tagged fields.
 //! Source: `ControllerApis.handleAlterClientQuotas`.
 
 use super::RequestContext;

@@ -13,9 +13,12 @@ use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use replication::controller::mutations::{Mutation, MutationResults};
 use replication::controller::partitions::{CreatePartitions, MorePartitions};
-use replication::controller::{ControllerReply, ControllerRequest};
 use storage::ids::BrokerId;
+
+/// The first version whose clients come back where they are over `controller_mutation_rate`. Source: KIP-599.
+const STRICT_QUOTA_SINCE: i16 = 3;
 
 pub(crate) async fn handle(
     context: RequestContext,
@@ -28,9 +31,12 @@ pub(crate) async fn handle(
         topics: wanted.iter().copied().map(more_partitions).collect(),
         validate_only: request.validate_only,
     };
-    let create = ControllerRequest::CreatePartitions(create);
-    match context.broker.propose(create, limits::metadata_change_timeout(request.timeout_ms)).await {
-        Ok(ControllerReply::CreatePartitions(creations)) => {
+    let create = Mutation::CreatePartitions(create);
+    let patience = limits::metadata_change_timeout(request.timeout_ms);
+    let mut throttle_time_ms = 0;
+    match context.mutate(create, STRICT_QUOTA_SINCE, patience).await {
+        Ok((MutationResults::CreatePartitions(creations), quiet)) => {
+            throttle_time_ms = context.keep_quiet(quiet);
             results.extend(creations.into_iter().map(|creation| match creation.result {
                 Ok(()) => named(&creation.name),
                 Err(error) => {
@@ -38,14 +44,14 @@ pub(crate) async fn handle(
                 }
             }));
         }
-        Ok(other) => unreachable!("the controller answered partitions with {other:?}"),
+        Ok((other, _)) => unreachable!("the controller answered partitions with {other:?}"),
         Err(error) => results.extend(
             wanted
                 .iter()
                 .map(|topic| failed(&topic.name, error_code::of_propose(&error), error.to_string())),
         ),
     }
-    CreatePartitionsResponse::default().with_results(results)
+    CreatePartitionsResponse::default().with_throttle_time_ms(throttle_time_ms).with_results(results)
 }
 
 fn more_partitions(topic: &CreatePartitionsTopic) -> MorePartitions {

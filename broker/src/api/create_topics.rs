@@ -13,6 +13,7 @@ use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use replication::controller::mutations::{Mutation, MutationResults};
 use replication::controller::topics::{CreatedTopic, NewTopic};
 use std::collections::BTreeMap;
 use storage::ids::{BrokerId, PartitionIndex};
@@ -21,6 +22,8 @@ use storage::ids::{BrokerId, PartitionIndex};
 const DETAILS_SINCE: i16 = 5;
 /// The first version that returns topic ids.
 const TOPIC_ID_SINCE: i16 = 7;
+/// The first version whose clients come back where they are over `controller_mutation_rate`. Source: KIP-599.
+const STRICT_QUOTA_SINCE: i16 = 6;
 /// What a request writes for "the default".
 const DEFAULT: i32 = -1;
 
@@ -32,22 +35,28 @@ pub(crate) async fn handle(context: RequestContext, request: CreateTopicsRequest
     let overrides = overrides(&new_topics);
     let create = topics::with_defaults(&context.broker, new_topics, request.validate_only);
     let patience = limits::metadata_change_timeout(request.timeout_ms);
-    let results = match topics::create(&context.broker, create, patience).await {
-        Ok(creations) => creations
-            .into_iter()
-            .map(|creation| match creation.result {
-                Ok(created) => created_result(&context, &creation.name, created, &overrides),
-                Err(error) => {
-                    failed(&context, &creation.name, error_code::of_create_topic(&error).code(), error.to_string())
-                }
-            })
-            .collect(),
+    let mut throttle_time_ms = 0;
+    let results = match context.mutate(Mutation::CreateTopics(create), STRICT_QUOTA_SINCE, patience).await {
+        Ok((MutationResults::CreateTopics(creations), quiet)) => {
+            throttle_time_ms = context.keep_quiet(quiet);
+            creations
+                .into_iter()
+                .map(|creation| match creation.result {
+                    Ok(created) => created_result(&context, &creation.name, created, &overrides),
+                    Err(error) => {
+                        let code = error_code::of_create_topic(&error).code();
+                        failed(&context, &creation.name, code, error.to_string())
+                    }
+                })
+                .collect()
+        }
+        Ok((other, _)) => unreachable!("the controller answered topics with {other:?}"),
         Err(error) => names
             .iter()
             .map(|name| failed(&context, name, error_code::of_propose(&error).code(), error.to_string()))
             .collect(),
     };
-    CreateTopicsResponse::default().with_topics(results)
+    CreateTopicsResponse::default().with_throttle_time_ms(throttle_time_ms).with_topics(results)
 }
 
 fn new_topic(topic: &CreatableTopic) -> NewTopic {

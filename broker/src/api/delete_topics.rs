@@ -10,8 +10,8 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use replication::controller::mutations::{Mutation, MutationResults};
 use replication::controller::topics::{DeleteTopics, TopicDeletion, TopicSelector};
-use replication::controller::{ControllerReply, ControllerRequest};
 use storage::ids::TopicId;
 
 /// The first version that may name topics by id.
@@ -20,6 +20,8 @@ const TOPIC_IDS_SINCE: i16 = 6;
 const DELETION_DISABLED_SINCE: i16 = 3;
 /// The first version that explains errors.
 const ERROR_MESSAGES_SINCE: i16 = 5;
+/// The first version whose clients come back where they are over `controller_mutation_rate`. Source: KIP-599.
+const STRICT_QUOTA_SINCE: i16 = 5;
 
 pub(crate) async fn handle(context: RequestContext, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let selectors = match selectors(&context, &request) {
@@ -33,11 +35,13 @@ pub(crate) async fn handle(context: RequestContext, request: DeleteTopicsRequest
         };
         return all_failed(&context, &request, error);
     }
-    let delete = ControllerRequest::DeleteTopics(DeleteTopics { topics: selectors });
-    match context.broker.propose(delete, limits::metadata_change_timeout(request.timeout_ms)).await {
-        Ok(ControllerReply::DeleteTopics(deletions)) => DeleteTopicsResponse::default()
+    let delete = Mutation::DeleteTopics(DeleteTopics { topics: selectors });
+    let patience = limits::metadata_change_timeout(request.timeout_ms);
+    match context.mutate(delete, STRICT_QUOTA_SINCE, patience).await {
+        Ok((MutationResults::DeleteTopics(deletions), quiet)) => DeleteTopicsResponse::default()
+            .with_throttle_time_ms(context.keep_quiet(quiet))
             .with_responses(deletions.into_iter().map(|deletion| result(&context, deletion)).collect()),
-        Ok(other) => unreachable!("the controller answered a deletion with {other:?}"),
+        Ok((other, _)) => unreachable!("the controller answered a deletion with {other:?}"),
         Err(error) => all_failed(&context, &request, error_code::of_propose(&error)),
     }
 }

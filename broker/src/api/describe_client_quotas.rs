@@ -1,4 +1,4 @@
-//! DescribeClientQuotas (key 48, versions 0–1): the quotas of users and client ids that fit a filter (KIP-546).
+//! DescribeClientQuotas (key 48, versions 0–1): the quotas of users, client ids and addresses that fit a filter (KIP-546).
 //!
 //! Each part of the filter asks for one name, for the default, or for any; a strict filter fits only what has no other part.
 //! Version notes: 1 has tagged fields. Source: `ClientQuotasImage.describe`.
@@ -97,10 +97,9 @@ fn wanted(component: &ComponentData) -> Result<Wanted, Refusal> {
 
 impl Filter {
     fn fits(&self, entity: &QuotaEntity) -> bool {
-        // No entity is an address.
-        self.ip.is_none()
-            && self.part_fits(self.user.as_ref(), entity.user.as_ref())
+        self.part_fits(self.user.as_ref(), entity.user.as_ref())
             && self.part_fits(self.client_id.as_ref(), entity.client_id.as_ref())
+            && self.part_fits(self.ip.as_ref(), entity.ip.as_ref())
     }
 
     fn part_fits(&self, wanted: Option<&Wanted>, part: Option<&QuotaName>) -> bool {
@@ -114,7 +113,7 @@ impl Filter {
 
 fn entry(entity: &QuotaEntity, quotas: &BTreeMap<QuotaKey, QuotaLimit>) -> EntryData {
     let text = |text: &str| StrBytes::from_string(text.to_owned());
-    let parts = [("user", &entity.user), ("client-id", &entity.client_id)];
+    let parts = [("user", &entity.user), ("client-id", &entity.client_id), ("ip", &entity.ip)];
     let parts = parts.into_iter().filter_map(|(kind, name)| {
         let name = match name.as_ref()? {
             QuotaName::Default => None,

@@ -97,7 +97,7 @@ async fn create_missing(context: &RequestContext, wanted: &[MetadataRequestTopic
     if misnames(context, wanted) || missing.is_empty() || !context.broker.creates_topics() {
         return Refused::new();
     }
-    let made = topics::create_on_first_use(&context.broker, missing).await;
+    let made = topics::create_on_first_use(context, missing).await;
     made.into_iter().filter_map(|(name, result)| Some((name, result.err()?))).collect()
 }
 

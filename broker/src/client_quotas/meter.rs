@@ -99,11 +99,15 @@ impl RequestContext {
         Client { user: ANONYMOUS, client_id: &self.client_id }
     }
 
-    /// The client is to be sent so many bytes of records: for how long it is to keep quiet instead, in milliseconds, or 0.
-    pub(crate) fn fetches(&self, bytes: usize) -> i32 {
-        let quiet = self.broker.client_quotas.fetches(self.client(), bytes);
+    /// The client is to keep quiet for so long: says so in milliseconds, and reads nothing from its connection meanwhile.
+    pub(crate) fn keep_quiet(&self, quiet: Duration) -> i32 {
         mute(&self.broker, &self.mute, quiet);
         milliseconds(quiet)
+    }
+
+    /// The client is to be sent so many bytes of records: for how long it is to keep quiet instead, in milliseconds, or 0.
+    pub(crate) fn fetches(&self, bytes: usize) -> i32 {
+        self.keep_quiet(self.broker.client_quotas.fetches(self.client(), bytes))
     }
 }
 

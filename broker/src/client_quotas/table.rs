@@ -5,17 +5,8 @@
 //! Source: `ClientQuotaManager.DefaultQuotaCallback`.
 
 use replication::metadata::image::ClientQuotas;
-use replication::metadata::quota::{QuotaEntity, QuotaKey, QuotaName};
-use std::collections::HashMap;
-
-/// Who shares a rate.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Bucket {
-    /// The user; `None` for whoever has this client id.
-    pub(super) user: Option<String>,
-    /// The client id; `None` for all of a user's.
-    pub(super) client_id: Option<String>,
-}
+use replication::metadata::quota::{QuotaEntity, QuotaKey, QuotaLimit};
+use std::collections::{BTreeMap, HashMap};
 
 /// The limits of one kind of quota.
 #[derive(Debug, Default)]
@@ -26,9 +17,8 @@ pub(super) struct Table {
 impl Table {
     /// The limits of `key`.
     pub(super) fn of(quotas: &ClientQuotas, key: QuotaKey) -> Self {
-        let limit = |(entity, limits): (&QuotaEntity, &std::collections::BTreeMap<QuotaKey, _>)| {
-            let limit: &replication::metadata::quota::QuotaLimit = limits.get(&key)?;
-            Some((entity.clone(), limit.value()))
+        let limit = |(entity, limits): (&QuotaEntity, &BTreeMap<QuotaKey, QuotaLimit>)| {
+            Some((entity.clone(), limits.get(&key)?.value()))
         };
         Self { limits: quotas.iter().filter_map(limit).collect() }
     }
@@ -38,37 +28,20 @@ impl Table {
     }
 
     /// The limit for requests of `user` with this client id, and who shares it with them.
-    pub(super) fn find(&self, user: &str, client_id: &str) -> Option<(Bucket, f64)> {
+    pub(super) fn find(&self, user: &str, client_id: &str) -> Option<(QuotaEntity, f64)> {
         if self.limits.is_empty() {
             return None;
         }
-        let named = |name: &str| Some(QuotaName::Named(name.to_owned()));
-        let default = || Some(QuotaName::Default);
-        let users = [named(user), named(user), named(user), default(), default(), default(), None, None];
-        let client_ids = [
-            named(client_id),
-            default(),
-            None,
-            named(client_id),
-            default(),
-            None,
-            named(client_id),
-            default(),
-        ];
-        users.into_iter().zip(client_ids).find_map(|(for_user, for_client_id)| {
-            let bucket = Bucket {
-                user: for_user.is_some().then(|| user.to_owned()),
-                client_id: for_client_id.is_some().then(|| client_id.to_owned()),
-            };
-            let limit = self.limits.get(&QuotaEntity { user: for_user, client_id: for_client_id })?;
-            Some((bucket, *limit))
+        QuotaEntity::of_client(user, client_id).into_iter().find_map(|entity| {
+            let limit = self.limits.get(&entity)?;
+            Some((entity.shared_by(user, client_id), *limit))
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Bucket, Table};
+    use super::Table;
     use replication::metadata::quota::{QuotaEntity, QuotaKey, QuotaLimit, QuotaName};
 
     fn name(text: &str) -> Option<QuotaName> {
@@ -87,21 +60,34 @@ mod tests {
         let mut quotas = std::collections::BTreeMap::new();
         for (place, (user, client_id)) in order.into_iter().enumerate() {
             let limit = QuotaLimit::of(place as f64 + 1.0);
-            let entity = QuotaEntity { user: name(user), client_id: name(client_id) };
+            let entity = QuotaEntity { user: name(user), client_id: name(client_id), ip: None };
             quotas.insert(entity, [(QuotaKey::ProducerByteRate, limit)].into());
             let table = Table::of(&quotas, QuotaKey::ProducerByteRate);
-            let shared = |part: &str, name: &str| (!part.is_empty()).then(|| name.to_owned());
-            let bucket = Bucket { user: shared(user, "u"), client_id: shared(client_id, "c") };
-            assert_eq!(table.find("u", "c"), Some((bucket, limit.value())), "{user:?} and {client_id:?}");
+            let shared = |part: &str, of: &str| if part.is_empty() { None } else { name(of) };
+            let sharers =
+                QuotaEntity { user: shared(user, "u"), client_id: shared(client_id, "c"), ip: None };
+            assert_eq!(table.find("u", "c"), Some((sharers, limit.value())), "{user:?} and {client_id:?}");
             assert!(Table::of(&quotas, QuotaKey::ConsumerByteRate).is_empty());
         }
     }
 
     #[test]
     fn who_has_no_quota_is_not_limited() {
-        let entity = QuotaEntity { user: name("u"), client_id: name("c") };
+        let entity = QuotaEntity { user: name("u"), client_id: name("c"), ip: None };
         let quotas = [(entity, [(QuotaKey::RequestPercentage, QuotaLimit::of(1.0))].into())].into();
         let table = Table::of(&quotas, QuotaKey::RequestPercentage);
         assert_eq!((table.find("u", "d"), table.find("v", "c")), (None, None));
+    }
+    #[test]
+    fn long_names_are_told_apart_by_how_they_begin() {
+        let quotas = [(
+            QuotaEntity { client_id: name("*"), ..QuotaEntity::default() },
+            [(QuotaKey::ProducerByteRate, QuotaLimit::of(1.0))].into(),
+        )];
+        let table = Table::of(&quotas.into(), QuotaKey::ProducerByteRate);
+        let long = "ä".repeat(10_000);
+        let sharers = |client_id: &str| table.find("u", client_id).map(|(sharers, _)| sharers);
+        assert_eq!(sharers(&long), sharers(&format!("{long}b")));
+        assert_ne!(sharers("a"), sharers("b"));
     }
 }

@@ -87,9 +87,16 @@ pub(super) fn quorum_settings(
         }),
         random: Box::new(|| uuid::Uuid::new_v4().as_u128()),
         config_rules: topics::config_rules(settings),
+        mutation_burst: mutation_burst(config),
         set: config.replica_set.as_ref().zip(peers).map(|(set, peers)| set_settings(config, set, peers)),
         stopping,
     }
+}
+
+fn mutation_burst(config: &BrokerConfig) -> Duration {
+    let windows = u32::try_from(config.controller_quota_window_num).unwrap_or(1);
+    let seconds = u64::try_from(config.controller_quota_window_size_seconds).unwrap_or(1);
+    Duration::from_secs(seconds).saturating_mul(windows)
 }
 
 /// Makes the directory that of the cluster, and says which one it is.

@@ -7,10 +7,12 @@
 //! only in the term in which this node made sure that it leads; no batch is decided while another is on its way, so
 //! writing one has no deadline of its own (callers have theirs).
 
+use crate::clock;
 use crate::quorum::snapshot::offset;
 use crate::quorum::types::{Applied, MetadataBatch, Raft, RaftNodeId};
 use crate::quorum::{Decided, ProposeError};
 use openraft::error::RaftError;
+use replication::controller::mutations::MutationAllowances;
 use replication::controller::{self, ControllerReply, ControllerRequest, Env, RECORDS_PER_REQUEST_MAX};
 use replication::metadata::image::MetadataImage;
 use replication::metadata::record::MetadataRecord;
@@ -39,6 +41,8 @@ pub(super) struct ControllerTask {
     pub(super) images: watch::Receiver<Arc<MetadataImage>>,
     pub(super) random: Box<dyn FnMut() -> u128 + Send>,
     pub(super) config_rules: replication::controller::configs::ConfigRules,
+    /// What clients may make and delete yet, as far as this node decided.
+    pub(super) allowances: MutationAllowances,
     pub(super) journal_bytes: Arc<AtomicU64>,
     /// The term in which this node made sure that it leads and holds everything committed.
     pub(super) led_term: Option<u64>,
@@ -71,6 +75,8 @@ impl ControllerTask {
                 controller: self.broker_id,
                 random: &mut *self.random,
                 config_rules: &self.config_rules,
+                allowances: &mut self.allowances,
+                now: clock::monotonic(),
             };
             let decision = controller::handle(&request, &mut env, &image);
             if matches!(decision.reply, ControllerReply::RegisterBroker(Ok(_))) {

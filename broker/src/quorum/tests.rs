@@ -51,6 +51,7 @@ fn settings(directory: &Path, broker_id: BrokerId, stopping: Stopping) -> Quorum
         }),
         random: Box::new(|| uuid::Uuid::new_v4().as_u128()),
         config_rules: any_config(),
+        mutation_burst: Duration::from_secs(11),
         set: None,
         stopping,
     }

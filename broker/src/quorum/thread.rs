@@ -21,6 +21,7 @@ use crate::quorum::types::{Raft, RaftNodeId};
 use crate::quorum::{QuorumError, QuorumSettings, SetSettings, StoreError, candidate, files};
 use openraft::{Config, SnapshotPolicy};
 use parking_lot::Mutex;
+use replication::controller::mutations::MutationAllowances;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,6 +166,7 @@ async fn prepare(
         images,
         random: settings.random,
         config_rules: settings.config_rules,
+        allowances: MutationAllowances::new(settings.mutation_burst),
         journal_bytes,
         led_term: None,
         has_stopped: false,

@@ -66,6 +66,8 @@ pub(crate) fn resolve(layers: &BrokerLayers) -> (Resolved, Vec<ConfigError>) {
         max_connection_creation_rate: reader.typed("max.connection.creation.rate"),
         quota_window_num: reader.typed("quota.window.num"),
         quota_window_size_seconds: reader.typed("quota.window.size.seconds"),
+        controller_quota_window_num: reader.typed("controller.quota.window.num"),
+        controller_quota_window_size_seconds: reader.typed("controller.quota.window.size.seconds"),
         producer_id_expiration_ms: reader.typed("producer.id.expiration.ms"),
         producer_id_expiration_check_interval_ms: reader.typed("producer.id.expiration.check.interval.ms"),
         num_recovery_threads_per_data_dir: reader.typed("num.recovery.threads.per.data.dir"),

@@ -42,8 +42,6 @@ pub(super) static KEYS: &[Key] = &[
     Key::inert("controller.quorum.request.timeout.ms", Int, Some("2000"), QUORUM),
     Key::inert("controller.quorum.retry.backoff.ms", Int, Some("20"), QUORUM),
     Key::inert("controller.quorum.voters", List, Some(""), QUORUM),
-    Key::inert("controller.quota.window.num", Int, Some("11"), QUORUM),
-    Key::inert("controller.quota.window.size.seconds", Int, Some("1"), QUORUM),
     Key::inert("controller.socket.timeout.ms", Int, Some("30000"), QUORUM),
     Key::inert("early.start.listeners", List, None, QUORUM),
     Key::inert("initial.broker.registration.timeout.ms", Int, Some("60000"), QUORUM),

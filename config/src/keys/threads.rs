@@ -40,6 +40,15 @@ pub(super) static KEYS: &[Key] = &[
     )
     .rule(AtLeast(1)),
     Key::broker("quota.window.size.seconds", Int, Some("1"), "The length of such a window.").rule(AtLeast(1)),
+    Key::broker(
+        "controller.quota.window.num",
+        Int,
+        Some("11"),
+        "How many windows' worth of `controller_mutation_rate` a client may use up at once.",
+    )
+    .rule(AtLeast(1)),
+    Key::broker("controller.quota.window.size.seconds", Int, Some("1"), "The length of such a window.")
+        .rule(AtLeast(1)),
     Key::inert("delete.records.purgatory.purge.interval.requests", Int, Some("1"), PURGATORY),
     Key::inert("fetch.purgatory.purge.interval.requests", Int, Some("1000"), PURGATORY),
     Key::inert("producer.purgatory.purge.interval.requests", Int, Some("1000"), PURGATORY),

@@ -1,4 +1,4 @@
-//! Quotas of users and client ids. Source: KIP-546, `ClientQuotaControlManager.java`.
+//! Quotas of users, client ids and addresses. Source: KIP-546, `ClientQuotaControlManager.java`.
 //!
 //! One entity is changed whole or not at all; a refused one does not fail the others.
 
@@ -7,6 +7,7 @@ use crate::metadata::quota::{QuotaEntity, QuotaKey, QuotaLimit, QuotaName};
 use crate::metadata::record::MetadataRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// The most entities with quotas. Larger: a client that makes names up grows images and snapshots. Smaller: a cluster of
 /// very many users cannot limit each of them.
@@ -55,8 +56,8 @@ pub enum AlterQuotaError {
         /// The type of the part.
         kind: String,
     },
-    /// It is an address.
-    #[error("Connections are not limited by quotas of addresses here; use max.connections.per.ip.")]
+    /// It is an address and something else.
+    #[error("Invalid quota entity combination, IP entity shouldnot be combined with User or ClientId")]
     Address,
     /// A name is empty.
     #[error("Empty {kind} not supported")]
@@ -102,9 +103,21 @@ pub enum AlterQuotaError {
     },
     /// There are [`QUOTA_ENTITIES_MAX`] entities with quotas.
     #[error(
-        "The cluster has {QUOTA_ENTITIES_MAX} users and client ids with quotas, which is the most that it takes."
+        "The cluster has {QUOTA_ENTITIES_MAX} users, client ids and addresses with quotas, which is the most that it takes."
     )]
     TooManyEntities,
+    /// It is called an address and is none. Host names are not looked up: what one stands for may change.
+    #[error("{name} is not a valid IP or resolvable host.")]
+    NotAnAddress {
+        /// The name.
+        name: String,
+    },
+    /// A limit that Kafka could not hold, in fewer bits.
+    #[error("Proposed value for {key} is too large for an INT.")]
+    TooLargeInt {
+        /// The key.
+        key: String,
+    },
 }
 
 /// Changes what can be changed; one result for each alteration, in the order of the request.
@@ -137,12 +150,12 @@ pub(super) fn alter(
 }
 
 fn read_entity(parts: &[(String, Option<String>)]) -> Result<QuotaEntity, AlterQuotaError> {
-    let mut entity = QuotaEntity { user: None, client_id: None };
+    let mut entity = QuotaEntity::default();
     for (kind, name) in parts {
         let part = match kind.as_str() {
             "user" => &mut entity.user,
             "client-id" => &mut entity.client_id,
-            "ip" => return Err(AlterQuotaError::Address),
+            "ip" => &mut entity.ip,
             _ => return Err(AlterQuotaError::UnknownPart { kind: kind.clone() }),
         };
         let name = match name {
@@ -157,10 +170,14 @@ fn read_entity(parts: &[(String, Option<String>)]) -> Result<QuotaEntity, AlterQ
             return Err(AlterQuotaError::DuplicatePart { kind: kind.clone() });
         }
     }
-    if entity.user.is_none() && entity.client_id.is_none() {
-        return Err(AlterQuotaError::EmptyEntity);
+    match (&entity.ip, entity.user.is_some() || entity.client_id.is_some()) {
+        (Some(_), true) => Err(AlterQuotaError::Address),
+        (None, false) => Err(AlterQuotaError::EmptyEntity),
+        (Some(QuotaName::Named(name)), false) if name.parse::<IpAddr>().is_err() => {
+            Err(AlterQuotaError::NotAnAddress { name: name.clone() })
+        }
+        (Some(_), false) | (None, true) => Ok(entity),
     }
-    Ok(entity)
 }
 
 fn changes(
@@ -177,7 +194,8 @@ fn changes(
     let current = image.client_quotas().get(entity);
     let mut records = Vec::new();
     for (name, limit) in wanted {
-        let Some(key) = QuotaKey::of_name(name) else {
+        let key = QuotaKey::of_name(name).filter(|key| key.is_of_addresses() == entity.ip.is_some());
+        let Some(key) = key else {
             // What is not there can be removed, as in Kafka.
             match limit {
                 None => continue,
@@ -199,9 +217,12 @@ fn check(key: QuotaKey, limit: QuotaLimit) -> Result<(), AlterQuotaError> {
     if value.is_nan() || value <= 0.0 {
         return Err(AlterQuotaError::NotPositive { key: name });
     }
-    if key.is_integral() {
-        if value > i64::MAX as f64 {
-            return Err(AlterQuotaError::TooLarge { key: name });
+    if let Some(max) = key.integral_max() {
+        if value > max as f64 {
+            return Err(match max {
+                i64::MAX => AlterQuotaError::TooLarge { key: name },
+                _ => AlterQuotaError::TooLargeInt { key: name },
+            });
         }
         if (value % 1.0).abs() > 1e-6 {
             return Err(AlterQuotaError::Fractional { key: name });
@@ -245,6 +266,7 @@ mod tests {
             entity: QuotaEntity {
                 user: Some(QuotaName::Named("u".to_owned())),
                 client_id: Some(QuotaName::Default),
+                ip: None,
             },
             key: QuotaKey::ProducerByteRate,
             limit: Some(QuotaLimit::of(1000.0)),
@@ -277,12 +299,19 @@ mod tests {
                 alteration(&[("client-id", Some("d"))], &[("consumer_byte_rate", Some(1e19))]),
                 alteration(&[("client-id", Some("e"))], &[("request_percentage", Some(f64::NAN))]),
                 alteration(&[("client-id", Some("f"))], &[("request_percentage", Some(0.5))]),
+                alteration(&[("client-id", Some("g"))], &[("connection_creation_rate", Some(5.0))]),
+                alteration(&[("ip", Some("127.0.0.1"))], &[("controller_mutation_rate", Some(5.0))]),
+                alteration(&[("ip", Some("somewhere"))], &[("connection_creation_rate", Some(5.0))]),
+                alteration(&[("ip", None), ("user", None)], &[("connection_creation_rate", Some(5.0))]),
+                alteration(&[("ip", Some("::1"))], &[("connection_creation_rate", Some(3e9))]),
+                alteration(&[("ip", None)], &[("connection_creation_rate", Some(5.0))]),
+                alteration(&[("client-id", Some("h"))], &[("controller_mutation_rate", Some(0.5))]),
                 alteration(&user, &rate),
                 alteration(&user, &rate),
             ],
             &MetadataImage::default(),
         );
-        assert_eq!(records.len(), 2);
+        assert_eq!(records.len(), 4);
         let expected = [
             "Invalid empty client quota entity",
             "Empty user not supported",
@@ -293,6 +322,13 @@ mod tests {
             "consumer_byte_rate cannot be a fractional value.",
             "Proposed value for consumer_byte_rate is too large for a LONG.",
             "Quota request_percentage must be greater than 0",
+            "",
+            "Invalid configuration key connection_creation_rate",
+            "Invalid configuration key controller_mutation_rate",
+            "somewhere is not a valid IP or resolvable host.",
+            "Invalid quota entity combination, IP entity shouldnot be combined with User or ClientId",
+            "Proposed value for connection_creation_rate is too large for an INT.",
+            "",
             "",
             "",
             "Ignoring duplicate entity",

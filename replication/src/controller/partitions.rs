@@ -3,6 +3,7 @@
 //!
 //! A refused topic does not fail the others, except where the request is too large as a whole.
 
+use crate::controller::mutations::{Charge, MutationQuotaExceeded};
 use crate::controller::placement::{InvalidAssignment, PlacementError, Placer, check_replicas, first_isr};
 use crate::controller::topics::PARTITIONS_MAX;
 use crate::controller::{Env, RECORDS_PER_REQUEST_MAX};
@@ -93,11 +94,15 @@ pub enum CreatePartitionsError {
     /// The cluster would have more than [`PARTITIONS_MAX`] partitions.
     #[error("The cluster would have more than {PARTITIONS_MAX} partitions, which is the most that it takes.")]
     TooManyPartitions,
+    /// The client has to wait.
+    #[error(transparent)]
+    QuotaExceeded(#[from] MutationQuotaExceeded),
 }
 
 /// Creates what can be created.
 pub(super) fn create(
     request: &CreatePartitions,
+    charge: &mut Charge,
     env: &mut Env<'_>,
     image: &MetadataImage,
 ) -> (Vec<MetadataRecord>, Vec<PartitionsCreation>) {
@@ -107,17 +112,17 @@ pub(super) fn create(
     }
     let mut records = Vec::new();
     let mut results = Vec::with_capacity(request.topics.len());
-    let mut wanted = 0;
+    let mut room = Room { wanted: 0, charge };
     for topic in &request.topics {
         let created = match mentions.remove(topic.name.as_str()) {
             None => continue, // answered where it was first named
-            Some(1) => create_one(topic, env, image, &mut wanted),
+            Some(1) => create_one(topic, env, image, &mut room),
             Some(_) => Err(CreatePartitionsError::DuplicateName),
         };
         let result = created.map(|created| records.extend(created));
         results.push(PartitionsCreation { name: topic.name.clone(), result });
     }
-    if wanted > RECORDS_PER_REQUEST_MAX {
+    if room.wanted > RECORDS_PER_REQUEST_MAX {
         records.clear();
         for result in &mut results {
             result.result = Err(CreatePartitionsError::RequestTooLarge);
@@ -129,12 +134,18 @@ pub(super) fn create(
     (records, results)
 }
 
-/// `wanted` counts the partitions of the request so far; those beyond the limit are not made.
+/// What the earlier topics of a request leave to the later ones.
+struct Room<'a> {
+    /// The partitions so far; those beyond the limit are not made.
+    wanted: usize,
+    charge: &'a mut Charge,
+}
+
 fn create_one(
     request: &MorePartitions,
     env: &mut Env<'_>,
     image: &MetadataImage,
-    wanted: &mut usize,
+    room: &mut Room<'_>,
 ) -> Result<Vec<MetadataRecord>, CreatePartitionsError> {
     let topic = image.topic_by_name(&request.name).ok_or(CreatePartitionsError::UnknownTopic)?;
     let current = topic.partitions.len();
@@ -152,14 +163,15 @@ fn create_one(
     {
         return Err(CreatePartitionsError::AssignmentCount { additional, assignments });
     }
-    *wanted = wanted.saturating_add(additional);
-    if *wanted > RECORDS_PER_REQUEST_MAX {
+    room.wanted = room.wanted.saturating_add(additional);
+    if room.wanted > RECORDS_PER_REQUEST_MAX {
         return Err(CreatePartitionsError::RequestTooLarge);
     }
-    if image.partition_count() + *wanted > PARTITIONS_MAX {
+    if image.partition_count() + room.wanted > PARTITIONS_MAX {
         return Err(CreatePartitionsError::TooManyPartitions);
     }
     let replicas = replicas(request, topic, additional, env, image)?;
+    room.charge.take(additional)?;
     let indexes = (request.count - i32::try_from(additional).unwrap_or(i32::MAX))..;
     Ok(indexes
         .zip(replicas)

@@ -1,4 +1,5 @@
 mod limits;
+mod mutations;
 mod random;
 mod transcript;
 
@@ -6,6 +7,7 @@ use super::brokers::RegisterBroker;
 use super::configs::{
     AlterConfigError, AlterConfigs, AlterResource, ConfigChange, ConfigOperation, ConfigRules, KeyChange,
 };
+use super::mutations::MutationAllowances;
 use super::placement::{InvalidAssignment, PlacementError};
 use super::producer_ids::AllocateProducerIds;
 use super::topics::{
@@ -34,12 +36,20 @@ struct Controller {
     image: MetadataImage,
     random: u128,
     rules: ConfigRules,
+    allowances: MutationAllowances,
+    now: Duration,
 }
 
 impl Controller {
     /// A cluster of `brokers` registered brokers, numbered from 1.
     fn new(brokers: i32) -> Self {
-        let mut controller = Self { image: MetadataImage::default(), random: 0, rules: rules() };
+        let mut controller = Self {
+            image: MetadataImage::default(),
+            random: 0,
+            rules: rules(),
+            allowances: MutationAllowances::new(Duration::from_secs(11)),
+            now: Duration::from_secs(1000),
+        };
         controller.ask(&ControllerRequest::FormCluster);
         for id in 1..=brokers {
             controller.register(id, u128::from(id.unsigned_abs()));
@@ -55,7 +65,8 @@ impl Controller {
                 .wrapping_add(0x1234_5678_9abc_def1);
             *random
         };
-        let mut env = Env { controller: BrokerId(1), random: &mut next, config_rules: &self.rules };
+        let (controller, config_rules, allowances) = (BrokerId(1), &self.rules, &mut self.allowances);
+        let mut env = Env { controller, random: &mut next, config_rules, allowances, now: self.now };
         let decision = handle(request, &mut env, &self.image);
         self.image = self.image.apply(self.image.offset() + 1, &decision.records);
         decision.reply

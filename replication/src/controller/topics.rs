@@ -9,6 +9,7 @@ mod placement;
 pub use name::{InvalidTopicName, validate_name};
 
 use crate::controller::configs::AlterConfigError;
+use crate::controller::mutations::{Charge, MutationQuotaExceeded};
 use crate::controller::partitions::new_partition;
 use crate::controller::placement::{InvalidAssignment, PlacementError};
 use crate::controller::{Env, RECORDS_PER_REQUEST_MAX, configs, features};
@@ -141,11 +142,15 @@ pub enum CreateTopicError {
     /// The cluster would have more than [`PARTITIONS_MAX`] partitions.
     #[error("The cluster would have more than {PARTITIONS_MAX} partitions, which is the most that it takes.")]
     TooManyPartitions,
+    /// The client has to wait.
+    #[error(transparent)]
+    QuotaExceeded(#[from] MutationQuotaExceeded),
 }
 
 /// Creates what can be created.
 pub(super) fn create(
     request: &CreateTopics,
+    charge: &mut Charge,
     env: &mut Env<'_>,
     image: &MetadataImage,
 ) -> (Vec<MetadataRecord>, Vec<TopicCreation>) {
@@ -153,7 +158,7 @@ pub(super) fn create(
     for topic in &request.topics {
         *mentions.entry(&topic.name).or_default() += 1;
     }
-    let mut room = Room::of(image);
+    let mut room = Room::of(image, charge);
     let mut records = Vec::new();
     let mut results = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
@@ -181,19 +186,21 @@ pub(super) fn create(
 }
 
 /// What the earlier topics of a request leave to the later ones.
-struct Room {
+struct Room<'a> {
     topics: usize,
     partitions: usize,
     /// Records made so far; those beyond the limit are counted, not made.
     records: usize,
+    charge: &'a mut Charge,
 }
 
-impl Room {
-    fn of(image: &MetadataImage) -> Self {
+impl<'a> Room<'a> {
+    fn of(image: &MetadataImage, charge: &'a mut Charge) -> Self {
         Self {
             topics: TOPICS_MAX.saturating_sub(image.topic_count()),
             partitions: PARTITIONS_MAX.saturating_sub(image.partition_count()),
             records: 0,
+            charge,
         }
     }
 
@@ -214,13 +221,14 @@ fn create_one(
     request: &CreateTopics,
     env: &mut Env<'_>,
     image: &MetadataImage,
-    room: &mut Room,
+    room: &mut Room<'_>,
 ) -> Result<(CreatedTopic, Vec<MetadataRecord>), CreateTopicError> {
     name::check_new(&topic.name, image)?;
     let configs = checked_configs(topic, env, image)?;
     let counts = placement::Counts::of(topic, request, image)?;
     room.take(counts.partitions, configs.len())?;
     let assignments = placement::assign(topic, &counts, env, image)?;
+    room.charge.take(counts.partitions)?;
 
     let topic_id = features::random_id(env);
     let mut records = Vec::with_capacity(1 + configs.len() + assignments.len());
@@ -304,11 +312,15 @@ pub enum DeleteTopicError {
     /// The request names the same topic by its name and by its id.
     #[error("The provided topic name maps to an ID that was already supplied.")]
     NameOfGivenId,
+    /// The client has to wait.
+    #[error(transparent)]
+    QuotaExceeded(#[from] MutationQuotaExceeded),
 }
 
 /// Deletes what can be deleted.
 pub(super) fn delete(
     request: &DeleteTopics,
+    charge: &mut Charge,
     image: &MetadataImage,
 ) -> (Vec<MetadataRecord>, Vec<TopicDeletion>) {
     let mut mentions: BTreeMap<&TopicSelector, usize> = BTreeMap::new();
@@ -337,9 +349,10 @@ pub(super) fn delete(
             (Some(_), TopicSelector::Name(_)) => Err(DeleteTopicError::DuplicateName),
             (Some(_), TopicSelector::Id(_)) => Err(DeleteTopicError::DuplicateId),
         };
-        let result = result.map(|topic| {
+        let result = result.and_then(|topic| {
+            charge.take(topic.partitions.len())?;
             records.push(MetadataRecord::RemoveTopic { topic_id: topic.id });
-            (topic.name.to_string(), topic.id)
+            Ok((topic.name.to_string(), topic.id))
         });
         results.push(TopicDeletion { selector: selector.clone(), result });
     }

@@ -1,10 +1,11 @@
 //! Client quotas as the metadata has them: for whom, what is limited, and to how much. Source: KIP-13, KIP-124, KIP-546.
 //!
-//! Absent: which of several quotas holds for a request, and what becomes of one that is over it (`ottla::quota`).
+//! Absent: how much of it there is, and what becomes of a request that is over its quota (`ottla::client_quotas`,
+//! [`crate::controller::mutations`]).
 
 use serde::{Deserialize, Serialize};
 
-/// A user or client id in a quota.
+/// A user, client id or address in a quota.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum QuotaName {
     /// All those that have no quota of their own.
@@ -13,13 +14,51 @@ pub enum QuotaName {
     Named(String),
 }
 
-/// For whom a quota is: a user, a client id, or a client id of a user; at least one of the two is there.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// For whom a quota is: a user, a client id, or a client id of a user; or an address, and nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QuotaEntity {
     /// The user.
     pub user: Option<QuotaName>,
     /// The client id.
     pub client_id: Option<QuotaName>,
+    /// The address.
+    pub ip: Option<QuotaName>,
+}
+
+/// By how many of its first bytes a name is told apart from others where rates are measured. Larger: clients that make long
+/// names up take more memory. Smaller: clients of different names share a rate.
+const TOLD_APART_BYTES: usize = 256;
+
+impl QuotaEntity {
+    /// Whose quota may hold for requests of `user` with this client id, from the most exact to the least: users before client
+    /// ids. Source: KIP-124, `ClientQuotaManager.DefaultQuotaCallback`.
+    #[must_use]
+    pub fn of_client(user: &str, client_id: &str) -> [Self; 8] {
+        let named = |name: &str| Some(QuotaName::Named(name.to_owned()));
+        let default = || Some(QuotaName::Default);
+        [
+            (named(user), named(client_id)),
+            (named(user), default()),
+            (named(user), None),
+            (default(), named(client_id)),
+            (default(), default()),
+            (default(), None),
+            (None, named(client_id)),
+            (None, default()),
+        ]
+        .map(|(user, client_id)| Self { user, client_id, ip: None })
+    }
+
+    /// Who shares the rate that is measured where the quota of this entity holds for `user` and this client id: a user's is
+    /// shared by all of its client ids, one of a client id by all users that have none.
+    #[must_use]
+    pub fn shared_by(&self, user: &str, client_id: &str) -> Self {
+        let name = |part: &Option<QuotaName>, name: &str| {
+            part.as_ref()
+                .map(|_| QuotaName::Named(name[..name.floor_char_boundary(TOLD_APART_BYTES)].to_owned()))
+        };
+        Self { user: name(&self.user, user), client_id: name(&self.client_id, client_id), ip: None }
+    }
 }
 
 /// What is limited. Source: `QuotaConfig.java`.
@@ -31,11 +70,20 @@ pub enum QuotaKey {
     ConsumerByteRate,
     /// Time that requests take of one thread of one broker, in percent.
     RequestPercentage,
+    /// Partitions a second that are made or deleted in the cluster. Source: KIP-599.
+    ControllerMutationRate,
+    /// Connections a second that an address opens to one broker. Source: KIP-612.
+    ConnectionCreationRate,
 }
 
 /// Every key.
-pub const QUOTA_KEYS: [QuotaKey; 3] =
-    [QuotaKey::ProducerByteRate, QuotaKey::ConsumerByteRate, QuotaKey::RequestPercentage];
+pub const QUOTA_KEYS: [QuotaKey; 5] = [
+    QuotaKey::ProducerByteRate,
+    QuotaKey::ConsumerByteRate,
+    QuotaKey::RequestPercentage,
+    QuotaKey::ControllerMutationRate,
+    QuotaKey::ConnectionCreationRate,
+];
 
 impl QuotaKey {
     /// Kafka's name of it.
@@ -45,6 +93,8 @@ impl QuotaKey {
             Self::ProducerByteRate => "producer_byte_rate",
             Self::ConsumerByteRate => "consumer_byte_rate",
             Self::RequestPercentage => "request_percentage",
+            Self::ControllerMutationRate => "controller_mutation_rate",
+            Self::ConnectionCreationRate => "connection_creation_rate",
         }
     }
 
@@ -60,6 +110,8 @@ impl QuotaKey {
             Self::ProducerByteRate => 1,
             Self::ConsumerByteRate => 2,
             Self::RequestPercentage => 3,
+            Self::ControllerMutationRate => 4,
+            Self::ConnectionCreationRate => 5,
         }
     }
 
@@ -67,13 +119,20 @@ impl QuotaKey {
         QUOTA_KEYS.into_iter().find(|key| key.number() == number)
     }
 
-    /// Whether only whole numbers are limits.
+    /// The largest limit where only whole numbers are limits. Source: `QuotaConfig.java`.
     #[must_use]
-    pub fn is_integral(self) -> bool {
+    pub fn integral_max(self) -> Option<i64> {
         match self {
-            Self::ProducerByteRate | Self::ConsumerByteRate => true,
-            Self::RequestPercentage => false,
+            Self::ProducerByteRate | Self::ConsumerByteRate => Some(i64::MAX),
+            Self::ConnectionCreationRate => Some(i64::from(i32::MAX)),
+            Self::RequestPercentage | Self::ControllerMutationRate => None,
         }
+    }
+
+    /// Whether it is of addresses, and not of users and client ids.
+    #[must_use]
+    pub fn is_of_addresses(self) -> bool {
+        self == Self::ConnectionCreationRate
     }
 }
 

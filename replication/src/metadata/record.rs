@@ -34,8 +34,10 @@
 //! 11    BrokerState        i32 broker_id, i64 broker_epoch, u8 is_fenced, u8 is_shutting_down
 //! 12    FixReplicas        uuid topic_id
 //! 13    ClientQuota        name user, name client_id (each u8: 0 absent, 1 the default, 2 followed by string),
-//!                          u8 key (1 producer_byte_rate, 2 consumer_byte_rate, 3 request_percentage),
+//!                          u8 key (1 producer_byte_rate, 2 consumer_byte_rate, 3 request_percentage,
+//!                          4 controller_mutation_rate, 5 connection_creation_rate),
 //!                          ?u64 bits of the limit as an IEEE 754 double
+//!                          + name ip (version 0 reads as: absent)
 //! ```
 //!
 //! Upgrade rule: the fields of a version never change. A new field makes a new version of its record, which is written

@@ -5,6 +5,7 @@ use crate::controller::brokers::RegisterBroker;
 use crate::controller::configs::{AlterConfigs, AlterResource, ConfigChange, ConfigRules};
 use crate::controller::fencing::{BrokerState, ChangeBrokerState};
 use crate::controller::isr::{AlterPartition, AlterPartitionError, PartitionProposal};
+use crate::controller::mutations::MutationAllowances;
 use crate::controller::reassignments::{AlterPartitionReassignments, Reassignment};
 use crate::controller::topics::{CreateTopics, NewTopic};
 use crate::controller::{ControllerReply, ControllerRequest, Env, handle};
@@ -12,6 +13,7 @@ use crate::leader::{IsrProposal, Standing};
 use crate::metadata::image::{MetadataImage, PartitionImage, TopicImage};
 use crate::metadata::record::{ConfigResource, LeaderChange, MetadataRecord, PartitionChange};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use storage::ids::{BrokerEpoch, BrokerId, PartitionIndex, TopicPartition};
 
 const TOPIC: &str = "t";
@@ -108,7 +110,13 @@ impl Controller {
             self.next_random += 1;
             self.next_random
         };
-        let mut env = Env { controller: BrokerId(1), random: &mut random, config_rules: &self.rules };
+        let mut env = Env {
+            controller: BrokerId(1),
+            random: &mut random,
+            config_rules: &self.rules,
+            allowances: &mut MutationAllowances::new(Duration::ZERO),
+            now: Duration::ZERO,
+        };
         let image = &self.history.last().expect("history begins with an image").0;
         let decision = handle(request, &mut env, image);
         self.apply(&decision.records);

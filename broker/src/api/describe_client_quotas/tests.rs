@@ -1,21 +1,30 @@
 //! Quotas as clients set, see and feel them.
 
-use crate::api::{self, Outcome};
+use crate::api::{self, Outcome, RequestContext};
+use crate::node::testing::replica_set::until;
+use crate::node::testing::running_set::RunningSet;
 use crate::node::testing::{TestNode, batch, response, topic_name};
 use crate::wire::request_header::RequestPrefix;
 use bytes::BytesMut;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    AlterClientQuotasRequest, AlterClientQuotasResponse, DescribeClientQuotasRequest,
-    DescribeClientQuotasResponse, FetchRequest, FetchResponse, MetadataRequest, MetadataResponse, ProduceRequest,
+    AlterClientQuotasRequest, AlterClientQuotasResponse, CreatePartitionsRequest, CreatePartitionsResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    DescribeClientQuotasRequest, DescribeClientQuotasResponse, FetchRequest, FetchResponse, MetadataRequest, MetadataResponse, ProduceRequest,
     ProduceResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use std::sync::Arc;
 use std::time::Duration;
+
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
 
 type Part = (&'static str, Option<&'static str>);
 
@@ -106,8 +115,15 @@ async fn quotas_are_set_described_and_removed_in_every_version_and_outlive_a_res
         assert_eq!(describe(&node, version, &[("group", 2, None)], false).await, (35, vec![]));
         assert_eq!(alter(&node, version, &[("user", None)], &[("consumer_byte_rate", None)]).await, ok);
         assert_eq!(describe(&node, version, &[("user", 1, None)], true).await, (0, vec![]));
-        let refused = alter(&node, version, &[("ip", Some("10.0.0.1"))], &rate).await;
+        let address = [("ip", Some("10.0.0.1"))];
+        let refused = alter(&node, version, &address, &rate).await;
         assert_eq!(refused.0, 42, "{refused:?}");
+        let connections = |limit: Option<f64>| [("connection_creation_rate", limit)];
+        assert_eq!(alter(&node, version, &address, &connections(Some(5.0))).await, ok);
+        let by_address = one("ip 10.0.0.1, connection_creation_rate=5");
+        assert_eq!(describe(&node, version, &[("ip", 2, None)], false).await, by_address);
+        assert_eq!(describe(&node, version, &[("user", 2, None)], false).await, one(by_both));
+        assert_eq!(alter(&node, version, &address, &connections(None)).await, ok);
     }
     let node = node.restart().await;
     assert_eq!(describe(&node, 1, &[], false).await.1.len(), 2);
@@ -122,9 +138,17 @@ async fn ask<Q: Encodable, A: Decodable + HeaderVersion>(
     version: i16,
     request: &Q,
 ) -> (A, Duration) {
+    ask_over(node.context(version), key, request).await
+}
+
+async fn ask_over<Q: Encodable, A: Decodable + HeaderVersion>(
+    mut context: RequestContext,
+    key: i16,
+    request: &Q,
+) -> (A, Duration) {
+    let version = context.version;
     let mut body = BytesMut::new();
     request.encode(&mut body, version).expect("the request fits its version");
-    let mut context = node.context(version);
     context.request_bytes = body.len();
     let mute = Arc::clone(&context.mute);
     let api = api::find(key).expect("the API is served");
@@ -195,4 +219,84 @@ async fn who_keeps_the_node_busy_beyond_its_quota_is_told_in_any_answer() {
     assert_eq!(answer.throttle_time_ms, 1000, "one window at most");
     assert!(!muted.is_zero() && muted <= Duration::from_secs(1));
     node.stop().await;
+}
+
+fn create(name: &str, partitions: i32) -> CreateTopicsRequest {
+    let topic = CreatableTopic::default()
+        .with_name(topic_name(name))
+        .with_num_partitions(partitions)
+        .with_replication_factor(1);
+    CreateTopicsRequest::default().with_timeout_ms(30_000).with_topics(vec![topic])
+}
+
+/// The code for the first topic, and for how long the client is to keep quiet by the answer, which is also for how long
+/// nothing is read from it.
+async fn create_topic(node: &TestNode, version: i16, name: &str, partitions: i32) -> (i16, Duration) {
+    let (answer, muted): (CreateTopicsResponse, _) = ask(node, 19, version, &create(name, partitions)).await;
+    let told = Duration::from_millis(answer.throttle_time_ms.try_into().expect("no time is negative"));
+    assert!(muted <= told && muted.is_zero() == told.is_zero(), "{muted:?} and {told:?}");
+    (answer.topics[0].error_code, told)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_changes_more_partitions_than_its_quota_is_told_to_come_back() {
+    let node = TestNode::start(&[]).await;
+    // One in seventeen minutes, so that none comes back while this runs.
+    let rate = [("controller_mutation_rate", Some(0.001))];
+    alter(&node, 1, &[("client-id", Some("test"))], &rate).await;
+    let (invalid_partitions, wait_min) = (37, Duration::from_secs(100_000));
+    assert_eq!(create_topic(&node, 7, "none", 0).await, (invalid_partitions, Duration::ZERO));
+    assert_eq!(create_topic(&node, 7, "wide", 300).await, (0, Duration::ZERO), "a topic is made whole");
+    let (code, told) = create_topic(&node, 7, "late", 1).await;
+    assert!(code == THROTTLING_QUOTA_EXCEEDED && told > wait_min, "{code} and {told:?}");
+    assert!(node.broker.topic_id_of("late").is_none());
+    let more = CreatePartitionsTopic::default()
+        .with_name(topic_name("wide"))
+        .with_count(301)
+        .with_assignments(None);
+    let request = CreatePartitionsRequest::default().with_topics(vec![more]).with_timeout_ms(30_000);
+    let (answer, muted): (CreatePartitionsResponse, _) = ask(&node, 37, 3, &request).await;
+    assert_eq!(answer.results[0].error_code, THROTTLING_QUOTA_EXCEEDED);
+    assert!(answer.throttle_time_ms > 100_000_000 && !muted.is_zero());
+    let delete =
+        DeleteTopicsRequest::default().with_topic_names(vec![topic_name("wide")]).with_timeout_ms(30_000);
+    let (answer, muted): (DeleteTopicsResponse, _) = ask(&node, 20, 5, &delete).await;
+    assert_eq!(answer.responses[0].error_code, THROTTLING_QUOTA_EXCEEDED);
+    assert!(answer.throttle_time_ms > 100_000_000 && !muted.is_zero());
+    let first_use = MetadataRequestTopic::default().with_name(Some(topic_name("first-use")));
+    let request =
+        MetadataRequest::default().with_topics(Some(vec![first_use])).with_allow_auto_topic_creation(true);
+    let (answer, muted): (MetadataResponse, _) = ask(&node, 3, 9, &request).await;
+    assert_eq!((answer.topics[0].error_code, answer.throttle_time_ms), (UNKNOWN_TOPIC_OR_PARTITION, 0));
+    assert!(muted.is_zero(), "it asks again");
+    // Clients that do not know the code are only slowed down.
+    let (code, told) = create_topic(&node, 5, "old", 1).await;
+    assert!(code == 0 && told > wait_min, "{code} and {told:?}");
+    alter(&node, 1, &[("client-id", Some("test"))], &[("controller_mutation_rate", None)]).await;
+    assert_eq!(create_topic(&node, 7, "late", 1).await, (0, Duration::ZERO));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_changes_through_one_node_of_a_set_counts_on_all_of_them() {
+    let set = RunningSet::start().await;
+    let node = |id: i32| set.nodes.get(&id).expect("it runs");
+    alter(node(1), 1, &[("client-id", None)], &[("controller_mutation_rate", Some(0.001))]).await;
+    let code_at = async |id: i32, client: usize, name: &str| {
+        let context = RequestContext { client_id: format!("client-{client}"), ..node(id).context(7) };
+        let (answer, _): (CreateTopicsResponse, _) = ask_over(context, 19, &create(name, 1)).await;
+        answer.topics[0].error_code
+    };
+    // A controller that takes over meanwhile knows nothing of what the client did; the next client is tried then.
+    let mut client = 0;
+    until(async || {
+        client += 1;
+        let mut codes = Vec::new();
+        for id in 1..=3 {
+            codes.push(code_at(id, client, &format!("topic-{client}-of-{id}")).await);
+        }
+        codes == [0, THROTTLING_QUOTA_EXCEEDED, THROTTLING_QUOTA_EXCEEDED]
+    })
+    .await;
+    set.stop().await;
 }

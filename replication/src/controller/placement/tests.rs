@@ -1,7 +1,9 @@
 use super::*;
 use crate::controller::configs::ConfigRules;
+use crate::controller::mutations::MutationAllowances;
 use crate::metadata::record::{BrokerRegistration, MetadataRecord};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use storage::ids::BrokerEpoch;
 
 fn rules() -> ConfigRules {
@@ -41,7 +43,13 @@ fn place(
             state.wrapping_mul(0x2d99_787a_926d_46f6_9e37_79b9_7f4a_7c15).wrapping_add(0x1234_5678_9abc_def1);
         state
     };
-    let mut env = Env { controller: BrokerId(1), random: &mut random, config_rules: &rules() };
+    let mut env = Env {
+        controller: BrokerId(1),
+        random: &mut random,
+        config_rules: &rules(),
+        allowances: &mut MutationAllowances::new(Duration::ZERO),
+        now: Duration::ZERO,
+    };
     let mut placer = Placer::new(&mut env, image)?;
     (0..partitions).map(|_| placer.place(replicas, &mut env)).collect()
 }

@@ -54,6 +54,7 @@ pub(super) fn encode(record: &MetadataRecord, out: &mut Vec<u8>) {
             put_optional(out, *limit, |out, limit| {
                 out.extend_from_slice(&limit.value().to_bits().to_be_bytes());
             });
+            put_quota_name(out, entity.ip.as_ref());
         }
     }
 }
@@ -83,7 +84,7 @@ fn version(record: &MetadataRecord) -> u8 {
 
 fn version_max(record_type: u8) -> u8 {
     match record_type {
-        2 | 4 | 5 | 6 => 1,
+        2 | 4 | 5 | 6 | 13 => 1,
         _ => 0,
     }
 }
@@ -147,17 +148,19 @@ fn decode_fields(
             is_shutting_down: reader.boolean()?,
         },
         12 => MetadataRecord::FixReplicas { topic_id: reader.topic_id()? },
-        13 => MetadataRecord::ClientQuota {
-            entity: QuotaEntity { user: quota_name(reader)?, client_id: quota_name(reader)? },
-            key: {
-                let value = reader.u8()?;
-                let unknown = DecodeError::UnknownVariant { what: "key of a quota", value };
-                QuotaKey::of_number(value).ok_or(unknown)?
-            },
-            limit: reader.optional(|reader| reader.u64().map(|bits| QuotaLimit::of(f64::from_bits(bits))))?,
-        },
+        13 => decode_quota(version, reader)?,
         _ => return Err(DecodeError::UnknownRecordType { record_type }),
     })
+}
+
+fn decode_quota(version: u8, reader: &mut Reader<'_>) -> Result<MetadataRecord, DecodeError> {
+    let (user, client_id) = (quota_name(reader)?, quota_name(reader)?);
+    let value = reader.u8()?;
+    let key =
+        QuotaKey::of_number(value).ok_or(DecodeError::UnknownVariant { what: "key of a quota", value })?;
+    let limit = reader.optional(|reader| reader.u64().map(|bits| QuotaLimit::of(f64::from_bits(bits))))?;
+    let ip = if version >= 1 { quota_name(reader)? } else { None };
+    Ok(MetadataRecord::ClientQuota { entity: QuotaEntity { user, client_id, ip }, key, limit })
 }
 
 fn put_quota_name(out: &mut Vec<u8>, name: Option<&QuotaName>) {

@@ -38,9 +38,9 @@ fn client_quota() -> impl Strategy<Value = MetadataRecord> {
         prop::option::of(named)
     };
     let limit = prop::option::of(any::<f64>().prop_map(QuotaLimit::of));
-    (name(), name(), prop::sample::select(&QUOTA_KEYS[..]), limit).prop_map(
-        |(user, client_id, key, limit)| MetadataRecord::ClientQuota {
-            entity: QuotaEntity { user, client_id },
+    (name(), name(), name(), prop::sample::select(&QUOTA_KEYS[..]), limit).prop_map(
+        |(user, client_id, ip, key, limit)| MetadataRecord::ClientQuota {
+            entity: QuotaEntity { user, client_id, ip },
             key,
             limit,
         },
@@ -240,4 +240,13 @@ fn records_of_version_0_read_as_what_was_true_before_there_were_sets() {
         ..PartitionChange::of(TopicId::from_bytes([9; 16]), PartitionIndex(0))
     };
     assert_eq!(decode_batch(&batch_of(6, 0, &change)), Ok(vec![MetadataRecord::PartitionChange(expected)]));
+}
+
+#[test]
+fn a_quota_of_version_0_is_of_no_address() {
+    let quota = [&[2, 0, 0, 0, 1, b'u', 0, 1, 1][..], &1024_f64.to_bits().to_be_bytes()].concat();
+    let entity = QuotaEntity { user: Some(QuotaName::Named("u".to_owned())), ..QuotaEntity::default() };
+    let (key, limit) = (QuotaKey::ProducerByteRate, Some(QuotaLimit::of(1024.0)));
+    let expected = MetadataRecord::ClientQuota { entity, key, limit };
+    assert_eq!(decode_batch(&batch_of(13, 0, &quota)), Ok(vec![expected]));
 }
