@@ -4,6 +4,7 @@ use super::{CONFIGS, TOPICS, Tools, with_tools};
 use anyhow::{Context as _, Result, ensure};
 use client_tests::driver::Driver;
 use client_tests::http;
+use client_tests::node::Node;
 use client_tests::target::{Target, skip_on_foreign_broker, unique_topic};
 use client_tests::wait::let_pass;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,11 +68,34 @@ fn metrics_that_a_java_producer_pushes_are_shown() -> Result<()> {
         ["--alter", "--name", "all", "--metrics", "*", "--interval", "200", "--match", "client_id=pusher"];
     tools.run(CLIENT_METRICS, &subscription)?;
     tools.run(TOPICS, &["--create", "--topic", "pushed"])?;
+    // Longer and longer, since nobody knows when a slow machine comes to push.
+    let mut shown = None;
+    for seconds in [5, 10, 20, 40] {
+        shown = shown_beside_producer(&mut tools, node, seconds)?;
+        if shown.is_some() {
+            break;
+        }
+    }
+    let shown = shown.with_context(|| format!("nothing was shown: {}", node.stderr()))?;
+    let sample =
+        shown.lines().find(|line| line.starts_with("kafka_client_producer_")).context("it was there")?;
+    for part in
+        ["client_id=\"pusher\"", "client_software_name=\"apache-kafka-java\"", "client_instance_id=\""]
+    {
+        ensure!(sample.contains(part), "{part} is not in {sample}");
+    }
+    Ok(())
+}
+
+/// What is shown of a producer that runs for so long; `None` where it is nothing. What a client pushed goes when it goes, so it
+/// is looked at while the producer runs.
+fn shown_beside_producer(tools: &mut Tools, node: &Node, seconds: u32) -> Result<Option<String>> {
     let bootstrap = format!("bootstrap.servers={}", tools.bootstrap);
-    let load = ["--topic", "pushed", "--num-records", "1500", "--record-size", "100", "--throughput", "100"];
+    let records = (100 * seconds).to_string();
+    let load =
+        ["--topic", "pushed", "--num-records", &records, "--record-size", "100", "--throughput", "100"];
     let client = ["--command-property", &bootstrap, "client.id=pusher"];
     let is_over = AtomicBool::new(false);
-    // What a client pushed goes when it goes: it is looked at while the producer runs.
     let (output, shown) = std::thread::scope(|scope| {
         let looking = scope.spawn(|| -> Result<Option<String>> {
             while !is_over.load(Ordering::Acquire) {
@@ -89,14 +113,5 @@ fn metrics_that_a_java_producer_pushes_are_shown() -> Result<()> {
     });
     let output = output?;
     ensure!(output.status == 0, "{output:?}");
-    let shown = shown.ok().context("the thread that looks does not panic")??;
-    let shown = shown.with_context(|| format!("nothing was shown: {}", node.stderr()))?;
-    let sample =
-        shown.lines().find(|line| line.starts_with("kafka_client_producer_")).context("it was there")?;
-    for part in
-        ["client_id=\"pusher\"", "client_software_name=\"apache-kafka-java\"", "client_instance_id=\""]
-    {
-        ensure!(sample.contains(part), "{part} is not in {sample}");
-    }
-    Ok(())
+    shown.ok().context("the thread that looks does not panic")?
 }
