@@ -43,7 +43,7 @@ fn ten_thousand_idle_connections_cost_little_each_and_keep_nobody_out() -> Resul
 
 #[test]
 fn idle_connections_are_closed_when_their_time_is_over() -> Result<()> {
-    let Some(siege) = Siege::begin(&["connections.max.idle.ms=15000"], 1000, HOSTILE)? else { return Ok(()) };
+    let Some(siege) = Siege::begin(&["connections.max.idle.ms=10000"], 1000, HOSTILE)? else { return Ok(()) };
     let idle = open_all(siege.node.bootstrap(), HOSTILE)?;
     siege.expect_service(&idle)?;
     wait_until(LIMIT, "they are gone", || Ok(siege.metric("ottla_connections")? <= 2.0))?;
@@ -64,6 +64,7 @@ fn flood_of_connections_that_come_and_go_holds_up_nobody() -> Result<()> {
     for thread in flooding {
         thread.join().map_err(|_panic| anyhow::anyhow!("a flood panicked"))??;
     }
+    siege.expect_service(&())?;
     wait_until(LIMIT, "nothing is left of them", || Ok(siege.metric("ottla_connections")? <= 2.0))?;
     siege.end(GROWTH_MAX)
 }

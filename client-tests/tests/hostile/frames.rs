@@ -4,9 +4,10 @@ use std::io::Write as _;
 use std::net::TcpStream;
 
 use anyhow::Result;
+use client_tests::wait::wait_until;
 use kafka_protocol::messages::ApiKey;
 
-use crate::{GROWTH_MAX, HOSTILE, Siege};
+use crate::{GROWTH_MAX, HOSTILE, LIMIT, Siege};
 
 /// Requests beside them that are too large for a share of their own.
 const LARGE_VALUE: usize = 300_000;
@@ -37,6 +38,10 @@ fn besiege(siege: &Siege, beginnings: &[Vec<u8>]) -> Result<Vec<TcpStream>> {
         }
         streams.push(stream);
     }
+    wait_until(LIMIT, "all of them have begun", || {
+        let begun = siege.metric("ottla_requests_in_flight")?;
+        Ok(begun + siege.metric("ottla_connections_refused_input_total")? >= HOSTILE as f64)
+    })?;
     Ok(streams)
 }
 
