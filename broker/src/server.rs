@@ -187,7 +187,7 @@ pub async fn accept(broker: Arc<Broker>, socket: TcpListener, stopping: Stopping
     drop(socket);
     let drained = timeout(DRAIN_DEADLINE, async { while connections.join_next().await.is_some() {} }).await;
     if drained.is_err() {
-        tracing::warn!("{} connections did not take their last answers in time", connections.len());
+        tracing::warn!("clients did not take their last answers in time: {} of them", connections.len());
         connections.shutdown().await;
     }
 }

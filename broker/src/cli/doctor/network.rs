@@ -38,7 +38,23 @@ pub(super) async fn look(bootstrap: &str, findings: &mut Findings) {
     // Where nobody is reached, that was said.
     if let Ok(Ok(topics)) = timeout(ANSWER_LIMIT, client.all_topics()).await {
         findings.check(leaderless(&topics));
+        if let Some(sentence) = lacking(&topics) {
+            findings.note(sentence);
+        }
     }
+}
+
+/// Which partitions have fewer copies than they should: while a node is away, or while one copies what it lacks.
+fn lacking(topics: &[TopicState]) -> Option<String> {
+    let partitions = topics.iter().flat_map(|topic| &topic.partitions);
+    let lacking = partitions.filter(|partition| partition.in_sync.len() < partition.replicas.len()).count();
+    (lacking > 0).then(|| {
+        let (partitions, verb) = (count(lacking, "partition"), if lacking == 1 { "has" } else { "have" });
+        format!(
+            "{partitions} {verb} fewer in-sync replicas than replicas: `ottla cluster status` says which, and which nodes \
+             are away."
+        )
+    })
 }
 
 /// Which partitions nobody can read or write.
@@ -108,11 +124,11 @@ fn is_local_name(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{host_of, is_local_name, leaderless};
+    use super::{host_of, is_local_name, lacking, leaderless};
     use crate::cli::client::{PartitionState, TopicState};
 
     #[test]
-    fn partitions_without_a_leader_are_a_problem() {
+    fn partitions_without_a_leader_or_a_replica_are_told() {
         let partition = |partition, leader| PartitionState {
             partition,
             leader,
@@ -130,6 +146,10 @@ mod tests {
         let said = leaderless(&[topic(vec![partition(0, Some(1)), partition(1, None), partition(2, None)])]);
         let said = said.expect("two have none");
         assert!(said.contains("2 partitions without a leader (events-1 and others)"), "{said}");
+        let said = lacking(&[topic(vec![partition(0, Some(1))])]).expect("its replica is not in sync");
+        assert!(said.starts_with("1 partition has fewer in-sync replicas than replicas"), "{said}");
+        let whole = PartitionState { in_sync: vec![1], ..partition(0, Some(1)) };
+        assert_eq!(lacking(&[topic(vec![whole])]), None);
     }
 
     #[test]
