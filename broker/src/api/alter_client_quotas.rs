@@ -62,8 +62,8 @@ fn answer(entry: EntryData, result: Result<(), (ResponseError, String)>) -> Answ
     let answer = Answer::default().with_entity(parts.collect()).with_error_message(None);
     match result {
         Ok(()) => answer,
-        Err((error, message)) => answer
-            .with_error_code(error.code())
-            .with_error_message(Some(StrBytes::from_string(message))),
+        Err((error, message)) => {
+            answer.with_error_code(error.code()).with_error_message(Some(StrBytes::from_string(message)))
+        }
     }
 }

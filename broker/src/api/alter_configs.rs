@@ -31,7 +31,8 @@ fn read_settings(configs: &[AlterableConfig]) -> Result<BTreeMap<String, String>
     if settings.len() < configs.len() {
         return Err(Refusal::invalid_request("Error due to duplicate config keys".to_owned()));
     }
-    let without: Vec<_> = settings.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.as_str()).collect();
+    let without: Vec<_> =
+        settings.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.as_str()).collect();
     if !without.is_empty() {
         let message = format!("Null value not supported for : {}", without.join(", "));
         return Err(Refusal::invalid_request(message));
@@ -76,7 +77,8 @@ mod tests {
         resources: Vec<AlterConfigsResource>,
         validate_only: bool,
     ) -> Vec<(i16, String)> {
-        let request = AlterConfigsRequest::default().with_resources(resources).with_validate_only(validate_only);
+        let request =
+            AlterConfigsRequest::default().with_resources(resources).with_validate_only(validate_only);
         let answer: AlterConfigsResponse = node.ask(33, version, &request).await;
         let text = |message: Option<StrBytes>| message.map(|text| text.to_string()).unwrap_or_default();
         answer.responses.into_iter().map(|it| (it.error_code, text(it.error_message))).collect()

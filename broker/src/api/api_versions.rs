@@ -4,7 +4,7 @@
 //! newer client can ask again; never by closing the connection. The response header is always version 0, since the
 //! client cannot know our versions yet. Source: KIP-511, KIP-584, KIP-1242 (version 5), `KafkaApis.handleApiVersionsRequest`.
 
-use super::{APIS, API_VERSIONS_KEY, Api, Outcome, PendingOutcome, Reply, RequestContext};
+use super::{API_VERSIONS_KEY, APIS, Api, Outcome, PendingOutcome, Reply, RequestContext};
 use crate::wire::api_versions_request::ApiVersionsRequest;
 use crate::wire::request_header::RequestPrefix;
 use kafka_protocol::ResponseError;
@@ -105,7 +105,8 @@ fn judge(context: &RequestContext, request: &ApiVersionsRequest) -> Result<(), R
 
 /// Whether `text` fits `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?`. Source: KIP-511.
 fn is_software_text(text: &str) -> bool {
-    let is_edge = |character: Option<char>| character.is_some_and(|character| character.is_ascii_alphanumeric());
+    let is_edge =
+        |character: Option<char>| character.is_some_and(|character| character.is_ascii_alphanumeric());
     text.len() <= SOFTWARE_TEXT_MAX
         && is_edge(text.chars().next())
         && is_edge(text.chars().next_back())

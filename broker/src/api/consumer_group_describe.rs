@@ -28,19 +28,20 @@ pub(crate) async fn handle(
     let settings = context.broker.settings.load();
     let assignors = &settings.broker.groups.group_consumer_assignors;
     let default_assignor = assignors.first().map(String::as_str).unwrap_or_default();
-    let groups = each_once(request.group_ids, |group_id| &group_id.0).map(|name| match describe(&context, &name) {
-        Ok(description) => {
-            let group = show(&image, description, default_assignor, context.version).with_group_id(name);
-            match request.include_authorized_operations {
-                true => group.with_authorized_operations(GROUP_OPERATIONS),
-                false => group,
+    let groups =
+        each_once(request.group_ids, |group_id| &group_id.0).map(|name| match describe(&context, &name) {
+            Ok(description) => {
+                let group = show(&image, description, default_assignor, context.version).with_group_id(name);
+                match request.include_authorized_operations {
+                    true => group.with_authorized_operations(GROUP_OPERATIONS),
+                    false => group,
+                }
             }
-        }
-        Err(refusal) => DescribedGroup::default()
-            .with_group_id(name)
-            .with_error_code(refusal.code())
-            .with_error_message(refusal.message()),
-    });
+            Err(refusal) => DescribedGroup::default()
+                .with_group_id(name)
+                .with_error_code(refusal.code())
+                .with_error_message(refusal.message()),
+        });
     ConsumerGroupDescribeResponse::default().with_groups(groups.collect())
 }
 
@@ -67,7 +68,9 @@ fn show(
         .with_group_epoch(description.group_epoch.0)
         .with_assignment_epoch(description.assignment_epoch.0)
         .with_assignor_name(text(description.assignor.as_deref().unwrap_or(default_assignor)))
-        .with_members(description.members.into_iter().map(|member| show_member(image, member, version)).collect())
+        .with_members(
+            description.members.into_iter().map(|member| show_member(image, member, version)).collect(),
+        )
 }
 
 fn show_member(image: &MetadataImage, member: ConsumerMemberDescription, version: i16) -> Member {

@@ -46,9 +46,7 @@ pub(crate) async fn handle(
         }
         Ok((other, _)) => unreachable!("the controller answered partitions with {other:?}"),
         Err(error) => results.extend(
-            wanted
-                .iter()
-                .map(|topic| failed(&topic.name, error_code::of_propose(&error), error.to_string())),
+            wanted.iter().map(|topic| failed(&topic.name, error_code::of_propose(&error), error.to_string())),
         ),
     }
     CreatePartitionsResponse::default().with_throttle_time_ms(throttle_time_ms).with_results(results)
@@ -65,7 +63,8 @@ fn more_partitions(topic: &CreatePartitionsTopic) -> MorePartitions {
 }
 
 fn refuse_internal(name: &str) -> CreatePartitionsTopicResult {
-    let message = format!("The number of partitions of {name} cannot be changed: what is in it is found by it.");
+    let message =
+        format!("The number of partitions of {name} cannot be changed: what is in it is found by it.");
     failed(name, ResponseError::InvalidPartitions, message)
 }
 

@@ -13,7 +13,9 @@ use crate::error_code;
 use crate::limits;
 use crate::partition::{DeleteRecordsError, Leadership, Milestone, Partition};
 use kafka_protocol::messages::delete_records_request::DeleteRecordsPartition;
-use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+use kafka_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse, TopicName};
 use std::sync::Arc;
 use storage::ids::{Offset, PartitionIndex};
@@ -88,7 +90,11 @@ pub(crate) async fn handle(context: RequestContext, request: DeleteRecordsReques
     DeleteRecordsResponse::default().with_topics(topics.into_iter().map(answer).collect())
 }
 
-fn delete(broker: &Broker, topic: &TopicName, wanted: &DeleteRecordsPartition) -> Result<Deleted, DeletionError> {
+fn delete(
+    broker: &Broker,
+    topic: &TopicName,
+    wanted: &DeleteRecordsPartition,
+) -> Result<Deleted, DeletionError> {
     let topic = broker.topic(topic, Uuid::nil()).ok_or(DeletionError::UnknownTopic)?;
     let index = PartitionIndex(wanted.partition_index);
     if !broker.has_partition(topic.topic_id, index) {
@@ -114,7 +120,9 @@ async fn write_log_starts(broker: &Broker) -> bool {
     match tokio::task::spawn_blocking(move || log_dir.write_log_starts()).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
-            tracing::warn!("where logs start was not written, so deleted records may be back after a crash: {error}");
+            tracing::warn!(
+                "where logs start was not written, so deleted records may be back after a crash: {error}"
+            );
             false
         }
         // A panic has already ended the process; see `panics`.

@@ -64,7 +64,9 @@ fn read(request: &DescribeClientQuotasRequest) -> Result<Filter, Refusal> {
             "user" => &mut filter.user,
             "client-id" => &mut filter.client_id,
             "ip" => &mut filter.ip,
-            other => return Err((ResponseError::UnsupportedVersion, format!("Unsupported entity type {other}"))),
+            other => {
+                return Err((ResponseError::UnsupportedVersion, format!("Unsupported entity type {other}")));
+            }
         };
         if part.replace(wanted(component)?).is_some() {
             return invalid(format!("Entity type {kind} cannot appear more than once in the filter."));
@@ -90,7 +92,9 @@ fn wanted(component: &ComponentData) -> Result<Wanted, Refusal> {
             invalid("Request specified MATCH_TYPE_DEFAULT, but also specified a match string.")
         }
         (ANY, None) => Ok(Wanted::Any),
-        (ANY, Some(_)) => invalid("Request specified MATCH_TYPE_SPECIFIED, but also specified a match string."),
+        (ANY, Some(_)) => {
+            invalid("Request specified MATCH_TYPE_SPECIFIED, but also specified a match string.")
+        }
         (unknown, _) => invalid(&format!("Unknown match type {unknown}")),
     }
 }

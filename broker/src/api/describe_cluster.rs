@@ -4,8 +4,8 @@
 //! MISMATCHED_ENDPOINT_TYPE), 2 may include fenced brokers and says so of each (KIP-1073).
 //! Source: `KafkaApis.handleDescribeCluster`, `AuthHelper.computeDescribeClusterResponse`.
 
-use super::{RequestContext, nodes};
 use super::metadata::CLUSTER_OPERATIONS_ALLOWED;
+use super::{RequestContext, nodes};
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, DescribeClusterResponse};
@@ -22,7 +22,8 @@ pub(crate) async fn handle(
     request: DescribeClusterRequest,
 ) -> DescribeClusterResponse {
     let broker = &context.broker;
-    let response = DescribeClusterResponse::default().with_cluster_id(StrBytes::from_string(broker.cluster_id()));
+    let response =
+        DescribeClusterResponse::default().with_cluster_id(StrBytes::from_string(broker.cluster_id()));
     if context.version >= 1 && request.endpoint_type != BROKER_ENDPOINTS {
         let error = match request.endpoint_type {
             2 => ResponseError::MismatchedEndpointType,
@@ -31,7 +32,9 @@ pub(crate) async fn handle(
         return response
             .with_endpoint_type(request.endpoint_type)
             .with_error_code(error.code())
-            .with_error_message(Some(StrBytes::from_static_str("this listener names the endpoints of brokers alone")));
+            .with_error_message(Some(StrBytes::from_static_str(
+                "this listener names the endpoints of brokers alone",
+            )));
     }
     let image = broker.image();
     let described = |node: nodes::Node| {

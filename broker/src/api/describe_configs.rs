@@ -139,7 +139,11 @@ fn invalid(message: String) -> Refusal {
     Refusal { error: ResponseError::InvalidRequest, message }
 }
 
-fn answer(config: DescribedConfig, request: &DescribeConfigsRequest, version: i16) -> DescribeConfigsResourceResult {
+fn answer(
+    config: DescribedConfig,
+    request: &DescribeConfigsRequest,
+    version: i16,
+) -> DescribeConfigsResourceResult {
     let text = |text: Cow<'static, str>| StrBytes::from_string(text.into_owned());
     let shown = |value: Option<String>| match config.is_sensitive {
         true => None,

@@ -24,13 +24,15 @@ const STATIC_SINCE: i16 = 4;
 /// The first version in which a missing group is an error.
 const NOT_FOUND_SINCE: i16 = 6;
 
-pub(crate) async fn handle(context: RequestContext, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+pub(crate) async fn handle(
+    context: RequestContext,
+    request: DescribeGroupsRequest,
+) -> DescribeGroupsResponse {
     let shows_operations = request.include_authorized_operations && context.version >= OPERATIONS_SINCE;
     let tells_awaited = awaited::is_asked(&request);
     let groups = each_once(request.groups, |group_id| &group_id.0).map(|group_id| {
         let id = GroupId(shared(&group_id));
-        let described =
-            look(&context, &group_id, |shard| shard.describe_classic(&id, clock::monotonic()));
+        let described = look(&context, &group_id, |shard| shard.describe_classic(&id, clock::monotonic()));
         let group = DescribedGroup::default().with_group_id(group_id);
         match described {
             Ok(description) => {

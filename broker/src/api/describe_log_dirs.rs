@@ -59,7 +59,8 @@ impl Throttled for DescribeLogDirsReply {
 
 pub(crate) async fn handle(context: RequestContext, request: DescribeLogDirsRequest) -> DescribeLogDirsReply {
     let broker = &context.broker;
-    let path = std::path::absolute(broker.log_dir.path()).unwrap_or_else(|_| broker.log_dir.path().to_owned());
+    let path =
+        std::path::absolute(broker.log_dir.path()).unwrap_or_else(|_| broker.log_dir.path().to_owned());
     let directory = DescribeLogDirsResult::default()
         .with_log_dir(StrBytes::from_string(path.to_string_lossy().into_owned()));
     let directory = if broker.has_failed() {

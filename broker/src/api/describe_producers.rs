@@ -6,7 +6,9 @@
 use super::RequestContext;
 use crate::topics;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
+use kafka_protocol::messages::describe_producers_response::{
+    PartitionResponse, ProducerState, TopicResponse,
+};
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeSet;
@@ -51,8 +53,7 @@ pub(crate) async fn handle(
     let topics = request.topics.into_iter().map(|topic| {
         let indexes: BTreeSet<i32> = topic.partition_indexes.iter().copied().collect();
         let partitions = indexes.into_iter().map(|index| {
-            let answer =
-                PartitionResponse::default().with_partition_index(index).with_error_message(None);
+            let answer = PartitionResponse::default().with_partition_index(index).with_error_message(None);
             match producers(&context, &topic.name, PartitionIndex(index), &mut room) {
                 Ok(producers) => answer.with_active_producers(producers.iter().map(described).collect()),
                 Err(reason) => {
@@ -122,7 +123,8 @@ mod tests {
     }
 
     async fn describe(node: &TestNode, topic: &'static str, indexes: &[i32]) -> DescribeProducersResponse {
-        let topic = TopicRequest::default().with_name(topic_name(topic)).with_partition_indexes(indexes.to_vec());
+        let topic =
+            TopicRequest::default().with_name(topic_name(topic)).with_partition_indexes(indexes.to_vec());
         node.ask(61, 0, &DescribeProducersRequest::default().with_topics(vec![topic])).await
     }
 
@@ -141,10 +143,16 @@ mod tests {
             assert_eq!(codes(&answer), [0], "each partition once");
             let producers = &answer.topics[0].partitions[0].active_producers;
             let told = producers.iter().map(|producer| {
-                (producer.producer_id.0, producer.producer_epoch, producer.last_sequence, producer.last_timestamp)
+                (
+                    producer.producer_id.0,
+                    producer.producer_epoch,
+                    producer.last_sequence,
+                    producer.last_timestamp,
+                )
             });
             assert_eq!(told.collect::<Vec<_>>(), [(70, 3, 1, 2000)], "on node {id}");
-            let (coordinator, start) = (producers[0].coordinator_epoch, producers[0].current_txn_start_offset);
+            let (coordinator, start) =
+                (producers[0].coordinator_epoch, producers[0].current_txn_start_offset);
             assert_eq!((coordinator, start), (-1, -1));
         }
         set.stop().await;

@@ -30,7 +30,10 @@ const ADDRESSES_SINCE: i16 = 2;
 /// An offset or a time that is not known.
 const UNKNOWN: i64 = -1;
 
-pub(crate) async fn handle(context: RequestContext, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
+pub(crate) async fn handle(
+    context: RequestContext,
+    request: DescribeQuorumRequest,
+) -> DescribeQuorumResponse {
     if !names_metadata_alone(&request) {
         return refused(&request);
     }

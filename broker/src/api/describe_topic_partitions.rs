@@ -80,7 +80,13 @@ impl Page {
         };
         let taken = topic.partitions.len().saturating_sub(skipped).min(self.partitions_left);
         self.partitions_left -= taken;
-        let partitions = topic.partitions.iter().skip(skipped).take(taken).map(|partition| describe(image, partition)).collect();
+        let partitions = topic
+            .partitions
+            .iter()
+            .skip(skipped)
+            .take(taken)
+            .map(|partition| describe(image, partition))
+            .collect();
         self.response.topics.push(response_topic(topic, partitions));
         let next = skipped + taken;
         if next < topic.partitions.len() {
@@ -194,8 +200,7 @@ mod tests {
         node.create_topic("a", 1).await;
         let request = named(&["missing", "a", "a", "bad/name"], 2000);
         let response: DescribeTopicPartitionsResponse = node.ask(KEY, 0, &request).await;
-        let expected =
-            [("a", 0, vec![0]), ("bad/name", 17, Vec::new()), ("missing", 3, Vec::new())];
+        let expected = [("a", 0, vec![0]), ("bad/name", 17, Vec::new()), ("missing", 3, Vec::new())];
         assert_eq!(shown(&response), expected.map(|(name, code, ids)| (name.to_owned(), code, ids)));
         assert_eq!(response.next_cursor, None);
         node.stop().await;
@@ -216,7 +221,8 @@ mod tests {
         show(&mut node, &[registration(2, true), registration(3, true), change]).await;
         let response: DescribeTopicPartitionsResponse = node.ask(KEY, 0, &named(&["a"], 10)).await;
         let partition = &response.topics[0].partitions[0];
-        let ids = |list: &[kafka_protocol::messages::BrokerId]| list.iter().map(|id| id.0).collect::<Vec<_>>();
+        let ids =
+            |list: &[kafka_protocol::messages::BrokerId]| list.iter().map(|id| id.0).collect::<Vec<_>>();
         assert_eq!((partition.error_code, partition.leader_id.0, partition.leader_epoch), (0, -1, 1));
         assert_eq!(ids(&partition.offline_replicas), [2, 3]);
         assert_eq!(partition.eligible_leader_replicas.as_deref().map(ids), Some(vec![3]));
@@ -228,8 +234,7 @@ mod tests {
     async fn a_cursor_at_a_negative_partition_is_refused() {
         let node = TestNode::start(&[]).await;
         let mut request = named(&["a"], 2000);
-        request.cursor =
-            Some(Cursor::default().with_topic_name(topic_name("a")).with_partition_index(-1));
+        request.cursor = Some(Cursor::default().with_topic_name(topic_name("a")).with_partition_index(-1));
         let response: DescribeTopicPartitionsResponse = node.ask(KEY, 0, &request).await;
         assert_eq!(shown(&response), [("a".to_owned(), 42, Vec::new())]);
         node.stop().await;

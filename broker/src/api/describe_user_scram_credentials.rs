@@ -44,7 +44,9 @@ fn result(user: StrBytes, times_named: usize) -> DescribeUserScramCredentialsRes
 mod tests {
     use crate::node::testing::TestNode;
     use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
-    use kafka_protocol::messages::{DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse};
+    use kafka_protocol::messages::{
+        DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
+    };
     use kafka_protocol::protocol::StrBytes;
 
     async fn describe(node: &TestNode, users: Option<&[&'static str]>) -> Vec<(String, i16)> {

@@ -28,7 +28,10 @@ pub(crate) async fn handle(context: RequestContext, request: ElectLeadersRequest
             return all_failed(&context, &request, ResponseError::InvalidRequest, &message);
         }
     };
-    let elect = ElectLeaders { election_type, partitions: request.topic_partitions.as_ref().map(|_| named(&request)) };
+    let elect = ElectLeaders {
+        election_type,
+        partitions: request.topic_partitions.as_ref().map(|_| named(&request)),
+    };
     let elect = ControllerRequest::ElectLeaders(elect);
     match context.broker.propose(elect, limits::metadata_change_timeout(request.timeout_ms)).await {
         Ok(ControllerReply::ElectLeaders(elections)) => {
@@ -61,7 +64,9 @@ fn result(election: &LeaderElection) -> PartitionResult {
 fn message(error: ElectLeaderError, place: &TopicPartition) -> String {
     match error {
         ElectLeaderError::UnknownTopic => format!("No such topic as {}", place.topic),
-        ElectLeaderError::UnknownPartition => format!("No such partition as {}-{}", place.topic, place.partition.0),
+        ElectLeaderError::UnknownPartition => {
+            format!("No such partition as {}-{}", place.topic, place.partition.0)
+        }
         ElectLeaderError::NotNeeded
         | ElectLeaderError::PreferredLeaderNotAvailable
         | ElectLeaderError::EligibleLeadersNotAvailable

@@ -5,9 +5,9 @@
 //! groups, which answer INVALID_REQUEST at once, so that a client says so instead of trying for a minute.
 //! Source: `KafkaApis.getCoordinator`, KIP-699, KIP-932.
 
+use super::RequestContext;
 use super::coordination::GROUPS_PER_REQUEST_MAX;
 use super::nodes::{self, Node};
-use super::RequestContext;
 use crate::coordinators::{OFFSETS_TOPIC, make_offsets_topic, partition_of};
 use crate::error_code;
 use kafka_protocol::ResponseError;
@@ -82,10 +82,7 @@ fn find(context: &RequestContext, group_id: &str) -> Result<Node, Refusal> {
     })
 }
 
-fn answer_one(
-    context: &RequestContext,
-    found: Result<Node, Refusal>,
-) -> FindCoordinatorResponse {
+fn answer_one(context: &RequestContext, found: Result<Node, Refusal>) -> FindCoordinatorResponse {
     let (coordinator, message) = match found {
         Ok(node) => {
             let coordinator = FindCoordinatorResponse::default()

@@ -13,7 +13,10 @@ use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, Pr
 /// No producer, as the wire writes it.
 const NONE: i64 = -1;
 
-pub(crate) async fn handle(context: RequestContext, request: InitProducerIdRequest) -> InitProducerIdResponse {
+pub(crate) async fn handle(
+    context: RequestContext,
+    request: InitProducerIdRequest,
+) -> InitProducerIdResponse {
     if let Err(error) = judge(&request) {
         return refuse(error);
     }

@@ -65,9 +65,7 @@ async fn joined(
         Ok(Reply::JoinGroup(Err(GroupError::MemberIdRequired(member_id)))) => {
             Err(JoinRefusal::Required(member_id))
         }
-        Ok(Reply::JoinGroup(Err(error))) => {
-            Err(JoinRefusal::Refused(CoordinatorError::Group(error).into()))
-        }
+        Ok(Reply::JoinGroup(Err(error))) => Err(JoinRefusal::Refused(CoordinatorError::Group(error).into())),
         Ok(other) => mismatch(&other),
         Err(error) => Err(JoinRefusal::Refused(error.into())),
     }

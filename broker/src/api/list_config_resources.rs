@@ -66,7 +66,9 @@ fn names(image: &MetadataImage, kind: i8) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use crate::node::testing::TestNode;
-    use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+    use kafka_protocol::messages::incremental_alter_configs_request::{
+        AlterConfigsResource, AlterableConfig,
+    };
     use kafka_protocol::messages::{
         IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, ListConfigResourcesRequest,
         ListConfigResourcesResponse,
@@ -89,7 +91,8 @@ mod tests {
         let config = AlterableConfig::default()
             .with_name(text("consumer.session.timeout.ms"))
             .with_value(Some(text("50000")));
-        let interval = AlterableConfig::default().with_name(text("interval.ms")).with_value(Some(text("1000")));
+        let interval =
+            AlterableConfig::default().with_name(text("interval.ms")).with_value(Some(text("1000")));
         let resource = |kind, name, config| {
             AlterConfigsResource::default()
                 .with_resource_type(kind)
@@ -101,7 +104,8 @@ mod tests {
         let altered: IncrementalAlterConfigsResponse = node.ask(44, 1, &request).await;
         assert!(altered.responses.iter().all(|altered| altered.error_code == 0), "{altered:?}");
         let [topic, broker, loggers, metrics, group] =
-            [(2, "orders"), (4, "1"), (8, "1"), (16, "s"), (32, "g")].map(|(kind, name)| (kind, name.to_owned()));
+            [(2, "orders"), (4, "1"), (8, "1"), (16, "s"), (32, "g")]
+                .map(|(kind, name)| (kind, name.to_owned()));
         let all = vec![topic.clone(), broker, loggers.clone(), metrics.clone(), group.clone()];
         assert_eq!(list(&node, 1, &[]).await, (0, all));
         assert_eq!(list(&node, 1, &[32, 2, 8]).await, (0, vec![topic, loggers, group]));

@@ -23,12 +23,16 @@ pub(crate) async fn handle(context: RequestContext, request: ListGroupsRequest) 
     for shard in context.broker.coordinators.shards() {
         match shard.read(|shard| Ok(shard.list())) {
             Ok(listed) => groups.extend(
-                listed.into_iter().filter(|group| is_asked_for(group, &request)).map(|group| show(&group, context.version)),
+                listed
+                    .into_iter()
+                    .filter(|group| is_asked_for(group, &request))
+                    .map(|group| show(&group, context.version)),
             ),
             // Somebody else has these groups, or nobody can.
             Err(CoordinatorError::NotCoordinator) => {}
             Err(error) => {
-                return ListGroupsResponse::default().with_error_code(error_code::of_coordinator(&error).code());
+                return ListGroupsResponse::default()
+                    .with_error_code(error_code::of_coordinator(&error).code());
             }
         }
     }
@@ -39,7 +43,8 @@ fn is_asked_for(group: &GroupListing, request: &ListGroupsRequest) -> bool {
     let holds = |filter: &[StrBytes], name: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
     };
-    holds(&request.states_filter, state_name(group.state)) && holds(&request.types_filter, kind_name(group.kind))
+    holds(&request.states_filter, state_name(group.state))
+        && holds(&request.types_filter, kind_name(group.kind))
 }
 
 fn show(group: &GroupListing, version: i16) -> ListedGroup {

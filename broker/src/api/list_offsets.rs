@@ -10,8 +10,8 @@
 //! look-ups, which are not made here, 11 KIP-1023. Version 11 has the schema of 10.
 //! Source: `KafkaApis.handleListOffsetRequest`, `Partition.fetchOffsetForTimestamp`.
 
-use super::{Outcome, Reply, RequestContext};
 use super::fetch::{FetchError, check_leadership};
+use super::{Outcome, Reply, RequestContext};
 use crate::error_code;
 use crate::partition::Partition;
 use crate::wire::list_offsets::{ListOffsetsRequest, is_flexible, put_response};
@@ -25,8 +25,8 @@ use kafka_protocol::messages::list_offsets_response::{
 use kafka_protocol::messages::{ListOffsetsRequest as RequestOfTheCrate, ListOffsetsResponse};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TimestampMs};
 use storage::error::ReadError;
+use storage::ids::{LeaderEpoch, Offset, PartitionIndex, TimestampMs};
 use storage::log::TimestampedOffset;
 
 const LATEST: i64 = -1;
@@ -80,7 +80,12 @@ async fn answer(context: RequestContext, request: RequestOfTheCrate) -> ListOffs
         // A client can never act as a replica.
         return refuse(request, ResponseError::ClusterAuthorizationFailed, version);
     }
-    if !request.topics.iter().flat_map(|topic| &topic.partitions).any(|partition| reads_files(partition.timestamp)) {
+    if !request
+        .topics
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .any(|partition| reads_files(partition.timestamp))
+    {
         return look_up_all(&context, request);
     }
     let broker = Arc::clone(&context.broker);
@@ -138,13 +143,12 @@ fn look_up(
 ) -> Result<Option<TimestampedOffset>, ListOffsetsError> {
     let broker = &context.broker;
     let topic_id = broker.topic_id_of(&topic.name).ok_or(ListOffsetsError::UnknownTopic)?;
-    let partition = broker
-        .partitions
-        .find(topic_id, PartitionIndex(wanted.partition_index))
-        .ok_or_else(|| match broker.has_partition(topic_id, PartitionIndex(wanted.partition_index)) {
+    let partition = broker.partitions.find(topic_id, PartitionIndex(wanted.partition_index)).ok_or_else(
+        || match broker.has_partition(topic_id, PartitionIndex(wanted.partition_index)) {
             true => ListOffsetsError::LeaderEpoch(FetchError::NotLeader),
             false => ListOffsetsError::UnknownTopic,
-        })?;
+        },
+    )?;
     check_leadership(broker, &partition, LeaderEpoch(wanted.current_leader_epoch))?;
     let end = if is_read_committed { partition.last_stable_offset() } else { partition.high_watermark() };
     let log = &partition.log;
@@ -191,7 +195,11 @@ fn by_timestamp(
 }
 
 fn at(offset: Offset, leader_epoch: Option<LeaderEpoch>) -> TimestampedOffset {
-    TimestampedOffset { offset, timestamp: TimestampMs::NONE, leader_epoch: leader_epoch.unwrap_or(LeaderEpoch::NONE) }
+    TimestampedOffset {
+        offset,
+        timestamp: TimestampMs::NONE,
+        leader_epoch: leader_epoch.unwrap_or(LeaderEpoch::NONE),
+    }
 }
 
 fn partition_response(

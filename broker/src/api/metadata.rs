@@ -41,7 +41,8 @@ const TOPIC_ID_SINCE: i16 = 10;
 const ASKED_BY_ID_SINCE: i16 = 12;
 /// The operations of a topic that nobody restricts, as bits: READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE,
 /// DESCRIBE_CONFIGS, ALTER_CONFIGS. Source: `AclOperation`, `AclEntry.supportedOperations`.
-pub(crate) const TOPIC_OPERATIONS: i32 = (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 11);
+pub(crate) const TOPIC_OPERATIONS: i32 =
+    (1 << 3) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 11);
 /// The same of the cluster: CREATE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS, IDEMPOTENT_WRITE.
 pub(crate) const CLUSTER_OPERATIONS_ALLOWED: i32 =
     (1 << 5) | (1 << 7) | (1 << 8) | (1 << 9) | (1 << 10) | (1 << 11) | (1 << 12);
@@ -173,10 +174,17 @@ fn failed(
         12.. => wanted.name,
         _ => Some(wanted.name.unwrap_or_default()),
     };
-    MetadataResponseTopic::default().with_name(name).with_topic_id(wanted.topic_id).with_error_code(error.code())
+    MetadataResponseTopic::default()
+        .with_name(name)
+        .with_topic_id(wanted.topic_id)
+        .with_error_code(error.code())
 }
 
-fn describe(context: &RequestContext, image: &MetadataImage, topic: &Arc<TopicImage>) -> MetadataResponseTopic {
+fn describe(
+    context: &RequestContext,
+    image: &MetadataImage,
+    topic: &Arc<TopicImage>,
+) -> MetadataResponseTopic {
     let partitions = topic.partitions.iter();
     let mut response = MetadataResponseTopic::default()
         .with_name(Some(TopicName(StrBytes::from_string(topic.name.to_string()))))

@@ -10,8 +10,8 @@ use super::{Outcome, Reply as ApiReply, RequestContext};
 use crate::coordinators::CoordinatorError;
 use crate::error_code;
 use crate::wire::offset_commit::{
-    AnsweredTopic, CommittedPartition, CommittedTopic, OffsetCommitRequest, OffsetCommitResponse, is_flexible,
-    put_response,
+    AnsweredTopic, CommittedPartition, CommittedTopic, OffsetCommitRequest, OffsetCommitResponse,
+    is_flexible, put_response,
 };
 use crate::wire::request_header::RequestPrefix;
 use crate::wire::response::{EncodeError, FrameBuilder};

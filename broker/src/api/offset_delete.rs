@@ -10,7 +10,9 @@ use coordinator::error::GroupError;
 use coordinator::ids::GroupId;
 use coordinator::request::{OffsetDelete, Reply, Request};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use kafka_protocol::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse, TopicName};
 use std::future::Future;
 use std::sync::Arc;

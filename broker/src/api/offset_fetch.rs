@@ -151,8 +151,7 @@ fn fetch_named(
     });
     let asking = asking(group, Some(partitions.collect()));
     // One for each partition that is asked about, in the order of the question.
-    let mut fetched =
-        look(context, &group.group_id, |shard| shard.fetch_offsets(&asking))?.into_iter();
+    let mut fetched = look(context, &group.group_id, |shard| shard.fetch_offsets(&asking))?.into_iter();
     let mut answer = |topic: &AskedTopic, name: Option<&Arc<str>>| {
         let id = id_of(image, topic, by_id);
         let partition = |&index: &i32| match name {
@@ -191,13 +190,15 @@ fn is_of_another_life(offset: &FetchedOffset, asked: TopicId) -> bool {
 
 fn answered(offset: &FetchedOffset, asked: TopicId) -> AnsweredPartition {
     match &offset.committed {
-        Some((committed, leader_epoch, metadata)) if !is_of_another_life(offset, asked) => AnsweredPartition {
-            partition_index: offset.partition.0,
-            committed_offset: committed.0,
-            committed_leader_epoch: leader_epoch.0,
-            metadata: text(metadata),
-            error_code: 0,
-        },
+        Some((committed, leader_epoch, metadata)) if !is_of_another_life(offset, asked) => {
+            AnsweredPartition {
+                partition_index: offset.partition.0,
+                committed_offset: committed.0,
+                committed_leader_epoch: leader_epoch.0,
+                metadata: text(metadata),
+                error_code: 0,
+            }
+        }
         Some(_) | None => nothing(offset.partition.0, 0),
     }
 }
@@ -263,7 +264,8 @@ mod tests {
             error_code: 0,
         };
         let answered = fetch_within(201, groups.into_iter(), 9, long);
-        let codes: Vec<_> = answered.iter().map(|group| (group.group_id.as_str(), group.error_code)).collect();
+        let codes: Vec<_> =
+            answered.iter().map(|group| (group.group_id.as_str(), group.error_code)).collect();
         assert_eq!(codes, [("a", 0), ("b", 0), ("c", 15), ("d", 15)]);
         assert!(answered[2].topics.is_empty());
     }

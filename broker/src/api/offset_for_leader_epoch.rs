@@ -13,7 +13,9 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
-use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
+use kafka_protocol::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderTopicResult,
+};
 use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 use storage::ids::{LeaderEpoch, PartitionIndex};
 use storage::leader_epochs::EpochEnd;
@@ -76,7 +78,12 @@ mod tests {
         OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse,
     };
 
-    fn asks(topic: &str, partition: i32, current_leader_epoch: i32, leader_epoch: i32) -> OffsetForLeaderEpochRequest {
+    fn asks(
+        topic: &str,
+        partition: i32,
+        current_leader_epoch: i32,
+        leader_epoch: i32,
+    ) -> OffsetForLeaderEpochRequest {
         let partition = OffsetForLeaderPartition::default()
             .with_partition(partition)
             .with_current_leader_epoch(current_leader_epoch)

@@ -133,7 +133,8 @@ pub(crate) fn handle(
     let deadline = Instant::now() + timeout;
     async move {
         if acks == 0 {
-            let has_failed = topics.iter().flat_map(|topic| &topic.partitions).any(|(_, result)| result.is_err());
+            let has_failed =
+                topics.iter().flat_map(|topic| &topic.partitions).any(|(_, result)| result.is_err());
             return if has_failed { ProduceReply::Close } else { ProduceReply::Silence };
         }
         wait_until_durable(&context, &topics, deadline).await;
@@ -286,7 +287,8 @@ impl Pending {
 fn answer(context: &RequestContext, topics: Vec<TopicOutcome>) -> ProduceResponse {
     let has_failed = context.broker.has_failed();
     let mut leaders = CurrentLeaders::new(context);
-    let responses = topics.into_iter().map(|topic| answer_topic(context, topic, has_failed, &mut leaders)).collect();
+    let responses =
+        topics.into_iter().map(|topic| answer_topic(context, topic, has_failed, &mut leaders)).collect();
     let node_endpoint = |node: Node| {
         NodeEndpoint::default()
             .with_node_id(node.id.0.into())
@@ -317,7 +319,8 @@ fn answer_topic(
             }
             PendingState::Waiting => Err(ProduceError::TimedOut),
         });
-        let is_wrong_node = context.version >= CURRENT_LEADER_SINCE && matches!(result, Err(ProduceError::NotLeader));
+        let is_wrong_node =
+            context.version >= CURRENT_LEADER_SINCE && matches!(result, Err(ProduceError::NotLeader));
         let mut answer = answer_partition(index, result, context.version);
         if is_wrong_node
             && let Some(topic) = context.broker.topic(&topic.name, topic.topic_id)
@@ -328,7 +331,10 @@ fn answer_topic(
         }
         answers.push(answer);
     }
-    TopicProduceResponse::default().with_name(topic.name).with_topic_id(topic.topic_id).with_partition_responses(answers)
+    TopicProduceResponse::default()
+        .with_name(topic.name)
+        .with_topic_id(topic.topic_id)
+        .with_partition_responses(answers)
 }
 
 fn answer_partition(

@@ -20,7 +20,10 @@ const UPGRADE_TYPES_SINCE: i16 = 1;
 /// The last version with a result for each feature.
 const RESULTS_UNTIL: i16 = 1;
 
-pub(crate) async fn handle(context: RequestContext, request: UpdateFeaturesRequest) -> UpdateFeaturesResponse {
+pub(crate) async fn handle(
+    context: RequestContext,
+    request: UpdateFeaturesRequest,
+) -> UpdateFeaturesResponse {
     let update = |update: &FeatureUpdateKey| FeatureUpdate {
         feature: update.feature.to_string(),
         level: update.max_version_level,

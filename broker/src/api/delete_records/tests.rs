@@ -29,7 +29,8 @@ async fn delete(node: &TestNode, version: i16, request: &DeleteRecordsRequest) -
 async fn produce(node: &TestNode, topic: &str, timestamps: &[i64]) {
     let data = PartitionProduceData::default().with_index(0).with_records(Some(batch(timestamps)));
     let topic = TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![data]);
-    let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
+    let request =
+        ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![topic]);
     let written: ProduceResponse = node.ask(0, 9, &request).await;
     assert_eq!(written.responses[0].partition_responses[0].error_code, 0);
 }
@@ -44,7 +45,11 @@ async fn deletion_is_answered_in_every_version_and_outlives_a_crash() {
         let answer = delete(&node, version, &deletion("orders", &wanted, 30_000)).await;
         assert_eq!(answer, [(0, offset), (1, -1), (1, -1), (3, -1)], "version {version}");
     }
-    assert_eq!(delete(&node, 2, &deletion("orders", &[(0, 1)], 0)).await, [(0, 3)], "it starts there at least");
+    assert_eq!(
+        delete(&node, 2, &deletion("orders", &[(0, 1)], 0)).await,
+        [(0, 3)],
+        "it starts there at least"
+    );
     assert_eq!(delete(&node, 2, &deletion("missing", &[(0, 1)], 0)).await, [(3, -1)]);
     let node = TestNode::start_again(node.crash().await).await;
     let log = &node.broker.partitions.all()[0].log;
@@ -56,7 +61,9 @@ async fn deletion_is_answered_in_every_version_and_outlives_a_crash() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_compacted_or_internal_is_not_deleted() {
     let node = TestNode::start(&[]).await;
-    for (name, policy, expected) in [("kept", "compact", (44, -1)), ("both", "compact,delete", (0, 0)), ("none", "", (0, 1))] {
+    for (name, policy, expected) in
+        [("kept", "compact", (44, -1)), ("both", "compact,delete", (0, 0)), ("none", "", (0, 1))]
+    {
         node.create_topic_with(name, &[("cleanup.policy", policy)]).await;
         if policy.is_empty() {
             produce(&node, name, &[1]).await;

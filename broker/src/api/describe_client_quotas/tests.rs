@@ -16,8 +16,8 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::{
     AlterClientQuotasRequest, AlterClientQuotasResponse, CreatePartitionsRequest, CreatePartitionsResponse,
     CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    DescribeClientQuotasRequest, DescribeClientQuotasResponse, FetchRequest, FetchResponse, MetadataRequest, MetadataResponse, ProduceRequest,
-    ProduceResponse,
+    DescribeClientQuotasRequest, DescribeClientQuotasResponse, FetchRequest, FetchResponse, MetadataRequest,
+    MetadataResponse, ProduceRequest, ProduceResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use std::sync::Arc;
@@ -62,7 +62,10 @@ async fn describe(
     strict: bool,
 ) -> (i16, Vec<String>) {
     let component = |&(kind, match_type, name): &(&'static str, i8, Option<&'static str>)| {
-        ComponentData::default().with_entity_type(text(kind)).with_match_type(match_type).with_match(name.map(text))
+        ComponentData::default()
+            .with_entity_type(text(kind))
+            .with_match_type(match_type)
+            .with_match(name.map(text))
     };
     let request = DescribeClientQuotasRequest::default()
         .with_components(parts.iter().map(component).collect())
@@ -207,7 +210,10 @@ async fn a_consumer_over_its_quota_gets_nothing_and_later_everything() {
     assert!(answer.throttle_time_ms > 1000 && muted > Duration::from_secs(1), "{answer:?}");
     alter(&node, 1, &[("client-id", Some("test"))], &[("consumer_byte_rate", Some(1e9))]).await;
     let (answer, muted): (FetchResponse, _) = ask(&node, 1, 12, &fetch(session, 2)).await;
-    assert!(has_records(&answer) && answer.throttle_time_ms == 0 && muted.is_zero(), "its own quota is larger");
+    assert!(
+        has_records(&answer) && answer.throttle_time_ms == 0 && muted.is_zero(),
+        "its own quota is larger"
+    );
     node.stop().await;
 }
 
@@ -250,10 +256,8 @@ async fn who_changes_more_partitions_than_its_quota_is_told_to_come_back() {
     let (code, told) = create_topic(&node, 7, "late", 1).await;
     assert!(code == THROTTLING_QUOTA_EXCEEDED && told > wait_min, "{code} and {told:?}");
     assert!(node.broker.topic_id_of("late").is_none());
-    let more = CreatePartitionsTopic::default()
-        .with_name(topic_name("wide"))
-        .with_count(301)
-        .with_assignments(None);
+    let more =
+        CreatePartitionsTopic::default().with_name(topic_name("wide")).with_count(301).with_assignments(None);
     let request = CreatePartitionsRequest::default().with_topics(vec![more]).with_timeout_ms(30_000);
     let (answer, muted): (CreatePartitionsResponse, _) = ask(&node, 37, 3, &request).await;
     assert_eq!(answer.results[0].error_code, THROTTLING_QUOTA_EXCEEDED);

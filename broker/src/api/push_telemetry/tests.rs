@@ -5,8 +5,9 @@ use crate::telemetry::gauge_for_tests;
 use bytes::Bytes;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, PushTelemetryRequest, PushTelemetryResponse,
+    ApiVersionsRequest, ApiVersionsResponse, GetTelemetrySubscriptionsRequest,
+    GetTelemetrySubscriptionsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    PushTelemetryRequest, PushTelemetryResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use storage::compression::{Codec, compress};
@@ -23,7 +24,11 @@ const UNKNOWN_SUBSCRIPTION_ID: i16 = 117;
 const TELEMETRY_TOO_LARGE: i16 = 118;
 
 /// Changes a subscription; the answer's code and message.
-async fn subscribe(node: &TestNode, name: &'static str, settings: &[(&'static str, &'static str)]) -> (i16, String) {
+async fn subscribe(
+    node: &TestNode,
+    name: &'static str,
+    settings: &[(&'static str, &'static str)],
+) -> (i16, String) {
     let configs = settings.iter().map(|&(name, value)| {
         AlterableConfig::default()
             .with_name(StrBytes::from_static_str(name))
@@ -43,7 +48,12 @@ async fn get(node: &TestNode, id: Uuid) -> GetTelemetrySubscriptionsResponse {
     node.ask(71, 0, &GetTelemetrySubscriptionsRequest::default().with_client_instance_id(id)).await
 }
 
-async fn push(node: &TestNode, granted: &GetTelemetrySubscriptionsResponse, codec: i8, metrics: Vec<u8>) -> i16 {
+async fn push(
+    node: &TestNode,
+    granted: &GetTelemetrySubscriptionsResponse,
+    codec: i8,
+    metrics: Vec<u8>,
+) -> i16 {
     let request = PushTelemetryRequest::default()
         .with_client_instance_id(granted.client_instance_id)
         .with_subscription_id(granted.subscription_id)
@@ -72,7 +82,10 @@ async fn what_a_client_pushes_is_shown_until_it_is_gone() {
     let settings = [("metrics", "org.apache.kafka."), ("interval.ms", "300000"), ("match", "client_id=te.*")];
     assert_eq!(subscribe(&node, "s", &settings).await, (0, String::new()));
     let granted = get(&node, Uuid::nil()).await;
-    assert_eq!((granted.error_code, granted.push_interval_ms, granted.telemetry_max_bytes), (0, 300_000, 1_048_576));
+    assert_eq!(
+        (granted.error_code, granted.push_interval_ms, granted.telemetry_max_bytes),
+        (0, 300_000, 1_048_576)
+    );
     assert_eq!(granted.accepted_compression_types, [4, 3, 1, 2]);
     assert_eq!(granted.requested_metrics, [StrBytes::from_static_str("org.apache.kafka.")]);
     assert!(!granted.client_instance_id.is_nil() && !granted.delta_temporality);
@@ -130,7 +143,10 @@ async fn subscriptions_are_judged_in_kafkas_words_and_outlive_a_restart() {
         (
             "s",
             ("interval.ms", "1"),
-            (INVALID_REQUEST, "Invalid value 1 for interval.ms, interval must be between 100 and 3600000 (1 hour)"),
+            (
+                INVALID_REQUEST,
+                "Invalid value 1 for interval.ms, interval must be between 100 and 3600000 (1 hour)",
+            ),
         ),
         ("s", ("match", "colour=red"), (INVALID_CONFIG, "Illegal client matching pattern: colour=red")),
         ("", ("interval.ms", "100"), (INVALID_REQUEST, "Subscription name can't be empty")),
