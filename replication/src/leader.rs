@@ -326,7 +326,7 @@ impl Leader {
                 replica.close_since = None;
             }
         }
-        self.isr.clone_from(&partition.isr);
+        self.isr = partition.isr.to_vec();
         self.local_epoch = brokers(self.local).map(|standing| standing.broker_epoch);
         self.followers.retain(|broker_id, _| partition.replicas.contains(broker_id));
         for &broker_id in partition.replicas.iter().filter(|&&broker_id| broker_id != self.local) {

@@ -279,7 +279,7 @@ impl World {
     /// The process starts and registers a new run.
     fn start(&mut self, id: BrokerId) {
         let partition = self.controller.latest().partition();
-        let leads_alone = partition.leader == Some(id) && partition.isr == [id];
+        let leads_alone = partition.leader == Some(id) && *partition.isr == [id];
         if self.fault == Some(Fault::EpochKeptOverRestart) && leads_alone {
             self.node_mut(id).is_running = true;
             return;
@@ -319,7 +319,7 @@ impl World {
         };
         let mut partition = image.partition().clone();
         if self.fault == Some(Fault::TooSmallIsrCommits) {
-            partition.eligible_leader_replicas.clear();
+            partition.eligible_leader_replicas = Box::default();
         }
         let rules = IsrRules { min_insync_replicas, replica_lag_time_max: LAG_TIME_MAX };
         let metadata = PartitionMetadata { partition: &partition, rules, brokers: &brokers };

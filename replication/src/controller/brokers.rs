@@ -190,9 +190,10 @@ pub(super) fn unregister(
     if !known.is_fenced {
         return (Vec::new(), Err(UnregisterBrokerError::Running { broker_id }));
     }
-    let is_last = |partition: &&std::sync::Arc<PartitionImage>| match partition.isr.as_slice() {
-        [] => partition.eligible_leader_replicas == [broker_id],
-        isr => isr == [broker_id],
+    let is_last = |partition: &&std::sync::Arc<PartitionImage>| match *partition.isr {
+        [] => *partition.eligible_leader_replicas == [broker_id],
+        [last] => last == broker_id,
+        _ => false,
     };
     let partitions = image.topics().flat_map(|topic| &topic.partitions).filter(is_last).count();
     if partitions > 0 {

@@ -145,7 +145,7 @@ fn alter_one(
     let altered = AlteredPartition {
         leader: after.leader,
         leader_epoch: after.leader_epoch,
-        isr: after.isr,
+        isr: after.isr.into_vec(),
         partition_epoch: after.partition_epoch,
     };
     Ok((altered, change))

@@ -12,15 +12,15 @@ fn ids(ids: &[i32]) -> Vec<BrokerId> {
 fn state(replicas: &[i32], isr: &[i32], partition_epoch: i32) -> PartitionImage {
     PartitionImage {
         index: PartitionIndex(0),
-        replicas: ids(replicas),
-        isr: ids(isr),
+        replicas: ids(replicas).into(),
+        isr: ids(isr).into(),
         leader: Some(BrokerId(1)),
         leader_epoch: EPOCH,
         partition_epoch: PartitionEpoch(partition_epoch),
-        eligible_leader_replicas: Vec::new(),
-        last_known_eligible_leader_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        removing_replicas: Vec::new(),
+        eligible_leader_replicas: Box::default(),
+        last_known_eligible_leader_replicas: Box::default(),
+        adding_replicas: Box::default(),
+        removing_replicas: Box::default(),
     }
 }
 
@@ -161,7 +161,7 @@ fn the_durable_end_of_a_new_run_counts_anew() {
 fn a_replica_that_is_being_added_joins_like_any_other() {
     let mut leader = leader(&[1, 2], &[1, 2]);
     fetch(&mut leader, run(2), 10, 10);
-    let adding = PartitionImage { adding_replicas: ids(&[3]), ..state(&[1, 2, 3], &[1, 2], 1) };
+    let adding = PartitionImage { adding_replicas: ids(&[3]).into(), ..state(&[1, 2, 3], &[1, 2], 1) };
     leader.metadata(metadata(&adding, &standing), NOW);
     fetch(&mut leader, run(3), 4, 4);
     assert_eq!(leader.proposal(NOW), None);
@@ -173,7 +173,7 @@ fn a_replica_that_is_being_added_joins_like_any_other() {
 
 #[test]
 fn a_partition_that_grows_is_held_to_what_it_had() {
-    let partition = PartitionImage { adding_replicas: ids(&[2, 3]), ..state(&[1, 2, 3], &[1], 0) };
+    let partition = PartitionImage { adding_replicas: ids(&[2, 3]).into(), ..state(&[1, 2, 3], &[1], 0) };
     assert_eq!(effective_min_insync_replicas(&partition, 2), 1);
     let leader = Leader::new(BrokerId(1), metadata(&partition, &standing), &ends(10, 10), Offset(5), NOW);
     assert!(leader.is_enough());

@@ -49,7 +49,7 @@ fn a_broker_of_many_partitions_is_fenced_in_steps_and_leaders_move_first() {
     let in_isr = follows.filter(|partition| partition.isr.contains(&ONE)).count();
     assert_eq!(in_isr, 4000, "partitions that others lead come last");
     assert_eq!(fence(&mut controller), BrokerStateChange { is_complete: true, leads: 0 });
-    assert!(partitions(&controller.image).all(|partition| partition.isr == [BrokerId(2)]));
+    assert!(partitions(&controller.image).all(|partition| *partition.isr == [BrokerId(2)]));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_run_is_registered_once_the_run_before_is_fenced_everywhere() {
     let unfinished = Err(RegisterBrokerError::FencingUnfinished { broker_id: ONE });
     assert_eq!(controller.ask(&request), ControllerReply::RegisterBroker(unfinished));
     assert!(matches!(controller.ask(&request), ControllerReply::RegisterBroker(Ok(_))));
-    assert!(partitions(&controller.image).all(|partition| partition.isr == [BrokerId(2)]));
+    assert!(partitions(&controller.image).all(|partition| *partition.isr == [BrokerId(2)]));
 }
 
 #[test]

@@ -377,7 +377,7 @@ fn check_change(
     let is_new_reign = new.leader != old.leader || loses_replica;
     assert_eq!(is_new_reign, new_epoch, "an epoch has one leader and loses no replica: {}", context());
     let directory = |image: &MetadataImage, id| image.broker(id).map(|known| known.directory_id);
-    if let [last] = *old.isr.as_slice()
+    if let [last] = *old.isr
         && !new.isr.contains(&last)
     {
         let has_successor = new.isr.iter().any(|member| old.eligible_leader_replicas.contains(member));

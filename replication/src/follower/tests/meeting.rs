@@ -58,7 +58,7 @@ fn all_shapes() -> Vec<Shape> {
 
 /// Broker 1 leads with that log.
 fn leader(shape: &Shape) -> Leader {
-    let both = vec![BrokerId(1), BrokerId(2)];
+    let both: Box<[BrokerId]> = [BrokerId(1), BrokerId(2)].into();
     let partition = PartitionImage {
         index: PartitionIndex(0),
         replicas: both.clone(),
@@ -66,10 +66,10 @@ fn leader(shape: &Shape) -> Leader {
         leader: Some(BrokerId(1)),
         leader_epoch: EPOCH,
         partition_epoch: PartitionEpoch(0),
-        eligible_leader_replicas: Vec::new(),
-        last_known_eligible_leader_replicas: Vec::new(),
-        adding_replicas: Vec::new(),
-        removing_replicas: Vec::new(),
+        eligible_leader_replicas: Box::default(),
+        last_known_eligible_leader_replicas: Box::default(),
+        adding_replicas: Box::default(),
+        removing_replicas: Box::default(),
     };
     let rules = IsrRules { min_insync_replicas: 1, replica_lag_time_max: Duration::from_secs(2) };
     let standing = |_| Some(Standing { broker_epoch: BROKER_EPOCH, may_join_isr: true });

@@ -85,7 +85,7 @@ fn a_leader_learns_of_its_in_sync_and_eligible_replicas_and_goes_on_in_its_epoch
     let shrunk = PartitionChange { isr, eligible_leader_replicas: eligible, ..change() };
     let delta = after_change(&[MetadataRecord::PartitionChange(shrunk)]);
     assert_eq!(names(&delta.replicas_changed), ["a-0"]);
-    assert_eq!(delta.replicas_changed[0].state.eligible_leader_replicas, [BrokerId(2)]);
+    assert_eq!(*delta.replicas_changed[0].state.eligible_leader_replicas, [BrokerId(2)]);
     assert!(delta.leads.is_empty() && delta.follows.is_empty());
 }
 

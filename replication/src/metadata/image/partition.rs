@@ -9,9 +9,9 @@ pub struct PartitionImage {
     /// The partition's number within the topic.
     pub index: PartitionIndex,
     /// The brokers that hold it, the preferred leader first.
-    pub replicas: Vec<BrokerId>,
+    pub replicas: Box<[BrokerId]>,
     /// Those of them that hold everything that was acknowledged.
-    pub isr: Vec<BrokerId>,
+    pub isr: Box<[BrokerId]>,
     /// The leader; `None` while no eligible replica is alive.
     pub leader: Option<BrokerId>,
     /// How often the partition has had a new leader.
@@ -19,13 +19,13 @@ pub struct PartitionImage {
     /// How often this state has changed.
     pub partition_epoch: PartitionEpoch,
     /// Replicas outside the ISR that hold everything below the high watermark. Source: KIP-966.
-    pub eligible_leader_replicas: Vec<BrokerId>,
+    pub eligible_leader_replicas: Box<[BrokerId]>,
     /// Replicas that came back without their data since nobody leads, which makes them a bad choice. Source: KIP-966.
-    pub last_known_eligible_leader_replicas: Vec<BrokerId>,
+    pub last_known_eligible_leader_replicas: Box<[BrokerId]>,
     /// Those of the replicas that a reassignment adds. Source: KIP-455.
-    pub adding_replicas: Vec<BrokerId>,
+    pub adding_replicas: Box<[BrokerId]>,
     /// Those of the replicas that a reassignment removes once the added ones are in-sync. Source: KIP-455.
-    pub removing_replicas: Vec<BrokerId>,
+    pub removing_replicas: Box<[BrokerId]>,
 }
 
 impl PartitionImage {
@@ -56,9 +56,9 @@ impl PartitionImage {
     }
 
     pub(super) fn change(&mut self, change: &PartitionChange) {
-        let replace = |list: &mut Vec<BrokerId>, new: &Option<Vec<BrokerId>>| {
+        let replace = |list: &mut Box<[BrokerId]>, new: &Option<Vec<BrokerId>>| {
             if let Some(new) = new {
-                list.clone_from(new);
+                *list = new.as_slice().into();
             }
         };
         replace(&mut self.replicas, &change.replicas);
@@ -88,15 +88,15 @@ impl PartitionImage {
         PartitionRecord {
             topic_id,
             partition: self.index,
-            replicas: self.replicas.clone(),
-            isr: self.isr.clone(),
+            replicas: self.replicas.to_vec(),
+            isr: self.isr.to_vec(),
             leader: self.leader,
             leader_epoch: self.leader_epoch,
             partition_epoch: self.partition_epoch,
-            eligible_leader_replicas: self.eligible_leader_replicas.clone(),
-            last_known_eligible_leader_replicas: self.last_known_eligible_leader_replicas.clone(),
-            adding_replicas: self.adding_replicas.clone(),
-            removing_replicas: self.removing_replicas.clone(),
+            eligible_leader_replicas: self.eligible_leader_replicas.to_vec(),
+            last_known_eligible_leader_replicas: self.last_known_eligible_leader_replicas.to_vec(),
+            adding_replicas: self.adding_replicas.to_vec(),
+            removing_replicas: self.removing_replicas.to_vec(),
         }
     }
 }
@@ -105,15 +105,15 @@ impl From<&PartitionRecord> for PartitionImage {
     fn from(record: &PartitionRecord) -> Self {
         Self {
             index: record.partition,
-            replicas: record.replicas.clone(),
-            isr: record.isr.clone(),
+            replicas: record.replicas.as_slice().into(),
+            isr: record.isr.as_slice().into(),
             leader: record.leader,
             leader_epoch: record.leader_epoch,
             partition_epoch: record.partition_epoch,
-            eligible_leader_replicas: record.eligible_leader_replicas.clone(),
-            last_known_eligible_leader_replicas: record.last_known_eligible_leader_replicas.clone(),
-            adding_replicas: record.adding_replicas.clone(),
-            removing_replicas: record.removing_replicas.clone(),
+            eligible_leader_replicas: record.eligible_leader_replicas.as_slice().into(),
+            last_known_eligible_leader_replicas: record.last_known_eligible_leader_replicas.as_slice().into(),
+            adding_replicas: record.adding_replicas.as_slice().into(),
+            removing_replicas: record.removing_replicas.as_slice().into(),
         }
     }
 }
