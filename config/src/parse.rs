@@ -9,7 +9,7 @@
 //! All mistakes are collected before any is reported. The caller reads the file and the environment.
 
 mod environment;
-pub(crate) mod nearest;
+pub mod nearest;
 mod problem;
 mod properties;
 mod toml;

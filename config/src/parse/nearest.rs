@@ -1,7 +1,8 @@
 //! Which known name a user may have meant.
 
 /// The candidate nearest to `name` by edits of one character, unless even that one is too far to be meant.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Beyond a third of its length a name has little in common with what was typed.
     let far = (name.chars().count() / 3).max(2);
     let distance_to = |candidate: &str| {
