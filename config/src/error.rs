@@ -86,7 +86,13 @@ pub enum ConfigError {
     /// `broker.id` and `node.id` differ.
     #[error("You must set `node.id` to the same value as `broker.id`.")]
     TwoNodeIds,
-    /// There is no data directory, or more than one.
+    /// No data directory is named where one should be.
+    #[error("{name} is empty: name a directory")]
+    NoDirectory {
+        /// `log.dirs` or `log.dir`.
+        name: &'static str,
+    },
+    /// There is more than one data directory.
     #[error("log.dirs={value} names {count} directories: exactly one is supported, for now")]
     NotOneDirectory {
         /// The value of `log.dirs` or `log.dir`.
@@ -255,6 +261,7 @@ impl ConfigError {
             Self::RetentionOfNothing => "log.retention.ms",
             Self::TwoNodeIds => "broker.id",
             Self::NotOneDirectory { .. } => "log.dirs",
+            Self::NoDirectory { name } => name,
             Self::NoBrokerRole { .. } => "process.roles",
             Self::ReplicaSet { .. } => "ottla.replica.set",
             Self::PlaintextBetweenMachines { name, .. } | Self::IncompletePeerTls { name } => name,

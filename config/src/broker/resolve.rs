@@ -133,13 +133,17 @@ impl Reader<'_> {
     }
 
     fn log_dir(&mut self) -> PathBuf {
-        let value = self.text("log.dirs").or_else(|| self.text("log.dir")).unwrap_or_default();
+        let name = if self.layers.explicitly("log.dirs").is_some() { "log.dirs" } else { "log.dir" };
+        let value = self.text(name).unwrap_or_default();
         let directories = value::split_list(&value);
         match directories.as_slice() {
             [directory] if !directory.is_empty() => PathBuf::from(directory),
             directories => {
                 let count = directories.iter().filter(|directory| !directory.is_empty()).count();
-                self.errors.push(ConfigError::NotOneDirectory { value: value.clone(), count });
+                self.errors.push(match count {
+                    0 => ConfigError::NoDirectory { name },
+                    count => ConfigError::NotOneDirectory { value: value.clone(), count },
+                });
                 PathBuf::new()
             }
         }

@@ -171,6 +171,7 @@ fn way_out(error: &ConfigError) -> String {
         ConfigError::TwoNodeIds => " Remove broker.id.".to_owned(),
         ConfigError::CompactionLags { .. } => "; raise log.cleaner.max.compaction.lag.ms".to_owned(),
         ConfigError::Unfitting { .. } => "; change one of them".to_owned(),
+        ConfigError::NoDirectory { .. } => ", or remove it for ./ottla-data".to_owned(),
         ConfigError::NoClassicProtocol => " Add classic.".to_owned(),
         ConfigError::UnknownTopicKey { .. }
         | ConfigError::UnknownGroupKey { .. }

@@ -107,6 +107,10 @@ fn more_than_one_directory_is_refused() {
         sentence("log.dirs=/a,/b"),
         "--set: log.dirs=/a,/b names 2 directories: exactly one is supported, for now"
     );
+    for name in ["log.dirs", "log.dir"] {
+        let empty = format!("--set: {name} is empty: name a directory, or remove it for ./ottla-data");
+        assert_eq!(sentence(&format!("{name}=")), empty);
+    }
 }
 
 #[test]
