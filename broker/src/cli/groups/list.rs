@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::ListGroupsRequest;
 use serde::Serialize;
@@ -11,15 +12,29 @@ use super::Form;
 use crate::cli::client::{Client, ClientError, Node};
 use crate::cli::table::Table;
 
+/// The states that groups have. Source: `GroupState.java`.
+const STATES: [&str; 8] = [
+    "Empty",
+    "Stable",
+    "PreparingRebalance",
+    "CompletingRebalance",
+    "Assigning",
+    "Reconciling",
+    "NotReady",
+    "Dead",
+];
+
+/// The kinds of groups that there are, on this broker or another. Source: `GroupType.java`.
+const KINDS: [&str; 4] = ["classic", "consumer", "share", "streams"];
+
 /// Which groups are listed.
 #[derive(Debug, Args)]
 pub struct ListArguments {
-    /// Only those in this state (Empty, Stable, PreparingRebalance, CompletingRebalance, Assigning, Reconciling).
-    /// May be given many times.
-    #[arg(long, value_name = "STATE")]
+    /// Only those in this state. May be given many times.
+    #[arg(long, value_name = "STATE", ignore_case = true, value_parser = PossibleValuesParser::new(STATES))]
     state: Vec<String>,
-    /// Only those of this kind (classic, consumer). May be given many times.
-    #[arg(long, value_name = "KIND")]
+    /// Only those of this kind. May be given many times.
+    #[arg(long, value_name = "KIND", ignore_case = true, value_parser = PossibleValuesParser::new(KINDS))]
     kind: Vec<String>,
 }
 
@@ -92,4 +107,25 @@ pub(super) async fn all(client: &mut Client) -> anyhow::Result<Vec<Listed>> {
         }
     }
     Ok(groups.into_values().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ListArguments;
+    use clap::{Args as _, Command};
+
+    #[test]
+    fn states_and_kinds_that_no_group_has_are_refused_with_the_nearest() {
+        let read = |arguments: &[&str]| {
+            let command = ListArguments::augment_args(Command::new("list"));
+            command.try_get_matches_from([&["list"], arguments].concat())
+        };
+        assert!(read(&["--state", "empty", "--state", "PreparingRebalance", "--kind", "CONSUMER"]).is_ok());
+        let said = read(&["--state", "stabel"]).map_err(|error| error.to_string());
+        assert!(said.is_err_and(|said| said.contains("invalid value 'stabel'") && said.contains("'Stable'")));
+        let said = read(&["--kind", "nope"]).map_err(|error| error.to_string());
+        assert!(
+            said.is_err_and(|said| said.contains("[possible values: classic, consumer, share, streams]"))
+        );
+    }
 }
