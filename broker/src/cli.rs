@@ -73,15 +73,21 @@ pub fn sentence(error: &anyhow::Error) -> String {
     sentence
 }
 
+/// The command line contradicts itself in a way that only the command sees.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+struct NotUnderstood(String);
+
 /// The exit code for what a command failed with: 1, unless scripts can make something of another.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let not_understood = error.is::<NotUnderstood>().then_some(2);
     let of_groups = error.downcast_ref::<groups::GroupRefusal>().map(groups::GroupRefusal::exit_code);
     let of_clusters = error.downcast_ref::<cluster::ClusterTrouble>().map(cluster::ClusterTrouble::exit_code);
     let of_topics = error.downcast_ref::<topics::TopicRefusal>().map(topics::TopicRefusal::exit_code);
     let of_storage = error.downcast_ref::<storage::StorageTrouble>().map(storage::StorageTrouble::exit_code);
     let of_doctor = error.downcast_ref::<doctor::Unwell>().map(doctor::Unwell::exit_code);
-    of_groups.or(of_clusters).or(of_topics).or(of_storage).or(of_doctor).unwrap_or(1)
+    not_understood.or(of_groups).or(of_clusters).or(of_topics).or(of_storage).or(of_doctor).unwrap_or(1)
 }
 
 /// How a node is configured: the file first, then the environment (OTTLA_NUM_PARTITIONS=3), then --set.

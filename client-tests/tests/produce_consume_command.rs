@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 /// The exit codes that scripts are promised.
 const FAILED: i32 = 1;
+const NOT_UNDERSTOOD: i32 = 2;
 const NO_SUCH_TOPIC: i32 = 3;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -152,6 +153,8 @@ fn what_cannot_be_done_is_one_sentence() -> Result<()> {
     ensure!(said.starts_with("ottla: there is no topic nowhere"), "{said}");
     let said = consume.refusal(&format!("{}:9 -e", world.topic), FAILED)?;
     ensure!(said.contains("has no partition 9; it has 3"), "{said}");
+    let said = consume.refusal(&format!("{}:0 -g group", world.topic), NOT_UNDERSTOOD)?;
+    ensure!(said.contains("reads whole topics"), "{said}");
     let nobody = CommandLine::new("produce", "127.0.0.1:1").refusal("topic", FAILED)?;
     ensure!(nobody.starts_with("ottla: no broker answers at 127.0.0.1:1"), "{nobody}");
     Ok(())

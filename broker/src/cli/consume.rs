@@ -9,13 +9,12 @@ mod reader;
 mod show;
 mod watched;
 
-use super::ClusterArguments;
 use super::asking;
 use super::client::{Client, PartitionId};
 use super::groups;
 use super::target::{self, TopicChoice};
 use super::topics;
-use anyhow::bail;
+use super::{ClusterArguments, NotUnderstood};
 use clap::Args;
 use member::Member;
 use place::Place;
@@ -60,7 +59,18 @@ pub struct ConsumeArguments {
 /// # Errors
 /// When there is no such topic or partition, no broker answers in time, or a batch is damaged.
 pub fn run(arguments: &ConsumeArguments) -> anyhow::Result<()> {
+    check(arguments)?;
     super::unless_reader_left(asking::runtime()?.block_on(consume(arguments)))
+}
+
+/// What no cluster needs to be asked for.
+fn check(arguments: &ConsumeArguments) -> Result<(), NotUnderstood> {
+    let choice =
+        arguments.topics.iter().find(|choice| arguments.group.is_some() && choice.names_partitions());
+    choice.map_or(Ok(()), |choice| {
+        let what = format!("a member of a group reads whole topics; {} names partitions", choice.topic());
+        Err(NotUnderstood(what))
+    })
 }
 
 async fn consume(arguments: &ConsumeArguments) -> anyhow::Result<()> {
@@ -118,9 +128,6 @@ async fn read_on(
 
 /// A member of the group, which the coordinator has not heard of yet.
 async fn join(client: &mut Client, arguments: &ConsumeArguments, group_id: &str) -> anyhow::Result<Member> {
-    if let Some(choice) = arguments.topics.iter().find(|choice| choice.names_partitions()) {
-        bail!("a member of a group reads whole topics; {} names partitions", choice.topic());
-    }
     let topics: Vec<&str> = arguments.topics.iter().map(TopicChoice::topic).collect();
     Member::new(client, group_id, &topics).await
 }
