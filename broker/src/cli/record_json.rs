@@ -4,8 +4,10 @@
 //! where there is none. Where a record was (its topic, its offset) is passed over when it is read; a name that no record has is
 //! refused, since a key or a header would be lost by a slip of the hand.
 
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 
 /// A record that is written.
 #[derive(Debug, Serialize)]
@@ -17,7 +19,7 @@ pub(super) struct WrittenRecord<'a> {
     pub(super) timestamp: i64,
     /// `create` where the producer set the time, `append` where the broker did.
     pub(super) timestamp_type: &'static str,
-    pub(super) headers: Vec<(Payload, Option<Payload>)>,
+    pub(super) headers: Vec<Header>,
     pub(super) key: Option<Payload>,
     pub(super) value: Option<Payload>,
 }
@@ -34,11 +36,14 @@ pub(super) struct ReadRecord {
     _timestamp_type: Option<IgnoredAny>,
     pub(super) partition: Option<i32>,
     pub(super) timestamp: Option<i64>,
-    #[serde(default)]
-    pub(super) headers: Vec<(Payload, Option<Payload>)>,
+    #[serde(default, deserialize_with = "headers")]
+    pub(super) headers: Vec<Header>,
     pub(super) key: Option<Payload>,
     pub(super) value: Option<Payload>,
 }
+
+/// A name and a value.
+type Header = (Payload, Option<Payload>);
 
 /// Some bytes of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +57,7 @@ struct Hex {
 
 /// Both forms of bytes.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "keys, values and those of headers are text, {\"hex\":\"00ff\"} or null")]
 enum Form {
     Text(String),
     Hex(Hex),
@@ -79,6 +84,25 @@ impl<'de> Deserialize<'de> for Payload {
             }
         }
     }
+}
+
+/// Headers are a list, since a name may be there twice, and their order counts.
+fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Header>, D::Error> {
+    struct Headers;
+
+    impl<'de> Visitor<'de> for Headers {
+        type Value = Vec<Header>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str(r#"headers as a list of names and values, such as [["name","value"]]"#)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+
+    deserializer.deserialize_seq(Headers)
 }
 
 fn bytes_of(hex: &str) -> Option<Vec<u8>> {
@@ -129,5 +153,23 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<ReadRecord>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_has_another_form_is_told_which_is_expected() {
+        let said = |line: &str| match serde_json::from_str::<ReadRecord>(line) {
+            Ok(read) => format!("{read:?}"),
+            Err(error) => error.to_string(),
+        };
+        let map = said(r#"{"value":"v","headers":{"a":"b"}}"#);
+        assert!(
+            map.contains(r#"expected headers as a list of names and values, such as [["name","value"]]"#),
+            "{map}"
+        );
+        let number = said(r#"{"value":7}"#);
+        assert!(
+            number.starts_with(r#"keys, values and those of headers are text, {"hex":"00ff"} or null"#),
+            "{number}"
+        );
     }
 }
