@@ -78,6 +78,10 @@ fn what_stands_in_the_way_has_a_code_and_a_sentence() -> Result<()> {
     let described = topics.json(&format!("describe {name}"))?;
     ensure!(described[0]["settings"] == json!({}), "{described:#}");
     topics.refusal(&format!("alter {name} --set no.such.key=1"), FAILED)?;
+    let said = topics.refusal(&format!("alter {name} --unset retention.m"), FAILED)?;
+    ensure!(said.contains("there is no setting retention.m; did you mean retention.ms?"), "{said}");
+    let said = topics.refusal(&format!("alter {name} --unset no.such.key"), FAILED)?;
+    ensure!(said.contains("there is no setting no.such.key; `ottla topics describe"), "{said}");
     topics.refusal(&format!("create {name}-2 --replication-factor 1000"), FAILED)?;
     ensure!(topics.run(&format!("alter {name}"))?.status.code() == Some(NOT_UNDERSTOOD), "nothing to alter");
     topics.text(&format!("delete {name}"))?;

@@ -2,13 +2,15 @@
 //!
 //! What is asked for is checked as a whole before anything is changed.
 
-use super::describe::TOPIC;
+use super::describe::{self, TOPIC};
 use super::setting::Setting;
 use super::{existing, refused};
 use crate::cli::asking;
 use crate::cli::client::{Client, wire_name};
 use crate::cli::{ClusterArguments, Form};
+use anyhow::bail;
 use clap::Args;
+use config::parse::nearest::nearest;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::{CreatePartitionsRequest, IncrementalAlterConfigsRequest};
@@ -57,6 +59,7 @@ pub(super) async fn run(
     cluster: &ClusterArguments,
 ) -> anyhow::Result<String> {
     existing(client, &arguments.topic).await?;
+    check_unset(client, arguments).await?;
     let rehearsed_and_done = if arguments.dry_run { &[true][..] } else { &[true, false] };
     for validate_only in rehearsed_and_done {
         alter_settings(client, arguments, *validate_only).await?;
@@ -73,6 +76,28 @@ pub(super) async fn run(
         Form::Json => asking::json(&altered),
         Form::Text if arguments.dry_run => Ok(format!("{} can be altered so.\n", altered.topic)),
         Form::Text => Ok(format!("Altered {}.\n", altered.topic)),
+    }
+}
+
+/// Brokers take back a setting that there is none of as well, which a slip of the hand would go by unseen.
+async fn check_unset(client: &mut Client, arguments: &AlterArguments) -> anyhow::Result<()> {
+    if arguments.unset.is_empty() {
+        return Ok(());
+    }
+    let settings = describe::settings(client, &arguments.topic, true).await?;
+    match arguments.unset.iter().find(|name| !settings.contains_key(*name)) {
+        Some(name) => bail!("{}: {}", arguments.topic, unknown(name, settings.keys().map(String::as_str))),
+        None => Ok(()),
+    }
+}
+
+/// What is said of a setting that no topic has.
+fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    match nearest(name, known) {
+        Some(nearest) => format!("there is no setting {name}; did you mean {nearest}?"),
+        None => format!(
+            "there is no setting {name}; `ottla topics describe --all-settings` lists those of a topic"
+        ),
     }
 }
 

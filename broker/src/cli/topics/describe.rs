@@ -92,7 +92,7 @@ async fn describe(
 }
 
 /// The settings of a topic: those that were made for it, or all.
-async fn settings(
+pub(super) async fn settings(
     client: &mut Client,
     name: &str,
     with_all: bool,
