@@ -61,7 +61,7 @@ const HTTP_DRAIN_DEADLINE: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The log directory cannot be used.
-    #[error(transparent)]
+    #[error("{}{}", .0, way_out(.0))]
     LogDirectory(#[from] OpenError),
     /// The metadata cannot be used.
     #[error(transparent)]
@@ -88,6 +88,19 @@ pub enum StartError {
     /// A step of the start was cut off.
     #[error("the start was cut off: {0}")]
     CutOff(#[from] tokio::task::JoinError),
+}
+
+/// What to do about a log directory, where the error does not say.
+fn way_out(error: &OpenError) -> &'static str {
+    use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+    let OpenError::Disk(disk) = error else { return "" };
+    match disk.source.kind() {
+        PermissionDenied | ReadOnlyFilesystem => {
+            "; let the user who runs this process write there, or name another directory (log.dirs)"
+        }
+        AlreadyExists | NotADirectory => "; name a directory, or one that can be made (log.dirs)",
+        _ => "",
+    }
 }
 
 /// What ended a node by itself.
@@ -409,3 +422,26 @@ async fn serve_http(
 
 #[cfg(test)]
 pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests {
+    use super::StartError;
+    use std::io::ErrorKind;
+    use std::path::Path;
+    use storage::disk::DiskError;
+    use storage::error::OpenError;
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_told_with_the_key() {
+        let said = |kind: ErrorKind| {
+            let error = DiskError::new("lock", Path::new("/data/.lock"), kind);
+            StartError::from(OpenError::from(error)).to_string()
+        };
+        assert_eq!(
+            said(ErrorKind::PermissionDenied),
+            "cannot lock /data/.lock: permission denied; let the user who runs this process write there, or name another \
+             directory (log.dirs)"
+        );
+        assert_eq!(said(ErrorKind::StorageFull), "cannot lock /data/.lock: no storage space");
+    }
+}

@@ -124,6 +124,18 @@ fn partitions_without_their_meta_properties_are_refused_and_left_where_they_are(
 }
 
 #[test]
+fn a_directory_that_cannot_be_made_is_told_with_the_key() -> Result<()> {
+    let home = TempDir::with_prefix("ottla-client-tests-no-directory-")?;
+    let file = home.path().join("file");
+    fs::write(&file, "in the way")?;
+    let refusal = run_to_exit(&file.join("data"), &[], None)?;
+    ensure!(!refusal.status.success(), "it ended as if all were well");
+    refusal.expect_one_sentence(&file.display().to_string())?;
+    ensure!(refusal.stderr.contains("(log.dirs)"), "{}", refusal.stderr);
+    Ok(())
+}
+
+#[test]
 fn too_few_open_files_are_refused_with_the_fix() -> Result<()> {
     let home = TempDir::with_prefix("ottla-client-tests-files-")?;
     for open_files in [16, 64, 256] {
