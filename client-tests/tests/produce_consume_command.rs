@@ -59,6 +59,13 @@ fn lines_come_back_from_where_one_begins() -> Result<()> {
     ensure!(world.consume("-o end")?.is_empty(), "nothing after the end");
     ensure!(world.consume("-o 1h")? == world.consume("-o 2001-01-01T00:00:00")?, "by time");
     ensure!(world.consume("-o 2100-01-01T00:00:00")?.is_empty(), "nothing is that late");
+    let beyond =
+        CommandLine::new("consume", world.target.bootstrap()).run(&format!("{}:1 -e -o 9", world.topic))?;
+    let said = String::from_utf8(beyond.stderr)?;
+    ensure!(beyond.status.success() && beyond.stdout.is_empty(), "{said}");
+    let expected = format!("ottla: offset 9 is beyond the end of {}-1, which is 4:", world.topic);
+    ensure!(said.starts_with(&expected) && said.lines().count() == 1, "{said}");
+    ensure!(world.consume("-o 2001-01-01")? == world.consume("-o s@0")?, "by date and by milliseconds");
     ensure!(world.consume("-c 2 -f %o:%p:%S,")? == "0:1:3,1:1:3,", "two, in a form of one's own");
     Ok(())
 }

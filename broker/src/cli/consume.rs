@@ -32,7 +32,7 @@ pub struct ConsumeArguments {
     #[arg(required = true, value_name = "TOPIC[:PARTITION,...]")]
     topics: Vec<TopicChoice>,
     /// Where to begin: `beginning`, `end`, an offset, -N for the last N of each partition, a time such as
-    /// 2026-11-21T14:00:00, or how long ago, such as 2h.
+    /// 2026-11-21T14:00:00 or 2026-11-21 (UTC) or, in milliseconds, s@1795269600000, or how long ago, such as 2h.
     #[arg(long, short = 'o', value_name = "PLACE", default_value = "beginning", allow_hyphen_values = true)]
     from: Place,
     /// Stop at the end, as it is when the command begins.
@@ -172,6 +172,9 @@ async fn open(client: &mut Client, arguments: &ConsumeArguments) -> anyhow::Resu
     }
     let partitions = target::partitions(client, &arguments.topics).await?;
     let positions = place::positions(client, &partitions, &arguments.from).await?;
+    if let Some(told) = place::beyond_the_end(&arguments.from, &positions) {
+        eprintln!("ottla: {told}");
+    }
     let ends = ends(client, arguments, &partitions).await?;
     let mut reader = Reader::default();
     reader.add(positions, ends.as_ref());
