@@ -30,8 +30,11 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to be told where standard error is gone as well.
-            let _unheard = writeln!(std::io::stderr(), "ottla: {}", cli::sentence(&error));
+            let sentence = cli::sentence(&error);
+            if !sentence.is_empty() {
+                // Nobody is left to be told where standard error is gone as well.
+                let _unheard = writeln!(std::io::stderr(), "ottla: {sentence}");
+            }
             ExitCode::from(cli::exit_code(&error))
         }
     }

@@ -75,6 +75,7 @@ fn a_node_that_does_not_run_is_a_problem() -> Result<()> {
     let output = node::command()?.args(["doctor", "--bootstrap", "127.0.0.1:1"]).output()?;
     let said = String::from_utf8(output.stdout)?;
     ensure!(output.status.code() == Some(UNWELL), "{said}");
+    ensure!(output.stderr.is_empty(), "what is on standard output is not said twice: {:?}", output.stderr);
     ensure!(said.contains("PROBLEM  No broker can be asked: no broker answers at 127.0.0.1:1"), "{said}");
     Ok(())
 }
