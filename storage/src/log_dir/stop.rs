@@ -18,7 +18,8 @@ const MARKER_BYTES_MAX: u64 = 4096;
 
 impl<D: Disk> LogDir<D> {
     /// Writes what bounds the next start, for every log that has changed since the last checkpoint, or as far as it must
-    /// ([`super::LogDirSettings::unwritten_bytes_max`]). Waits for a flush of what it writes. Also lets go of the mappings of logs that nothing was appended to since the last call.
+    /// ([`super::LogDirSettings::unwritten_bytes_max`]). Waits for a flush of what it writes. Also lets go of the mappings of
+    /// logs that nothing was appended to since the last call.
     ///
     /// # Errors
     /// The disk failed; the directory is offline then, unless it was only full.
