@@ -237,12 +237,12 @@ fn sync_all<D: Disk>(
         }
     };
     for work in &works {
-        work.sync_created_files()?;
+        work.partition_metadata.as_ref().map_or(Ok(()), |file| file.sync_data())?;
         if let Some(directory) = &work.dirty_directory {
             shared.disk.sync_dir(directory)?;
         }
     }
-    if works.iter().any(|work| work.is_parent_dirty) {
+    if works.iter().any(FlushWork::is_parent_dirty) {
         shared.disk.sync_dir(&shared.path)?;
     }
     Ok(works)

@@ -278,11 +278,18 @@ pub struct CompletedTransaction {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ProducerStates {
     producers: BTreeMap<ProducerId, ProducerState>,
-    /// Open transactions by their first offset.
-    open: BTreeMap<Offset, ProducerId>,
-    /// Ended transactions by their first offset, with the offset of their marker, until that is replicated.
-    unreplicated: BTreeMap<Offset, Offset>,
+    /// Boxed, and there only where it holds any: most logs of a node with many of them never have one.
+    transactions: Option<Box<Transactions>>,
     end_offset: Offset,
+}
+
+/// The transactions of a log that are not decided for readers.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+struct Transactions {
+    /// Open ones by their first offset.
+    open: BTreeMap<Offset, ProducerId>,
+    /// Ended ones by their first offset, with the offset of their marker, until that is replicated.
+    unreplicated: BTreeMap<Offset, Offset>,
 }
 
 impl ProducerStates {
@@ -360,7 +367,7 @@ impl ProducerStates {
         });
         if header.attributes.is_transactional() && state.current_transaction_first_offset.is_none() {
             state.current_transaction_first_offset = Some(header.base_offset);
-            self.open.insert(header.base_offset, header.producer_id);
+            self.opened(header.base_offset, header.producer_id);
         }
         None
     }
@@ -376,9 +383,10 @@ impl ProducerStates {
         state.wrote(header, now);
         state.coordinator_epoch = marker.coordinator_epoch;
         let first_offset = state.current_transaction_first_offset.take()?;
-        self.open.remove(&first_offset);
-        self.unreplicated.insert(first_offset, header.base_offset);
-        let oldest_open = self.open.keys().next().copied();
+        let transactions = self.transactions.get_or_insert_default();
+        transactions.open.remove(&first_offset);
+        transactions.unreplicated.insert(first_offset, header.base_offset);
+        let oldest_open = self.first_undecided_offset();
         Some(CompletedTransaction {
             producer_id: header.producer_id,
             first_offset,
@@ -412,7 +420,18 @@ impl ProducerStates {
     /// The high watermark (exclusive end of what is replicated) is now `high_watermark`: ended transactions
     /// whose marker is below it are stable. Also right for a log start offset that has moved.
     pub fn advance_high_watermark(&mut self, high_watermark: Offset) {
-        self.unreplicated.retain(|_, marker_offset| *marker_offset >= high_watermark);
+        self.keep_unreplicated(|marker_offset| marker_offset >= high_watermark);
+    }
+
+    fn opened(&mut self, first_offset: Offset, producer_id: ProducerId) {
+        self.transactions.get_or_insert_default().open.insert(first_offset, producer_id);
+    }
+
+    fn keep_unreplicated(&mut self, is_kept: impl Fn(Offset) -> bool) {
+        self.transactions.take_if(|transactions| {
+            transactions.unreplicated.retain(|_, marker_offset| is_kept(*marker_offset));
+            transactions.open.is_empty() && transactions.unreplicated.is_empty()
+        });
     }
 
     /// The first offset whose outcome readers of committed data must not act on yet: that of the oldest
@@ -420,16 +439,17 @@ impl ProducerStates {
     /// the last stable offset is then the high watermark.
     #[must_use]
     pub fn first_unstable_offset(&self, high_watermark: Offset) -> Option<Offset> {
-        let mut unreplicated = self.unreplicated.iter().filter(|&(_, marker)| *marker >= high_watermark);
-        let open = self.open.keys().next().copied();
+        let transactions = self.transactions.as_ref()?;
+        let mut unreplicated =
+            transactions.unreplicated.iter().filter(|&(_, marker)| *marker >= high_watermark);
         let ended = unreplicated.next().map(|(first_offset, _)| *first_offset);
-        open.into_iter().chain(ended).min()
+        self.first_undecided_offset().into_iter().chain(ended).min()
     }
 
     /// The first offset of the oldest transaction without a marker, replicated or not.
     #[must_use]
     pub fn first_undecided_offset(&self) -> Option<Offset> {
-        self.open.keys().next().copied()
+        self.transactions.as_ref()?.open.keys().next().copied()
     }
 
     /// What is known of one producer.

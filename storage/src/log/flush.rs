@@ -19,12 +19,10 @@ use super::Log;
 pub(super) struct FlushState<D: Disk> {
     /// The active segment, and sealed ones that were not flushed since.
     segments: Vec<UnflushedSegment<D>>,
-    /// Files other than segments.
-    pub(super) created_files: Vec<D::File>,
+    /// The file that names the topic, where it and the partition's directory are new.
+    partition_metadata: Option<Box<D::File>>,
     /// Names in the partition's directory are new.
-    pub(super) is_directory_dirty: bool,
-    /// The partition's directory is new.
-    pub(super) is_parent_dirty: bool,
+    is_directory_dirty: bool,
 }
 
 struct UnflushedSegment<D: Disk> {
@@ -37,16 +35,25 @@ struct UnflushedSegment<D: Disk> {
 
 impl<D: Disk> Default for FlushState<D> {
     fn default() -> Self {
-        Self {
-            segments: Vec::new(),
-            created_files: Vec::new(),
-            is_directory_dirty: false,
-            is_parent_dirty: false,
-        }
+        Self { segments: Vec::new(), partition_metadata: None, is_directory_dirty: false }
     }
 }
 
 impl<D: Disk> FlushState<D> {
+    /// The partition's directory was made, with the file that names the topic.
+    pub(super) fn add_directory(&mut self, partition_metadata: D::File) {
+        self.partition_metadata = Some(Box::new(partition_metadata));
+        self.is_directory_dirty = true;
+    }
+
+    /// Adds a segment whose file was just made, to be the active one. Those before it are sealed: the next round cuts their
+    /// files and syncs them.
+    pub(super) fn start_segment(&mut self, segment: &Arc<Segment<D>>, open: &Arc<OpenSegment<D>>) {
+        self.segments.iter_mut().for_each(|unflushed| unflushed.is_sealed = true);
+        self.add_segment(segment, open, 0);
+        self.is_directory_dirty = true;
+    }
+
     /// Adds the segment that is active from now on, of which everything below `flushed_end` is on the disk.
     pub(super) fn add_segment(
         &mut self,
@@ -56,11 +63,6 @@ impl<D: Disk> FlushState<D> {
     ) {
         let (segment, open) = (Arc::clone(segment), Arc::clone(open));
         self.segments.push(UnflushedSegment { segment, open, flushed_end, is_sealed: false });
-    }
-
-    /// The segments so far are sealed: the next round cuts their files and syncs them.
-    pub(super) fn seal_all(&mut self) {
-        self.segments.iter_mut().for_each(|unflushed| unflushed.is_sealed = true);
     }
 
     /// Forgets the segments for which `is_kept` does not hold.
@@ -87,10 +89,10 @@ pub(crate) struct FlushWork<D: Disk> {
     /// How often the log was cut before. Of a log that was cut since, this says nothing.
     cuts: u64,
     pub(crate) segments: Vec<SegmentFlush<D>>,
-    created_files: Vec<D::File>,
+    /// The file that names the topic, where it is new.
+    pub(crate) partition_metadata: Option<Box<D::File>>,
     /// The partition's directory, where names in it are new.
     pub(crate) dirty_directory: Option<PathBuf>,
-    pub(crate) is_parent_dirty: bool,
 }
 
 /// One file to sync.
@@ -128,9 +130,9 @@ impl<D: Disk> FlushWork<D> {
         self.segments.iter().map(|one| one.range.end - one.range.start).sum()
     }
 
-    /// Syncs the small files that were created beside the segments.
-    pub(crate) fn sync_created_files(&self) -> Result<(), DiskError> {
-        self.created_files.iter().try_for_each(DiskFile::sync_data)
+    /// Whether the partition's directory itself is new.
+    pub(crate) fn is_parent_dirty(&self) -> bool {
+        self.partition_metadata.is_some()
     }
 }
 
@@ -171,9 +173,8 @@ impl<D: Disk> Log<D> {
             end_offset,
             cuts: self.cuts(),
             segments,
-            created_files: std::mem::take(&mut state.created_files),
+            partition_metadata: state.partition_metadata.take(),
             dirty_directory: is_directory_dirty.then(|| self.directory.path()),
-            is_parent_dirty: std::mem::take(&mut state.is_parent_dirty),
         }
     }
 

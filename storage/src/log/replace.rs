@@ -56,7 +56,7 @@ impl<D: Disk> Log<D> {
             files.extend(segment.rename_files(disk, Stage::Deleted).map_err(CleanError::Write)?);
         }
         cleaned.rename_files(disk, Stage::Placed).map_err(CleanError::Write)?;
-        self.removed.lock().push(RemovedSegment { files, due: TimestampMs(now.0.saturating_add(delay_ms)) });
+        self.leave_segment(RemovedSegment { files, due: TimestampMs(now.0.saturating_add(delay_ms)) });
         disk.sync_dir(&self.directory.path()).map_err(CleanError::Write)
     }
 

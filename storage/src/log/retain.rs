@@ -102,8 +102,12 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// The disk failed.
     pub fn remove_deleted_segments(&self, now: TimestampMs) -> Result<(), DiskError> {
-        let due: Vec<RemovedSegment> =
-            self.removed.lock().extract_if(.., |removed| removed.due <= now).collect();
+        let mut leftovers = self.leftovers.lock();
+        let Some(removed) = leftovers.as_mut().map(|leftovers| &mut leftovers.removed) else {
+            return Ok(());
+        };
+        let due: Vec<RemovedSegment> = removed.extract_if(.., |removed| removed.due <= now).collect();
+        drop(leftovers);
         for path in due.iter().flat_map(|removed| &removed.files) {
             remove_if_there(&self.shared.disk, path)?;
         }
@@ -151,7 +155,7 @@ impl<D: Disk> Log<D> {
             Err(error) => return Err(error),
         }
         self.checkpointed.lock().snapshots.remove(&segment.base_offset);
-        self.removed.lock().push(RemovedSegment { files, due });
+        self.leave_segment(RemovedSegment { files, due });
         Ok(())
     }
 }

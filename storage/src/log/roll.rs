@@ -101,12 +101,7 @@ impl<D: Disk> Log<D> {
         let mut writer = ActiveWriter::create(disk, &self.directory, base_offset, capacity, first_bytes)?;
         writer.attach(&self.shared.open_segments);
         let segment = Arc::clone(&writer.segment);
-        {
-            let mut flush = self.flush.lock();
-            flush.seal_all();
-            flush.add_segment(&segment, &writer.open, 0);
-            flush.is_directory_dirty = true;
-        }
+        self.flush.lock().start_segment(&segment, &writer.open);
         if let Some(sealed) = appender.writer.replace(Box::new(writer)) {
             sealed.detach(&self.shared.open_segments);
         }
@@ -132,10 +127,7 @@ impl<D: Disk> Log<D> {
         disk.create_dir(&self.directory.path())?;
         let file = disk.create(&self.directory.join(PARTITION_METADATA))?;
         file.write_at(0, format!("version: 0\ntopic_id: {}", self.topic_id).as_bytes())?;
-        let mut flush = self.flush.lock();
-        flush.created_files.push(file);
-        flush.is_directory_dirty = true;
-        flush.is_parent_dirty = true;
+        self.flush.lock().add_directory(file);
         Ok(())
     }
 }

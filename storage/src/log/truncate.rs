@@ -185,7 +185,7 @@ impl<'a, D: Disk> Cutting<'a, D> {
     fn remove_segment(&self, segment: &Segment<D>) -> Result<(), DiskError> {
         let files = segment.rename_files(self.log.disk(), Stage::Cut)?;
         segment.retire();
-        self.log.removed.lock().push(RemovedSegment { files, due: TimestampMs::NONE });
+        self.log.leave_segment(RemovedSegment { files, due: TimestampMs::NONE });
         Ok(())
     }
 

@@ -47,14 +47,15 @@ impl ProducerStates {
             let older =
                 ProducerState { current_transaction_first_offset: first_offset, batches, ..known.clone() };
             if let Some(first_offset) = first_offset {
-                self.open.insert(first_offset, *producer_id);
+                self.opened(first_offset, *producer_id);
             }
             if older.last_batch().is_some() || first_offset.is_some() {
                 self.producers.insert(*producer_id, older);
             }
         }
-        self.unreplicated.clone_from(&before.unreplicated);
-        self.unreplicated.retain(|_, marker_offset| *marker_offset < end_offset);
+        let unreplicated = before.transactions.as_ref().map(|transactions| transactions.unreplicated.clone());
+        self.transactions.get_or_insert_default().unreplicated = unreplicated.unwrap_or_default();
+        self.keep_unreplicated(|marker_offset| marker_offset < end_offset);
     }
 
     /// Whether no producer is known, so that no batch has said anything.

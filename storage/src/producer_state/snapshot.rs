@@ -106,7 +106,7 @@ impl ProducerStates {
     fn load(&mut self, entry: &[u8; ENTRY_LEN], now: TimestampMs) {
         let (producer_id, state) = decode_entry(entry, now);
         if let Some(first_offset) = state.current_transaction_first_offset {
-            self.open.insert(first_offset, producer_id);
+            self.opened(first_offset, producer_id);
         }
         self.producers.insert(producer_id, state);
     }

@@ -134,7 +134,7 @@ impl<D: Disk> Cutting<'_, D> {
         unsynced.add_file(offsets);
         unsynced.add_file(times);
         before.retire();
-        self.log.tails.lock().push(Tail::new(&before, file, ended.end()));
+        self.log.leave_tail(Tail::new(&before, file, ended.end()));
         Ok(())
     }
 }

@@ -52,7 +52,9 @@ impl<D: Disk> Cutting<'_, D> {
         self.checkpointed.epochs = LeaderEpochs::default();
         self.remove_snapshots(|_| true)?;
         gone.iter().try_for_each(|segment| self.remove_segment(segment))?;
-        log.tails.lock().clear();
+        if let Some(leftovers) = log.leftovers.lock().as_mut() {
+            leftovers.tails.clear();
+        }
         log.disk().create(&next.path(FileKind::Log))?;
         log.disk().sync_dir(&log.directory.path())?;
         // The partition's directory may be as new.

@@ -44,7 +44,9 @@ impl<D: Disk> Log<D> {
     /// Cuts the files of segments behind which nobody reads any more.
     pub(crate) fn cut_tails(&self) -> Result<(), DiskError> {
         let mut outcome = Ok(());
-        self.tails.lock().retain(|tail| {
+        let mut leftovers = self.leftovers.lock();
+        let Some(leftovers) = leftovers.as_mut() else { return outcome };
+        leftovers.tails.retain(|tail| {
             if outcome.is_err() || tail.is_mapped() {
                 return true;
             }
@@ -56,6 +58,6 @@ impl<D: Disk> Log<D> {
 
     /// Whether files are longer than their segments.
     pub(in crate::log) fn has_tails(&self) -> bool {
-        !self.tails.lock().is_empty()
+        self.leftovers.lock().as_ref().is_some_and(|leftovers| !leftovers.tails.is_empty())
     }
 }
