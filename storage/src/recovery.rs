@@ -165,6 +165,7 @@ impl<D: Disk> Recovery<D> {
         let checkpointed = CheckpointedLog {
             recovery_point,
             snapshots,
+            has_spare: false,
             epochs: written_epochs.unwrap_or_default(),
             state: is_whole.then_some(WrittenState { end_offset, position }),
         };

@@ -44,6 +44,25 @@ impl Unsynced {
         Ok(())
     }
 
+    /// The same with `spare`, a file that nobody needs, in the place of a new one. That it has this name must be on the disk:
+    /// else a crash may leave the content under the name before.
+    pub(crate) fn reuse_file<D: Disk>(
+        &mut self,
+        disk: &D,
+        spare: PathBuf,
+        path: PathBuf,
+        content: &[u8],
+    ) -> Result<(), DiskError> {
+        let file = disk.open(&spare, Access::ReadWrite)?;
+        file.write_at(0, content)?;
+        if file.len()? > content.len() as u64 {
+            file.set_len(content.len() as u64)?;
+        }
+        self.files.push(spare.clone());
+        self.renames.push((spare, path));
+        Ok(())
+    }
+
     /// Syncs the files, renames, and syncs the directories. `root` is any path on the same file system.
     pub(crate) fn sync<D: Disk>(mut self, disk: &D, root: &Path) -> Result<(), DiskError> {
         let parents = self.renames.iter().filter_map(|(_, path)| path.parent().map(Path::to_owned));

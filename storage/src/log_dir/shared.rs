@@ -45,7 +45,7 @@ pub struct LogDirSettings {
     pub open_segments_max: usize,
     /// A checkpoint may leave the states of logs unwritten while no more than this lies behind them in all, which a start
     /// after a crash reads and checks (some 0.3 s/GB of processor time). Less: with many partitions, their states are written
-    /// all the time, each of which costs some 350 µs.
+    /// all the time.
     pub unwritten_bytes_max: u64,
     /// When so much was flushed since the last checkpoint, another one is asked for. More: a start after a crash, which
     /// reads and writes all of that once more, takes longer. Less: more syncs beside those that make records durable.

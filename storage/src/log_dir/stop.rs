@@ -1,7 +1,7 @@
 //! Checkpoints while running, and the clean stop, after which a start has nothing to recover.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::{Unsynced, read_file, replace_file};
@@ -111,7 +111,7 @@ impl<D: Disk> LogDir<D> {
         taken.iter().try_for_each(|(log, state)| log.write_checkpoint(state, &mut unsynced))?;
         unsynced.sync(disk, &self.shared.path)?;
         let useless: Vec<_> =
-            taken.into_iter().flat_map(|(log, state)| log.finish_checkpoint(state)).collect();
+            taken.into_iter().map(|(log, state)| (log, log.finish_checkpoint(state))).collect();
         waiting.iter().for_each(|(log, behind)| log.advance_recovery_point(behind));
         let mut unsynced = Unsynced::default();
         let points: Vec<_> = logs.iter().filter_map(|log| Some((log, log.recovery_point()?))).collect();
@@ -129,7 +129,21 @@ impl<D: Disk> LogDir<D> {
             written.recovery_points = by_name;
             points.iter().for_each(|(log, point)| log.set_durable_recovery_point(*point));
         }
-        useless.iter().try_for_each(|path| crate::log::remove_if_there(disk, path))
+        self.put_aside(useless)
+    }
+
+    /// Keeps a snapshot of each log for the next checkpoint of that log, and removes the others.
+    fn put_aside(&self, useless: Vec<(&Arc<Log<D>>, Vec<PathBuf>)>) -> Result<(), DiskError> {
+        let mut unsynced = Unsynced::default();
+        let mut spared = Vec::new();
+        for (log, paths) in useless {
+            if log.put_aside(&paths, &mut unsynced)? {
+                spared.push(log);
+            }
+        }
+        unsynced.sync(&self.shared.disk, &self.shared.path)?;
+        spared.into_iter().for_each(|log| log.note_spare());
+        Ok(())
     }
 
     /// Writes how far compaction has come, where that has changed.

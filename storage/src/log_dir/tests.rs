@@ -14,6 +14,7 @@ mod high_watermarks;
 mod kafka;
 mod late_states;
 mod layout;
+mod spare_snapshots;
 mod support;
 mod truncate;
 mod truncate_crash;
