@@ -51,6 +51,21 @@ pub struct Abilities {
     pub headers: Headers,
     /// Whether it gives back empty bytes as such, and not as absent ones.
     pub empty_bytes: bool,
+    /// What it does not do at all.
+    pub lacks: &'static [Act],
+}
+
+/// What not every library does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Producing to a topic that is not there yet, to partitions of its own choice.
+    ProduceToNewTopics,
+    /// Giving a topic more partitions.
+    CreatePartitions,
+    /// Changing and telling a topic's settings.
+    AlterTopics,
+    /// Deleting records up to an offset.
+    DeleteRecords,
 }
 
 /// Headers that a library can express.
@@ -64,8 +79,14 @@ pub enum Headers {
     WithValueAndOwnName,
 }
 
-const EVERYTHING: Abilities =
-    Abilities { codecs: &CODECS, acks: &ACKS, idempotence: true, headers: Headers::All, empty_bytes: true };
+const EVERYTHING: Abilities = Abilities {
+    codecs: &CODECS,
+    acks: &ACKS,
+    idempotence: true,
+    headers: Headers::All,
+    empty_bytes: true,
+    lacks: &[],
+};
 
 /// What a node has for all topics, where a library gives no settings to a topic that it creates: scenarios want records
 /// that are old to stay, and segments that are small.
@@ -85,18 +106,25 @@ impl Client {
             }
             // It takes zstd from Node.js, which has it from release 22 on.
             Client::Platformatic => Abilities { codecs: &["none", "gzip", "snappy", "lz4"], ..EVERYTHING },
-            Client::KafkaGo => Abilities { idempotence: false, empty_bytes: false, ..EVERYTHING },
+            Client::KafkaGo => Abilities {
+                idempotence: false,
+                empty_bytes: false,
+                lacks: &[Act::DeleteRecords],
+                ..EVERYTHING
+            },
             // It takes zstd from the machine, which may lack it.
             Client::ConfluentJavascript => Abilities {
                 codecs: &["none", "gzip", "snappy", "lz4"],
                 headers: Headers::WithValue,
                 empty_bytes: false,
+                lacks: &[Act::AlterTopics],
                 ..EVERYTHING
             },
             Client::Rskafka(_) => Abilities {
                 acks: &["all"],
                 idempotence: false,
                 headers: Headers::WithValueAndOwnName,
+                lacks: &[Act::ProduceToNewTopics, Act::CreatePartitions, Act::AlterTopics],
                 ..EVERYTHING
             },
         }
@@ -152,6 +180,12 @@ impl Client {
 }
 
 impl Abilities {
+    /// Whether the library does this.
+    #[must_use]
+    pub fn can(self, act: Act) -> bool {
+        !self.lacks.contains(&act)
+    }
+
     /// What of `records` can be told through the library.
     #[must_use]
     pub fn expressible(self, records: Vec<Record>) -> Vec<Record> {

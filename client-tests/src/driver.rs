@@ -2,6 +2,7 @@
 //!
 //! `programs/README.md` is the contract that every program keeps.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -45,6 +46,8 @@ impl Producing {
 /// Where a consumer begins.
 #[derive(Debug, Clone, Copy)]
 pub enum Start {
+    /// At the first record that there is, wherever the library finds that.
+    Beginning,
     /// At this offset.
     Offset(i64),
     /// At the first record with this time or a later one, in milliseconds since the epoch.
@@ -65,6 +68,11 @@ pub struct ToolOutput {
 #[derive(Deserialize)]
 struct Offsets {
     offsets: Vec<i64>,
+}
+
+#[derive(Deserialize)]
+struct Configs {
+    configs: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +133,51 @@ impl Driver {
         self.call::<Value>(&json!({"do": "delete_topic", "topic": topic})).map(drop)
     }
 
+    /// Makes a topic have so many partitions.
+    ///
+    /// # Errors
+    /// When the client reports one.
+    pub fn create_partitions(&mut self, topic: &str, partitions: i32) -> Result<()> {
+        let command = json!({"do": "create_partitions", "topic": topic, "partitions": partitions});
+        self.call::<Value>(&command).map(drop)
+    }
+
+    /// Gives a setting of a topic this value.
+    ///
+    /// # Errors
+    /// When the client reports one.
+    pub fn alter_topic(&mut self, topic: &str, key: &str, value: &str) -> Result<()> {
+        self.call::<Value>(&json!({"do": "alter_topic", "topic": topic, "configs": {key: value}})).map(drop)
+    }
+
+    /// The value of a setting of a topic.
+    ///
+    /// # Errors
+    /// When the client reports one, or knows nothing of the setting.
+    pub fn describe_topic(&mut self, topic: &str, key: &str) -> Result<String> {
+        let command = json!({"do": "describe_topic", "topic": topic, "keys": [key]});
+        let mut answer: Configs = self.call(&command)?;
+        answer.configs.remove(key).with_context(|| format!("the client says nothing of {key}"))
+    }
+
+    /// Deletes a partition's records before this offset.
+    ///
+    /// # Errors
+    /// When the client reports one.
+    pub fn delete_records(&mut self, topic: &str, partition: i32, before: i64) -> Result<()> {
+        let command =
+            json!({"do": "delete_records", "topic": topic, "partition": partition, "before": before});
+        self.call::<Value>(&command).map(drop)
+    }
+
+    /// Produces the records to a topic, each to the partition that the library chooses.
+    ///
+    /// # Errors
+    /// When the client reports one.
+    pub fn produce_anywhere(&mut self, how: Producing, topic: &str, records: &[Record]) -> Result<()> {
+        self.call::<Value>(&produce_command(how, topic, None, records)).map(drop)
+    }
+
     /// Produces the records to one partition and returns the offset that each was acknowledged with, or -1 where
     /// `acks` is `0`.
     ///
@@ -137,11 +190,7 @@ impl Driver {
         partition: i32,
         records: &[Record],
     ) -> Result<Vec<i64>> {
-        let command = json!({
-            "do": "produce", "codec": how.codec, "acks": how.acks, "idempotent": how.idempotent,
-            "topic": topic, "partition": partition, "records": records,
-        });
-        let answer: Offsets = self.call(&command)?;
+        let answer: Offsets = self.call(&produce_command(how, topic, Some(partition), records))?;
         Ok(answer.offsets)
     }
 
@@ -157,6 +206,7 @@ impl Driver {
         end: i64,
     ) -> Result<Vec<StoredRecord>> {
         let (kind, position) = match from {
+            Start::Beginning => ("beginning", 0),
             Start::Offset(offset) => ("offset", offset),
             Start::Timestamp(timestamp) => ("timestamp", timestamp),
         };
@@ -194,6 +244,13 @@ impl Driver {
         }
         Ok(serde_json::from_value(answer)?)
     }
+}
+
+fn produce_command(how: Producing, topic: &str, partition: Option<i32>, records: &[Record]) -> Value {
+    json!({
+        "do": "produce", "codec": how.codec, "acks": how.acks, "idempotent": how.idempotent,
+        "topic": topic, "partition": partition, "records": records,
+    })
 }
 
 /// Files in place of a tool's standard streams.

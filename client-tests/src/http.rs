@@ -9,6 +9,16 @@ use anyhow::{Context as _, Result, ensure};
 /// The longest that an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
+/// The value of a metric without labels, as the node whose HTTP listener is at `address` tells it.
+///
+/// # Errors
+/// When it tells none.
+pub fn metric(address: &str, name: &str) -> Result<f64> {
+    let text = get(address, "/metrics")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.with_context(|| format!("no metric {name}"))?.parse().context("a metric is a number")
+}
+
 /// The body of the answer to a GET of `path` at `address` (`host:port`).
 ///
 /// # Errors

@@ -2,25 +2,41 @@
 //!
 //! Each function creates its own topic, so that they run against a broker that others use too.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
 
-use crate::client::Abilities;
+use anyhow::{Result, anyhow, ensure};
+
+use crate::client::{Abilities, Act};
 use crate::driver::{Driver, Producing, Start};
+use crate::http;
 use crate::records::{FIRST_TIMESTAMP, Record, StoredRecord, TIMESTAMP_STEP, bulk, sample};
-use crate::target::unique_topic;
+use crate::target::{Target, unique_topic};
+use crate::wait::wait_until;
+use crate::wire::{self, Connection, batch};
+
+/// The longest to wait for a client that is to do something.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A node's setting that topics which it makes on first use have [`NEW_PARTITIONS`].
+pub const MAKES_PARTITIONS: &str = "num.partitions=3";
+const NEW_PARTITIONS: i32 = 3;
+
+/// What a library takes for one record, and no broker does unless it is told to.
+const TOO_LARGE: usize = 1_500_000;
 
 /// A client at work.
 #[derive(Debug)]
-pub struct Scenario {
+pub struct Scenario<'a> {
     abilities: Abilities,
     client: Driver,
+    target: &'a Target,
 }
 
-impl Scenario {
+impl<'a> Scenario<'a> {
     /// What the client's program can show of a library with these abilities.
     #[must_use]
-    pub fn new(abilities: Abilities, client: Driver) -> Scenario {
-        Scenario { abilities, client }
+    pub fn new(abilities: Abilities, client: Driver, target: &'a Target) -> Scenario<'a> {
+        Scenario { abilities, client, target }
     }
 
     /// How this client produces unless told otherwise.
@@ -39,7 +55,7 @@ pub const ACKS: [&str; 3] = ["0", "1", "all"];
 ///
 /// # Errors
 /// When a client fails or a record differs.
-pub fn every_codec_comes_back(scenario: &mut Scenario) -> Result<()> {
+pub fn every_codec_comes_back(scenario: &mut Scenario<'_>) -> Result<()> {
     let topic = unique_topic("codecs");
     scenario.client.create_topic(&topic, 5, &[])?;
     for (&codec, partition) in scenario.abilities.codecs.iter().zip(0..) {
@@ -53,7 +69,7 @@ pub fn every_codec_comes_back(scenario: &mut Scenario) -> Result<()> {
 ///
 /// # Errors
 /// When a client fails or a record differs.
-pub fn every_acks_comes_back(scenario: &mut Scenario) -> Result<()> {
+pub fn every_acks_comes_back(scenario: &mut Scenario<'_>) -> Result<()> {
     let topic = unique_topic("acks");
     scenario.client.create_topic(&topic, 3, &[])?;
     for (&acks, partition) in scenario.abilities.acks.iter().zip(0..) {
@@ -67,7 +83,7 @@ pub fn every_acks_comes_back(scenario: &mut Scenario) -> Result<()> {
 ///
 /// # Errors
 /// When a client fails or a record differs.
-pub fn consuming_starts_in_the_middle_of_a_batch(scenario: &mut Scenario) -> Result<()> {
+pub fn consuming_starts_in_the_middle_of_a_batch(scenario: &mut Scenario<'_>) -> Result<()> {
     let topic = unique_topic("middle");
     scenario.client.create_topic(&topic, 1, &[])?;
     let records = bulk(100, 50);
@@ -85,7 +101,7 @@ pub fn consuming_starts_in_the_middle_of_a_batch(scenario: &mut Scenario) -> Res
 ///
 /// # Errors
 /// When a client fails or a record differs.
-pub fn consuming_starts_at_a_timestamp(scenario: &mut Scenario) -> Result<()> {
+pub fn consuming_starts_at_a_timestamp(scenario: &mut Scenario<'_>) -> Result<()> {
     let topic = unique_topic("timestamp");
     scenario.client.create_topic(&topic, 1, &[])?;
     let records = bulk(100, 50);
@@ -103,7 +119,7 @@ pub fn consuming_starts_at_a_timestamp(scenario: &mut Scenario) -> Result<()> {
 ///
 /// # Errors
 /// When a client fails or a record differs.
-pub fn consuming_crosses_segments(scenario: &mut Scenario) -> Result<()> {
+pub fn consuming_crosses_segments(scenario: &mut Scenario<'_>) -> Result<()> {
     let topic = unique_topic("segments");
     scenario.client.create_topic(&topic, 1, &[("segment.bytes", "1048576")])?;
     let records = bulk(40, 100_000);
@@ -124,7 +140,7 @@ pub fn consuming_crosses_segments(scenario: &mut Scenario) -> Result<()> {
 ///
 /// # Errors
 /// When a client fails or sees the old topic's records.
-pub fn deleted_topic_begins_anew(scenario: &mut Scenario) -> Result<()> {
+pub fn deleted_topic_begins_anew(scenario: &mut Scenario<'_>) -> Result<()> {
     let topic = unique_topic("deleted");
     scenario.client.create_topic(&topic, 1, &[])?;
     let how = scenario.default_producing();
@@ -134,7 +150,160 @@ pub fn deleted_topic_begins_anew(scenario: &mut Scenario) -> Result<()> {
     produce_and_read_back(scenario, how, &topic, 0)
 }
 
-fn produce_and_read_back(scenario: &mut Scenario, how: Producing, topic: &str, partition: i32) -> Result<()> {
+/// A topic is there once somebody produces to it, with the partitions that the node gives new ones; the library spreads the
+/// records over these, and each comes back once, in the order of its partition.
+///
+/// # Errors
+/// When a client fails or a record differs.
+pub fn topic_is_made_on_first_use(scenario: &mut Scenario<'_>) -> Result<()> {
+    if !scenario.abilities.can(Act::ProduceToNewTopics) {
+        return Ok(());
+    }
+    let topic = unique_topic("first-use");
+    let records = bulk(60, 50);
+    let how = scenario.default_producing();
+    scenario.client.produce_anywhere(how, &topic, &records)?;
+    let mut connection = Connection::open(scenario.target.bootstrap())?;
+    let (mut read, mut used) = (Vec::new(), 0);
+    for partition in 0..NEW_PARTITIONS {
+        let end = wire::end_offset(&mut connection, &topic, partition)?;
+        if end > 0 {
+            let part = scenario.client.consume(&topic, partition, Start::Beginning, end)?;
+            let is_ordered = part.is_sorted_by_key(|stored| stored.record.timestamp);
+            ensure!(is_ordered, "the records of partition {partition} are in another order");
+            used += 1;
+            read.extend(part.into_iter().map(|stored| stored.record));
+        }
+    }
+    // Each has a time of its own.
+    read.sort_by_key(|record| record.timestamp);
+    ensure!(read == records, "{} records came back, or others than were sent", read.len());
+    ensure!(used > 1, "all of them went to one of {NEW_PARTITIONS} partitions");
+    Ok(())
+}
+
+/// A topic that gets more partitions takes records in the new ones.
+///
+/// # Errors
+/// When a client fails or a record differs.
+pub fn topic_gets_more_partitions(scenario: &mut Scenario<'_>) -> Result<()> {
+    if !scenario.abilities.can(Act::CreatePartitions) {
+        return Ok(());
+    }
+    let topic = unique_topic("grown");
+    scenario.client.create_topic(&topic, 1, &[])?;
+    let how = scenario.default_producing();
+    produce_and_read_back(scenario, how, &topic, 0)?;
+    scenario.client.create_partitions(&topic, 3)?;
+    produce_and_read_back(scenario, how, &topic, 2)?;
+    let fewer = scenario.client.create_partitions(&topic, 2);
+    ensure!(fewer.is_err(), "a topic cannot lose partitions");
+    Ok(())
+}
+
+/// A setting of a topic holds as soon as it is changed, and is told as it was set.
+///
+/// # Errors
+/// When a client fails, or does not fail where the setting wants it to.
+pub fn changed_setting_holds_at_once(scenario: &mut Scenario<'_>) -> Result<()> {
+    if !scenario.abilities.can(Act::AlterTopics) {
+        return Ok(());
+    }
+    let topic = unique_topic("altered");
+    scenario.client.create_topic(&topic, 1, &[("max.message.bytes", "100000")])?;
+    let how = scenario.default_producing();
+    scenario.client.produce(how, &topic, 0, &bulk(1, 5_000))?;
+    ensure!(scenario.client.describe_topic(&topic, "max.message.bytes")? == "100000", "it was created so");
+    scenario.client.alter_topic(&topic, "max.message.bytes", "2000")?;
+    ensure!(scenario.client.describe_topic(&topic, "max.message.bytes")? == "2000", "it was altered so");
+    expect_too_large(scenario, &topic, 5_000)?;
+    let wrong = scenario.client.alter_topic(&topic, "max.message.bytes", "much");
+    ensure!(wrong.is_err(), "a size is a number");
+    Ok(())
+}
+
+/// Deleted records are gone: the partition begins after them.
+///
+/// # Errors
+/// When a client fails or a record differs.
+pub fn deleted_records_are_gone(scenario: &mut Scenario<'_>) -> Result<()> {
+    if !scenario.abilities.can(Act::DeleteRecords) {
+        return Ok(());
+    }
+    let topic = unique_topic("shortened");
+    scenario.client.create_topic(&topic, 1, &[])?;
+    let records = bulk(10, 50);
+    let how = scenario.default_producing();
+    scenario.client.produce(how, &topic, 0, &records)?;
+    let read = scenario.client.consume(&topic, 0, Start::Beginning, 10)?;
+    expect_records(&read, &topic, 0, 0, &records)?;
+    scenario.client.delete_records(&topic, 0, 4)?;
+    let read = scenario.client.consume(&topic, 0, Start::Beginning, 10)?;
+    expect_records(&read, &topic, 0, 4, &records)
+}
+
+/// A record that is larger than the topic takes is refused for that reason, and nothing is left of it.
+///
+/// # Errors
+/// When the client fails otherwise, or a record differs.
+pub fn record_over_the_limit_is_refused(scenario: &mut Scenario<'_>) -> Result<()> {
+    let topic = unique_topic("limited");
+    scenario.client.create_topic(&topic, 1, &[])?;
+    expect_too_large(scenario, &topic, TOO_LARGE)?;
+    let how = scenario.default_producing();
+    produce_and_read_back(scenario, how, &topic, 0)
+}
+
+/// A consumer that waits at the end of a partition gets each record as it comes.
+///
+/// # Errors
+/// When the client fails, or a record does not come.
+pub fn waiting_consumer_gets_what_comes(scenario: &mut Scenario<'_>) -> Result<()> {
+    const COUNT: i64 = 5;
+    let topic = unique_topic("awaited");
+    scenario.client.create_topic(&topic, 1, &[])?;
+    let (client, target) = (&mut scenario.client, scenario.target);
+    let read = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (0..COUNT).try_for_each(|_| write_where_somebody_waits(target, &topic)));
+        let read = client.consume(&topic, 0, Start::Offset(0), COUNT)?;
+        writer.join().map_err(|_panic| anyhow!("the writer panicked"))??;
+        anyhow::Ok(read)
+    })?;
+    let offsets: Vec<i64> = read.iter().map(|stored| stored.offset).collect();
+    ensure!(offsets == (0..COUNT).collect::<Vec<_>>(), "{offsets:?}");
+    Ok(())
+}
+
+/// Produces one record once a fetch waits for it; at once to a broker that is not ours to look into.
+fn write_where_somebody_waits(target: &Target, topic: &str) -> Result<()> {
+    if let Some(node) = target.node() {
+        wait_until(LIMIT, "a consumer waits for records", || {
+            Ok(http::metric(node.http(), "ottla_awaited_memory_bytes")? > 0.0)
+        })?;
+    }
+    let mut connection = Connection::open(target.bootstrap())?;
+    let request = wire::produce_request(topic, 0, -1, batch::plain(1, 100)?);
+    let answer = wire::produce(&mut connection, 9, &request)?;
+    ensure!(answer.error_code == 0, "Produce answered {answer:?}");
+    Ok(())
+}
+
+/// A record with a value of that size is refused, in whatever words the library has for it.
+fn expect_too_large(scenario: &mut Scenario<'_>, topic: &str, size: usize) -> Result<()> {
+    let how = scenario.default_producing();
+    let Err(refusal) = scenario.client.produce(how, topic, 0, &bulk(1, size)) else {
+        anyhow::bail!("a record of {size} bytes was taken");
+    };
+    ensure!(refusal.to_string().to_lowercase().contains("large"), "it was refused otherwise: {refusal}");
+    Ok(())
+}
+
+fn produce_and_read_back(
+    scenario: &mut Scenario<'_>,
+    how: Producing,
+    topic: &str,
+    partition: i32,
+) -> Result<()> {
     let records = scenario.abilities.expressible(sample());
     let count = i64::try_from(records.len())?;
     let offsets = scenario.client.produce(how, topic, partition, &records)?;

@@ -5,10 +5,10 @@ use client_tests::client::Client;
 use client_tests::scenario::{self, Scenario};
 use client_tests::target::Target;
 
-fn with(client: Client, scenario: impl FnOnce(&mut Scenario) -> Result<()>) -> Result<()> {
-    let target = Target::start_with(client.node_settings())?;
+fn with(client: Client, scenario: impl FnOnce(&mut Scenario<'_>) -> Result<()>) -> Result<()> {
+    let target = Target::start_with(&[client.node_settings(), &[scenario::MAKES_PARTITIONS]].concat())?;
     let Some(driver) = client.start(target.bootstrap())? else { return Ok(()) };
-    scenario(&mut Scenario::new(client.abilities(), driver))
+    scenario(&mut Scenario::new(client.abilities(), driver, &target))
 }
 
 macro_rules! every_claim {
@@ -44,6 +44,36 @@ macro_rules! every_claim {
             #[test]
             fn deleted_topic_begins_anew() -> Result<()> {
                 with($client, scenario::deleted_topic_begins_anew)
+            }
+
+            #[test]
+            fn topic_is_made_on_first_use() -> Result<()> {
+                with($client, scenario::topic_is_made_on_first_use)
+            }
+
+            #[test]
+            fn topic_gets_more_partitions() -> Result<()> {
+                with($client, scenario::topic_gets_more_partitions)
+            }
+
+            #[test]
+            fn changed_setting_holds_at_once() -> Result<()> {
+                with($client, scenario::changed_setting_holds_at_once)
+            }
+
+            #[test]
+            fn deleted_records_are_gone() -> Result<()> {
+                with($client, scenario::deleted_records_are_gone)
+            }
+
+            #[test]
+            fn record_over_the_limit_is_refused() -> Result<()> {
+                with($client, scenario::record_over_the_limit_is_refused)
+            }
+
+            #[test]
+            fn waiting_consumer_gets_what_comes() -> Result<()> {
+                with($client, scenario::waiting_consumer_gets_what_comes)
             }
         })*
     };

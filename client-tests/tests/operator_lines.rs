@@ -17,9 +17,7 @@ const HELD_BACK: Duration = Duration::from_millis(200);
 
 /// The value of a metric without labels.
 fn metric(node: &Node, name: &str) -> Result<f64> {
-    let text = http::get(node.http(), "/metrics")?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.with_context(|| format!("no metric {name}"))?.parse().context("a metric is a number")
+    http::metric(node.http(), name)
 }
 
 /// The lines on standard error that contain `words`.

@@ -2,7 +2,7 @@
 
 'use strict'
 
-const { CompressionTypes, Kafka, logLevel } = require('kafkajs')
+const { CompressionTypes, ConfigResourceTypes, Kafka, logLevel } = require('kafkajs')
 const { fromHex, ownGroup, serve, stored, withTimeout } = require('./contract')
 
 const kafka = new Kafka({ clientId: 'client', brokers: [process.argv[2]], logLevel: logLevel.NOTHING })
@@ -36,6 +36,28 @@ serve({
   }).then(() => {})),
 
   delete_topic: ({ topic }) => administer((admin) => admin.deleteTopics({ topics: [topic] })),
+
+  create_partitions: ({ topic, partitions }) => administer((admin) =>
+    admin.createPartitions({ topicPartitions: [{ topic, count: partitions }] }).then(() => {})),
+
+  alter_topic: ({ topic, configs }) => administer((admin) => {
+    const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }))
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }]
+    return admin.alterConfigs({ validateOnly: false, resources }).then(() => {})
+  }),
+
+  describe_topic: ({ topic, keys }) => administer(async (admin) => {
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: keys }]
+    const answer = await admin.describeConfigs({ includeSynonyms: false, resources })
+    const entries = answer.resources[0].configEntries.map(({ configName, configValue }) => [configName, configValue])
+    return { configs: Object.fromEntries(entries) }
+  }),
+
+  delete_records: ({ topic, partition, before }) => administer(async (admin) => {
+    // It deletes from topics only that it has asked about before.
+    await admin.fetchTopicOffsets(topic)
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(before) }] })
+  }),
 
   produce: async ({ topic, partition, codec, acks, idempotent, records }) => {
     const producer = kafka.producer({ idempotent })
@@ -74,15 +96,16 @@ serve({
         autoCommit: false,
         eachMessage: async ({ partition: of, message }) => {
           // It reads from the beginning until the seek takes effect.
-          const expected = records.length > 0 ? records.at(-1).offset + 1 : Number(start)
-          if (of !== partition || Number(message.offset) !== expected) return
+          const begins = from === 'beginning' || Number(message.offset) === Number(start)
+          const isNext = records.length > 0 ? Number(message.offset) === records.at(-1).offset + 1 : begins
+          if (of !== partition || !isNext) return
           const headers = Object.entries(message.headers).flatMap(([name, values]) =>
             [values].flat().map((value) => [name, value]))
           records.push(stored({ ...message, topic, partition, headers }))
           if (records.at(-1).offset >= end - 1) resolve()
         }
       }).catch(reject)
-      consumer.seek({ topic, partition, offset: start })
+      if (from !== 'beginning') consumer.seek({ topic, partition, offset: start })
     })
     try {
       await withTimeout(complete)

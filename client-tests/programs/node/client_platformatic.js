@@ -2,7 +2,10 @@
 
 'use strict'
 
-const { Admin, Consumer, ListOffsetTimestamps, MessagesStreamModes, Producer } = require('@platformatic/kafka')
+const {
+  Admin, ConfigResourceTypes, Consumer, IncrementalAlterConfigOperationTypes, ListOffsetTimestamps, MessagesStreamModes,
+  Producer
+} = require('@platformatic/kafka')
 const { fromHex, ownGroup, serve, stored, withTimeout } = require('./contract')
 
 const address = { clientId: 'client', bootstrapBrokers: [process.argv[2]] }
@@ -25,14 +28,36 @@ serve({
 
   delete_topic: ({ topic }) => using(new Admin(address), (admin) => admin.deleteTopics({ topics: [topic] })),
 
+  create_partitions: ({ topic, partitions }) => using(new Admin(address), (admin) =>
+    admin.createPartitions({ topics: [{ name: topic, count: partitions, assignments: null }] })),
+
+  alter_topic: ({ topic, configs }) => using(new Admin(address), (admin) => admin.incrementalAlterConfigs({
+    resources: [{
+      resourceType: ConfigResourceTypes.TOPIC,
+      resourceName: topic,
+      configs: Object.entries(configs).map(([name, value]) =>
+        ({ name, value, configOperation: IncrementalAlterConfigOperationTypes.SET }))
+    }]
+  })),
+
+  describe_topic: ({ topic, keys }) => using(new Admin(address), async (admin) => {
+    const resources = [{ resourceType: ConfigResourceTypes.TOPIC, resourceName: topic, configurationKeys: keys }]
+    const [{ configs }] = await admin.describeConfigs({ resources })
+    return { configs: Object.fromEntries(configs.map(({ name, value }) => [name, value])) }
+  }),
+
+  delete_records: ({ topic, partition, before }) => using(new Admin(address), (admin) => admin.deleteRecords({
+    topics: [{ name: topic, partitions: [{ partition, offset: BigInt(before) }] }]
+  }).then(() => {})),
+
   produce: ({ topic, partition, codec, acks, idempotent, records }) =>
-    using(new Producer({ ...address, idempotent }), async (producer) => {
+    using(new Producer({ ...address, idempotent, autocreateTopics: true }), async (producer) => {
       const answer = await producer.send({
         acks: acks === 'all' ? -1 : Number(acks),
         compression: codec,
         messages: records.map((record) => ({
           topic,
-          partition,
+          ...(partition === null ? {} : { partition }),
           key: fromHex(record.key),
           value: fromHex(record.value),
           // Equal names are different keys of a map as long as they are buffers.
@@ -50,6 +75,10 @@ serve({
     return using(client, async (consumer) => {
       const ends = (await consumer.listOffsets({ topics: [topic], timestamp: ListOffsetTimestamps.LATEST })).get(topic)
       let start = BigInt(position)
+      if (from === 'beginning') {
+        const { EARLIEST } = ListOffsetTimestamps
+        start = (await consumer.listOffsets({ topics: [topic], timestamp: EARLIEST })).get(topic)[partition]
+      }
       if (from === 'timestamp') {
         start = (await consumer.listOffsets({ topics: [topic], timestamp: start })).get(topic)[partition]
       }

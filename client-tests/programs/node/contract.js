@@ -31,6 +31,9 @@ exports.withTimeout = (work) => {
   return Promise.race([work, late]).finally(() => clearTimeout(timer))
 }
 
+// An error with those that it is made of, and which its own words do not tell.
+const told = (error) => [error.stack, ...(error.errors || []).map(told)].join('\n')
+
 // Answers each command with the method of `client` that it names.
 exports.serve = async (client) => {
   for await (const line of readline.createInterface({ input: process.stdin })) {
@@ -39,7 +42,7 @@ exports.serve = async (client) => {
     try {
       answer = await client[name](command) || {}
     } catch (error) {
-      answer = { error: String(error.stack) }
+      answer = { error: told(error) }
     }
     process.stdout.write(JSON.stringify(answer) + '\n')
   }

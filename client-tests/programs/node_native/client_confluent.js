@@ -10,10 +10,13 @@ const { fromHex, ownGroup, serve, stored, withTimeout } = require('../node/contr
 const address = { 'client.id': 'client', 'bootstrap.servers': process.argv[2] }
 const TIMEOUT_MS = 30_000
 
-async function administer (method, argument) {
+// What librdkafka takes for the first offset that there is.
+const BEGINNING = -2
+
+async function administer (method, ...argumentsOf) {
   const admin = AdminClient.create(address)
   try {
-    await promisify(admin[method].bind(admin))(argument, TIMEOUT_MS)
+    await promisify(admin[method].bind(admin))(...argumentsOf)
   } finally {
     admin.disconnect()
   }
@@ -30,9 +33,14 @@ async function using (client, act) {
 
 serve({
   create_topic: ({ topic, partitions, configs }) =>
-    administer('createTopic', { topic, num_partitions: partitions, replication_factor: 1, config: configs }),
+    administer('createTopic', { topic, num_partitions: partitions, replication_factor: 1, config: configs }, TIMEOUT_MS),
 
-  delete_topic: ({ topic }) => administer('deleteTopic', topic),
+  delete_topic: ({ topic }) => administer('deleteTopic', topic, TIMEOUT_MS),
+
+  create_partitions: ({ topic, partitions }) => administer('createPartitions', topic, partitions, TIMEOUT_MS),
+
+  delete_records: ({ topic, partition, before }) =>
+    administer('deleteRecords', [{ topic, partition, offset: before }], { timeout: TIMEOUT_MS }),
 
   produce: ({ topic, partition, codec, acks, idempotent, records }) => {
     const producer = new Producer({
@@ -68,7 +76,7 @@ serve({
       ...address, 'group.id': ownGroup(), 'enable.auto.commit': false
     }, { 'auto.offset.reset': 'error' })
     return using(consumer, async () => {
-      let offset = position
+      let offset = from === 'beginning' ? BEGINNING : position
       if (from === 'timestamp') {
         const find = promisify(consumer.offsetsForTimes.bind(consumer))
         offset = (await find([{ topic, partition, offset: position }], TIMEOUT_MS))[0].offset

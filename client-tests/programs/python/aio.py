@@ -4,7 +4,8 @@ import asyncio
 import sys
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from contract import from_hex, headers_of, serve, stored
 
@@ -22,6 +23,28 @@ class Client:
     def delete_topic(self, topic):
         asyncio.run(self._administer(lambda admin: admin.delete_topics([topic])))
 
+    def create_partitions(self, topic, partitions):
+        asyncio.run(self._with_admin(lambda admin: admin.create_partitions({topic: NewPartitions(partitions)})))
+
+    def alter_topic(self, topic, configs):
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)
+        for response in asyncio.run(self._with_admin(lambda admin: admin.alter_configs([resource]))):
+            for code, message, *_rest in response.resources:
+                if code != 0:
+                    raise RuntimeError(f"error code {code}: {message}")
+
+    def describe_topic(self, topic, keys):
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(keys))
+        [response] = asyncio.run(self._with_admin(lambda admin: admin.describe_configs([resource])))
+        [(code, message, _kind, _name, entries, *_rest)] = response.resources
+        if code != 0:
+            raise RuntimeError(f"error code {code}: {message}")
+        return {"configs": {name: value for name, value, *_rest in entries}}
+
+    def delete_records(self, topic, partition, before):
+        places = {TopicPartition(topic, partition): RecordsToDelete(before)}
+        asyncio.run(self._with_admin(lambda admin: admin.delete_records(places)))
+
     def produce(self, **command):
         return asyncio.run(self._produce(**command))
 
@@ -29,14 +52,17 @@ class Client:
         return asyncio.run(asyncio.wait_for(self._consume(**command), TIMEOUT))
 
     async def _administer(self, act):
+        response = await self._with_admin(act)
+        # Its answers are the protocol's own structures: topic, error code, and more from some version on.
+        for _topic, code, *_rest in getattr(response, "topic_errors", None) or response.topic_error_codes:
+            if code != 0:
+                raise RuntimeError(f"error code {code}")
+
+    async def _with_admin(self, act):
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
         try:
-            response = await act(admin)
-            # Its answers are the protocol's own structures: topic, error code, and more from some version on.
-            for _topic, code, *_rest in getattr(response, "topic_errors", None) or response.topic_error_codes:
-                if code != 0:
-                    raise RuntimeError(f"error code {code}")
+            return await act(admin)
         finally:
             await admin.close()
 
@@ -76,7 +102,10 @@ class Client:
             consumer.assign([place])
             if start["from"] == "timestamp":
                 position = (await consumer.offsets_for_times({place: position}))[place].offset
-            consumer.seek(place, position)
+            if start["from"] == "beginning":
+                await consumer.seek_to_beginning(place)
+            else:
+                consumer.seek(place, position)
             records = []
             while not records or records[-1]["offset"] < end - 1:
                 message = await consumer.getone()

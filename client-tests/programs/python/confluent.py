@@ -2,8 +2,10 @@
 
 import sys
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic,
+)
 
 from contract import from_hex, headers_of, serve, stored
 
@@ -21,6 +23,27 @@ class Client:
 
     def delete_topic(self, topic):
         for deleted in self.admin.delete_topics([topic]).values():
+            deleted.result(TIMEOUT)
+
+    def create_partitions(self, topic, partitions):
+        for created in self.admin.create_partitions([NewPartitions(topic, partitions)]).values():
+            created.result(TIMEOUT)
+
+    def alter_topic(self, topic, configs):
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in configs.items()
+        ]
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+        for altered in self.admin.incremental_alter_configs([resource]).values():
+            altered.result(TIMEOUT)
+
+    def describe_topic(self, topic, keys):
+        [described] = self.admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, topic)]).values()
+        entries = described.result(TIMEOUT)
+        return {"configs": {key: entries[key].value for key in keys}}
+
+    def delete_records(self, topic, partition, before):
+        for deleted in self.admin.delete_records([TopicPartition(topic, partition, before)]).values():
             deleted.result(TIMEOUT)
 
     def produce(self, topic, partition, codec, acks, idempotent, records):
@@ -43,7 +66,7 @@ class Client:
         for index, record in enumerate(records):
             producer.produce(
                 topic,
-                partition=partition,
+                partition=-1 if partition is None else partition,
                 key=from_hex(record["key"]),
                 value=from_hex(record["value"]),
                 headers=headers_of(record),
@@ -64,6 +87,8 @@ class Client:
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
         })
+        if start["from"] == "beginning":
+            position = OFFSET_BEGINNING
         if start["from"] == "timestamp":
             [found] = consumer.offsets_for_times([TopicPartition(topic, partition, position)], TIMEOUT)
             position = found.offset

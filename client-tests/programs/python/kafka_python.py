@@ -3,7 +3,7 @@
 import sys
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 
 from contract import from_hex, headers_of, serve, stored
 
@@ -20,6 +20,22 @@ class Client:
 
     def delete_topic(self, topic):
         self.admin.delete_topics([topic])
+
+    def create_partitions(self, topic, partitions):
+        self.admin.create_partitions({topic: partitions})
+
+    def alter_topic(self, topic, configs):
+        answer = self.admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=configs)])
+        if answer["topic"][topic] != "OK":
+            raise RuntimeError(answer)
+
+    def describe_topic(self, topic, keys):
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(keys))
+        described = self.admin.describe_configs([resource], config_filter="all")["topic"][topic]
+        return {"configs": {key: described[key]["value"] for key in keys}}
+
+    def delete_records(self, topic, partition, before):
+        self.admin.delete_records({TopicPartition(topic, partition): before})
 
     def produce(self, topic, partition, codec, acks, idempotent, records):
         producer = KafkaProducer(
@@ -57,7 +73,10 @@ class Client:
         consumer.assign([place])
         if start["from"] == "timestamp":
             position = consumer.offsets_for_times({place: position})[place].offset
-        consumer.seek(place, position)
+        if start["from"] == "beginning":
+            consumer.seek_to_beginning(place)
+        else:
+            consumer.seek(place, position)
         records = []
         for message in consumer:
             records.append(stored(

@@ -25,6 +25,7 @@ const FETCH_BYTES_MAX: i32 = 8 * 1024 * 1024;
 enum Command {
     CreateTopic { topic: String, partitions: i32 },
     DeleteTopic { topic: String },
+    DeleteRecords { topic: String, partition: i32, before: i64 },
     Produce { topic: String, partition: i32, codec: String, records: Vec<Record> },
     Consume { topic: String, partition: i32, from: From, position: i64, end: i64 },
 }
@@ -32,6 +33,7 @@ enum Command {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum From {
+    Beginning,
     Offset,
     Timestamp,
 }
@@ -57,6 +59,10 @@ async fn answer(bootstrap: &str, line: &str) -> Result<Value> {
             client.controller_client()?.delete_topic(topic, TIMEOUT_MS).await?;
             Ok(json!({}))
         }
+        Command::DeleteRecords { topic, partition, before } => {
+            partition_of(&client, &topic, partition).await?.delete_records(before, TIMEOUT_MS).await?;
+            Ok(json!({}))
+        }
         Command::Produce { topic, partition, codec, records } => {
             let records = records.into_iter().map(to_theirs).collect::<Result<_>>()?;
             let partition = partition_of(&client, &topic, partition).await?;
@@ -65,6 +71,7 @@ async fn answer(bootstrap: &str, line: &str) -> Result<Value> {
         Command::Consume { topic, partition, from, position, end } => {
             let partition = partition_of(&client, &topic, partition).await?;
             let start = match from {
+                From::Beginning => partition.get_offset(OffsetAt::Earliest).await?,
                 From::Offset => position,
                 From::Timestamp => {
                     let time = DateTime::from_timestamp_millis(position).context("there is no such time")?;

@@ -106,9 +106,7 @@ impl Siege {
 
     /// The value of a metric without labels.
     fn metric(&self, name: &str) -> Result<f64> {
-        let text = http::get(self.node.http(), "/metrics")?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.with_context(|| format!("no metric {name}"))?.parse().context("a metric is a number")
+        http::metric(self.node.http(), name)
     }
 
     /// Ends it: all is as it should be, and memory never grew by more than `growth_max`.

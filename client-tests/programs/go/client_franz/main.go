@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -34,6 +35,53 @@ func (c client) DeleteTopic(name string) error {
 	return c.administer(func(ctx context.Context, admin *kadm.Client) error {
 		_, err := admin.DeleteTopic(ctx, name)
 		return err
+	})
+}
+
+func (c client) CreatePartitions(topic contract.Topic) error {
+	return c.administer(func(ctx context.Context, admin *kadm.Client) error {
+		responses, err := admin.UpdatePartitions(ctx, int(topic.Partitions), topic.Name)
+		return errors.Join(err, responses.Error())
+	})
+}
+
+func (c client) AlterTopic(altering contract.Altering) error {
+	return c.administer(func(ctx context.Context, admin *kadm.Client) error {
+		changes := []kadm.AlterConfig{}
+		for key, value := range altering.Configs {
+			changes = append(changes, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: &value})
+		}
+		responses, err := admin.AlterTopicConfigs(ctx, changes, altering.Topic)
+		for _, response := range responses {
+			err = errors.Join(err, response.Err)
+		}
+		return err
+	})
+}
+
+func (c client) DescribeTopic(describing contract.Describing) (map[string]string, error) {
+	configs := map[string]string{}
+	return configs, c.administer(func(ctx context.Context, admin *kadm.Client) error {
+		resources, err := admin.DescribeTopicConfigs(ctx, describing.Topic)
+		if err != nil {
+			return err
+		}
+		resource, err := resources.On(describing.Topic, nil)
+		for _, config := range resource.Configs {
+			if slices.Contains(describing.Keys, config.Key) {
+				configs[config.Key] = config.MaybeValue()
+			}
+		}
+		return errors.Join(err, resource.Err)
+	})
+}
+
+func (c client) DeleteRecords(deleting contract.Deleting) error {
+	return c.administer(func(ctx context.Context, admin *kadm.Client) error {
+		offsets := kadm.Offsets{}
+		offsets.AddOffset(deleting.Topic, deleting.Partition, deleting.Before, -1)
+		responses, err := admin.DeleteRecords(ctx, offsets)
+		return errors.Join(err, responses.Error())
 	})
 }
 
@@ -68,7 +116,10 @@ func (c client) Produce(producing contract.Producing) ([]int64, error) {
 		kgo.ProducerBatchCompression(codecs[producing.Codec]),
 		kgo.ProducerLinger(contract.Linger),
 		kgo.ProducerBatchMaxBytes(contract.RequestBytesMax),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.AllowAutoTopicCreation(),
+	}
+	if producing.Partition != nil {
+		options = append(options, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	}
 	if !producing.Idempotent {
 		options = append(options, kgo.DisableIdempotentWrite())
@@ -82,10 +133,12 @@ func (c client) Produce(producing contract.Producing) ([]int64, error) {
 	for at, record := range producing.Records {
 		records[at] = &kgo.Record{
 			Topic:     producing.Topic,
-			Partition: producing.Partition,
 			Key:       record.Key,
 			Value:     record.Value,
 			Timestamp: record.Time(),
+		}
+		if producing.Partition != nil {
+			records[at].Partition = *producing.Partition
 		}
 		for _, header := range record.Headers {
 			records[at].Headers = append(records[at].Headers, kgo.RecordHeader{Key: header.Name, Value: header.Value})
@@ -109,6 +162,9 @@ func (c client) Produce(producing contract.Producing) ([]int64, error) {
 
 func (c client) Consume(consuming contract.Consuming) ([]contract.StoredRecord, error) {
 	start := kgo.NewOffset().At(consuming.Position)
+	if consuming.From == "beginning" {
+		start = kgo.NewOffset().AtStart()
+	}
 	if consuming.From == "timestamp" {
 		start = kgo.NewOffset().AfterMilli(consuming.Position)
 	}

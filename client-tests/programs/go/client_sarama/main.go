@@ -40,6 +40,42 @@ func (c client) DeleteTopic(name string) error {
 	return c.administer(func(admin sarama.ClusterAdmin) error { return admin.DeleteTopic(name) })
 }
 
+func (c client) CreatePartitions(topic contract.Topic) error {
+	return c.administer(func(admin sarama.ClusterAdmin) error {
+		return admin.CreatePartitions(topic.Name, topic.Partitions, nil, false)
+	})
+}
+
+// It has the old way, which sets all of a topic's settings.
+func (c client) AlterTopic(altering contract.Altering) error {
+	configs := map[string]*string{}
+	for key, value := range altering.Configs {
+		configs[key] = &value
+	}
+	return c.administer(func(admin sarama.ClusterAdmin) error {
+		return admin.AlterConfig(sarama.TopicResource, altering.Topic, configs, false)
+	})
+}
+
+func (c client) DescribeTopic(describing contract.Describing) (map[string]string, error) {
+	configs := map[string]string{}
+	return configs, c.administer(func(admin sarama.ClusterAdmin) error {
+		entries, err := admin.DescribeConfig(sarama.ConfigResource{
+			Type: sarama.TopicResource, Name: describing.Topic, ConfigNames: describing.Keys,
+		})
+		for _, entry := range entries {
+			configs[entry.Name] = entry.Value
+		}
+		return err
+	})
+}
+
+func (c client) DeleteRecords(deleting contract.Deleting) error {
+	return c.administer(func(admin sarama.ClusterAdmin) error {
+		return admin.DeleteRecords(deleting.Topic, map[int32]int64{deleting.Partition: deleting.Before})
+	})
+}
+
 var codecs = map[string]sarama.CompressionCodec{
 	"none":   sarama.CompressionNone,
 	"gzip":   sarama.CompressionGZIP,
@@ -55,10 +91,12 @@ func (c client) Produce(producing contract.Producing) ([]int64, error) {
 	config.Producer.RequiredAcks = acks[producing.Acks]
 	config.Producer.Compression = codecs[producing.Codec]
 	config.Producer.Idempotent = producing.Idempotent
-	config.Producer.Partitioner = sarama.NewManualPartitioner
 	config.Producer.MaxMessageBytes = contract.RequestBytesMax
 	config.Producer.Flush.Frequency = contract.Linger
 	config.Producer.Return.Successes = true
+	if producing.Partition != nil {
+		config.Producer.Partitioner = sarama.NewManualPartitioner
+	}
 	if producing.Idempotent {
 		// It refuses to be idempotent with more.
 		config.Net.MaxOpenRequests = 1
@@ -71,7 +109,7 @@ func (c client) Produce(producing contract.Producing) ([]int64, error) {
 	for at, record := range producing.Records {
 		messages[at] = message(producing, record)
 	}
-	if err := errors.Join(producer.SendMessages(messages), producer.Close()); err != nil {
+	if err := errors.Join(told(producer.SendMessages(messages)), producer.Close()); err != nil {
 		return nil, err
 	}
 	offsets := make([]int64, len(messages))
@@ -84,9 +122,21 @@ func (c client) Produce(producing contract.Producing) ([]int64, error) {
 	return offsets, nil
 }
 
+// told is an error with those of single messages, which its own words do not tell.
+func told(err error) error {
+	var failed sarama.ProducerErrors
+	if errors.As(err, &failed) {
+		for _, message := range failed {
+			err = errors.Join(err, message.Err)
+		}
+	}
+	return err
+}
+
 func message(producing contract.Producing, record contract.Record) *sarama.ProducerMessage {
-	message := &sarama.ProducerMessage{
-		Topic: producing.Topic, Partition: producing.Partition, Timestamp: record.Time(),
+	message := &sarama.ProducerMessage{Topic: producing.Topic, Timestamp: record.Time()}
+	if producing.Partition != nil {
+		message.Partition = *producing.Partition
 	}
 	// A nil encoder is what it sends as null.
 	if record.Key != nil {
@@ -108,6 +158,9 @@ func (c client) Consume(consuming contract.Consuming) ([]contract.StoredRecord, 
 	}
 	defer connection.Close()
 	start := consuming.Position
+	if consuming.From == "beginning" {
+		start = sarama.OffsetOldest
+	}
 	if consuming.From == "timestamp" {
 		if start, err = connection.GetOffset(consuming.Topic, consuming.Partition, start); err != nil {
 			return nil, err

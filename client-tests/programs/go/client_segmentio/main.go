@@ -1,5 +1,5 @@
 // segmentio's kafka-go, which sends fixed old versions of some requests and negotiates none of them. It has no
-// idempotent producer, and tells no offsets.
+// idempotent producer, tells no offsets, and deletes no records.
 package main
 
 import (
@@ -46,6 +46,54 @@ func (c client) DeleteTopic(name string) error {
 	return response.Errors[name]
 }
 
+func (c client) CreatePartitions(topic contract.Topic) error {
+	config := kafka.TopicPartitionsConfig{Name: topic.Name, Count: topic.Partitions}
+	request := kafka.CreatePartitionsRequest{Topics: []kafka.TopicPartitionsConfig{config}}
+	response, err := c.administrator().CreatePartitions(context.Background(), &request)
+	if err != nil {
+		return err
+	}
+	return response.Errors[topic.Name]
+}
+
+func (c client) AlterTopic(altering contract.Altering) error {
+	resource := kafka.IncrementalAlterConfigsRequestResource{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: altering.Topic,
+	}
+	for key, value := range altering.Configs {
+		change := kafka.IncrementalAlterConfigsRequestConfig{
+			Name: key, Value: value, ConfigOperation: kafka.ConfigOperationSet,
+		}
+		resource.Configs = append(resource.Configs, change)
+	}
+	resources := []kafka.IncrementalAlterConfigsRequestResource{resource}
+	request := kafka.IncrementalAlterConfigsRequest{Resources: resources}
+	response, err := c.administrator().IncrementalAlterConfigs(context.Background(), &request)
+	if err != nil {
+		return err
+	}
+	return response.Resources[0].Error
+}
+
+func (c client) DescribeTopic(describing contract.Describing) (map[string]string, error) {
+	request := kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
+		ResourceType: kafka.ResourceTypeTopic, ResourceName: describing.Topic, ConfigNames: describing.Keys,
+	}}}
+	response, err := c.administrator().DescribeConfigs(context.Background(), &request)
+	if err != nil {
+		return nil, err
+	}
+	configs := map[string]string{}
+	for _, entry := range response.Resources[0].ConfigEntries {
+		configs[entry.ConfigName] = entry.ConfigValue
+	}
+	return configs, response.Resources[0].Error
+}
+
+func (c client) DeleteRecords(contract.Deleting) error {
+	return errors.New("kafka-go deletes no records")
+}
+
 var codecs = map[string]kafka.Compression{
 	"none": 0, "gzip": kafka.Gzip, "snappy": kafka.Snappy, "lz4": kafka.Lz4, "zstd": kafka.Zstd,
 }
@@ -60,16 +108,22 @@ func (c client) Produce(producing contract.Producing) ([]int64, error) {
 	writer := &kafka.Writer{
 		Addr:         kafka.TCP(c.bootstrap),
 		Topic:        producing.Topic,
-		Balancer:     kafka.BalancerFunc(func(kafka.Message, ...int) int { return int(producing.Partition) }),
 		RequiredAcks: acks[producing.Acks],
 		Compression:  codecs[producing.Codec],
 		BatchTimeout: contract.Linger,
 		BatchBytes:   contract.RequestBytesMax,
+
+		AllowAutoTopicCreation: true,
+		// The one that all share remembers for some seconds which partitions there are.
+		Transport: &kafka.Transport{},
 		Completion: func(messages []kafka.Message, _ error) {
 			for _, message := range messages {
 				offsets[message.WriterData.(int)] = message.Offset
 			}
 		},
+	}
+	if producing.Partition != nil {
+		writer.Balancer = kafka.BalancerFunc(func(kafka.Message, ...int) int { return int(*producing.Partition) })
 	}
 	messages := make([]kafka.Message, len(producing.Records))
 	for at, record := range producing.Records {
@@ -99,6 +153,9 @@ func (c client) Consume(consuming contract.Consuming) ([]contract.StoredRecord, 
 	})
 	defer reader.Close()
 	start := reader.SetOffset(consuming.Position)
+	if consuming.From == "beginning" {
+		start = reader.SetOffset(kafka.FirstOffset)
+	}
 	if consuming.From == "timestamp" {
 		start = reader.SetOffsetAt(ctx, time.UnixMilli(consuming.Position))
 	}

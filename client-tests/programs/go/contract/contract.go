@@ -89,7 +89,7 @@ type Topic struct {
 // Producing is what to send, and how.
 type Producing struct {
 	Topic      string   `json:"topic"`
-	Partition  int32    `json:"partition"`
+	Partition  *int32   `json:"partition"` // nil is the library's own choice for each record.
 	Codec      string   `json:"codec"`
 	Acks       string   `json:"acks"`
 	Idempotent bool     `json:"idempotent"`
@@ -105,10 +105,34 @@ type Consuming struct {
 	End       int64  `json:"end"`
 }
 
+// Altering is what to change about a topic.
+type Altering struct {
+	Topic   string            `json:"topic"`
+	Configs map[string]string `json:"configs"`
+}
+
+// Describing names settings of a topic.
+type Describing struct {
+	Topic string   `json:"topic"`
+	Keys  []string `json:"keys"`
+}
+
+// Deleting is up to where records go: Before, which is exclusive.
+type Deleting struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Before    int64  `json:"before"`
+}
+
 // Client is what each library must be able to do.
 type Client interface {
 	CreateTopic(Topic) error
 	DeleteTopic(name string) error
+	// CreatePartitions makes a topic have so many.
+	CreatePartitions(Topic) error
+	AlterTopic(Altering) error
+	DescribeTopic(Describing) (map[string]string, error)
+	DeleteRecords(Deleting) error
 	// Produce returns the offset of each record, -1 where nothing is acknowledged.
 	Produce(Producing) ([]int64, error)
 	Consume(Consuming) ([]StoredRecord, error)
@@ -136,13 +160,20 @@ func Serve(client Client) {
 
 func carryOut(client Client, line []byte) (map[string]any, error) {
 	var command struct {
-		Do        string `json:"do"`
-		topic     Topic
-		producing Producing
-		consuming Consuming
+		Do         string `json:"do"`
+		topic      Topic
+		altering   Altering
+		describing Describing
+		deleting   Deleting
+		producing  Producing
+		consuming  Consuming
 	}
 	// Each command has its own fields; those that two of them share mean the same.
-	for _, part := range []any{&command, &command.topic, &command.producing, &command.consuming} {
+	parts := []any{
+		&command, &command.topic, &command.altering, &command.describing, &command.deleting, &command.producing,
+		&command.consuming,
+	}
+	for _, part := range parts {
 		if err := json.Unmarshal(line, part); err != nil {
 			return nil, err
 		}
@@ -152,6 +183,15 @@ func carryOut(client Client, line []byte) (map[string]any, error) {
 		return map[string]any{}, client.CreateTopic(command.topic)
 	case "delete_topic":
 		return map[string]any{}, client.DeleteTopic(command.topic.Name)
+	case "create_partitions":
+		return map[string]any{}, client.CreatePartitions(command.topic)
+	case "alter_topic":
+		return map[string]any{}, client.AlterTopic(command.altering)
+	case "describe_topic":
+		configs, err := client.DescribeTopic(command.describing)
+		return map[string]any{"configs": configs}, err
+	case "delete_records":
+		return map[string]any{}, client.DeleteRecords(command.deleting)
 	case "produce":
 		offsets, err := client.Produce(command.producing)
 		return map[string]any{"offsets": offsets}, err

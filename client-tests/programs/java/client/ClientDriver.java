@@ -13,13 +13,19 @@ import java.util.Map;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeoutException;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.Config;
+import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.Headers;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -55,6 +61,10 @@ public final class ClientDriver {
         switch (command.get("do").asText()) {
             case "create_topic" -> createTopic(command);
             case "delete_topic" -> deleteTopic(command);
+            case "create_partitions" -> createPartitions(command);
+            case "alter_topic" -> alterTopic(command);
+            case "describe_topic" -> describeTopic(command, answer.putObject("configs"));
+            case "delete_records" -> deleteRecords(command);
             case "produce" -> produce(command, answer.putArray("offsets"));
             case "consume" -> consume(command, answer.putArray("records"));
             default -> throw new IllegalArgumentException("unknown command");
@@ -76,6 +86,36 @@ public final class ClientDriver {
         }
     }
 
+    private void createPartitions(JsonNode command) throws Exception {
+        NewPartitions partitions = NewPartitions.increaseTo(command.get("partitions").asInt());
+        try (Admin admin = Admin.create(settings())) {
+            admin.createPartitions(Map.of(command.get("topic").asText(), partitions)).all().get();
+        }
+    }
+
+    private void alterTopic(JsonNode command) throws Exception {
+        List<AlterConfigOp> changes = new ArrayList<>();
+        command.get("configs").properties().forEach(entry -> changes.add(new AlterConfigOp(
+            new ConfigEntry(entry.getKey(), entry.getValue().asText()), AlterConfigOp.OpType.SET)));
+        try (Admin admin = Admin.create(settings())) {
+            admin.incrementalAlterConfigs(Map.of(resource(command), changes)).all().get();
+        }
+    }
+
+    private void describeTopic(JsonNode command, ObjectNode configs) throws Exception {
+        try (Admin admin = Admin.create(settings())) {
+            Config described = admin.describeConfigs(List.of(resource(command))).all().get().get(resource(command));
+            command.get("keys").forEach(key -> configs.put(key.asText(), described.get(key.asText()).value()));
+        }
+    }
+
+    private void deleteRecords(JsonNode command) throws Exception {
+        RecordsToDelete records = RecordsToDelete.beforeOffset(command.get("before").asLong());
+        try (Admin admin = Admin.create(settings())) {
+            admin.deleteRecords(Map.of(place(command), records)).all().get();
+        }
+    }
+
     private void produce(JsonNode command, ArrayNode offsets) throws Exception {
         Map<String, Object> settings = settings();
         settings.put("key.serializer", ByteArraySerializer.class);
@@ -88,9 +128,10 @@ public final class ClientDriver {
         List<Future<RecordMetadata>> sent = new ArrayList<>();
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(settings)) {
             for (JsonNode record : command.get("records")) {
+                JsonNode partition = command.get("partition");
                 ProducerRecord<byte[], byte[]> message = new ProducerRecord<>(
-                    command.get("topic").asText(), command.get("partition").asInt(), record.get("timestamp").asLong(),
-                    bytes(record.get("key")), bytes(record.get("value")));
+                    command.get("topic").asText(), partition.isNull() ? null : partition.asInt(),
+                    record.get("timestamp").asLong(), bytes(record.get("key")), bytes(record.get("value")));
                 for (JsonNode header : record.get("headers")) {
                     message.headers().add(header.get(0).asText(), bytes(header.get(1)));
                 }
@@ -108,7 +149,7 @@ public final class ClientDriver {
         settings.put("key.deserializer", ByteArrayDeserializer.class);
         settings.put("value.deserializer", ByteArrayDeserializer.class);
         settings.put("auto.offset.reset", "none");
-        TopicPartition place = new TopicPartition(command.get("topic").asText(), command.get("partition").asInt());
+        TopicPartition place = place(command);
         long position = command.get("position").asLong();
         long last = command.get("end").asLong() - 1;
         try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(settings)) {
@@ -116,7 +157,11 @@ public final class ClientDriver {
             if (command.get("from").asText().equals("timestamp")) {
                 position = consumer.offsetsForTimes(Map.of(place, position)).get(place).offset();
             }
-            consumer.seek(place, position);
+            if (command.get("from").asText().equals("beginning")) {
+                consumer.seekToBeginning(List.of(place));
+            } else {
+                consumer.seek(place, position);
+            }
             for (long read = -1; read < last; ) {
                 var batch = consumer.poll(TIMEOUT);
                 if (batch.isEmpty()) {
@@ -130,6 +175,14 @@ public final class ClientDriver {
                 }
             }
         }
+    }
+
+    private static ConfigResource resource(JsonNode command) {
+        return new ConfigResource(ConfigResource.Type.TOPIC, command.get("topic").asText());
+    }
+
+    private static TopicPartition place(JsonNode command) {
+        return new TopicPartition(command.get("topic").asText(), command.get("partition").asInt());
     }
 
     private Map<String, Object> settings() {
