@@ -45,10 +45,25 @@ struct World {
 }
 
 impl World {
-    fn new(topic: &str) -> Result<Option<World>> {
-        let (Some(programs), Some(reader)) = (debian::shippers()?, kcat()?) else { return Ok(None) };
+    fn new(topic: &str, programs: Result<Option<Unpacked>>) -> Result<Option<World>> {
+        let (Some(programs), Some(reader)) = (programs?, kcat()?) else { return Ok(None) };
         let home = TempDir::with_prefix("ottla-shipper-")?;
         Ok(Some(World { programs, reader, target: Target::start()?, topic: unique_topic(topic), home }))
+    }
+
+    /// Sends a thousand numbered lines to a shipper that listens on a port, and waits until each of them is there once, in
+    /// their order. `line` is what carries a message.
+    fn expect_every_line_once(&self, port: &str, line: impl Fn(&str) -> String) -> Result<()> {
+        let messages: Vec<String> = (0..1000).map(|number| format!("line {number}")).collect();
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}"))?;
+        for message in &messages {
+            writeln!(stream, "{}", line(message))?;
+        }
+        drop(stream);
+        wait_until(LIMIT, "all lines were shipped", || Ok(self.shipped()?.len() >= messages.len()))?;
+        let shipped = self.shipped()?;
+        ensure!(shipped == messages, "{} lines, or in another order: {shipped:?}", shipped.len());
+        Ok(())
     }
 
     fn path(&self, name: &str) -> String {
@@ -91,9 +106,14 @@ impl World {
     }
 }
 
+/// A port for a program that does not say which one it took if it were left to choose.
+fn free_port() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string())
+}
+
 #[test]
 fn rsyslog_ships_every_line_once() -> Result<()> {
-    let Some(world) = World::new("logs")? else { return Ok(()) };
+    let Some(world) = World::new("logs", debian::shippers())? else { return Ok(()) };
     let port_file = world.path("port");
     let config = format!(
         "global(workDirectory=\"{home}\")\nmodule(load=\"imtcp\")\nmodule(load=\"omkafka\")\n\
@@ -114,21 +134,38 @@ fn rsyslog_ships_every_line_once() -> Result<()> {
         port = fs::read_to_string(&port_file).unwrap_or_default();
         Ok(!port.is_empty())
     })?;
-    let mut lines = TcpStream::connect(format!("127.0.0.1:{}", port.trim()))?;
-    for number in 0..1000 {
-        writeln!(lines, "<134>1 2026-01-01T00:00:00Z host program - - - line {number}")?;
-    }
-    drop(lines);
-    let expected: Vec<String> = (0..1000).map(|number| format!("line {number}")).collect();
-    wait_until(LIMIT, "all lines were shipped", || Ok(world.shipped()?.len() >= expected.len()))?;
-    let shipped = world.shipped()?;
-    ensure!(shipped == expected, "{} lines, or in another order: {shipped:?}", shipped.len());
-    Ok(())
+    world.expect_every_line_once(port.trim(), |message| {
+        format!("<134>1 2026-01-01T00:00:00Z host program - - - {message}")
+    })
+}
+
+#[test]
+fn syslog_ng_ships_every_line_once() -> Result<()> {
+    let Some(world) = World::new("logs", debian::syslog_ng())? else { return Ok(()) };
+    let port = free_port()?;
+    let config = format!(
+        "@version: 3.38\noptions {{ stats-freq(0); }};\n\
+         source lines {{ network(ip(\"127.0.0.1\") port({port}) transport(\"tcp\") flags(no-parse)); }};\n\
+         destination topic {{ kafka-c(bootstrap-servers(\"{bootstrap}\") topic(\"{topic}\") message(\"$MESSAGE\")); }};\n\
+         log {{ source(lines); destination(topic); }};\n",
+        bootstrap = world.target.bootstrap(),
+        topic = world.topic,
+    );
+    fs::write(world.path("syslog-ng.conf"), config)?;
+    let mut command = world.programs.command("usr/sbin/syslog-ng");
+    command
+        .args(["--foreground", "--no-caps", "--cfgfile", &world.path("syslog-ng.conf")])
+        .args(["--persist-file", &world.path("persist"), "--pidfile", &world.path("pid")])
+        .args(["--control", &world.path("control"), "--module-path"])
+        .arg(world.programs.path("usr/lib/syslog-ng/3.38"));
+    let _syslog_ng = Running::start(command)?;
+    wait_until(LIMIT, "syslog-ng listens", || Ok(TcpStream::connect(format!("127.0.0.1:{port}")).is_ok()))?;
+    world.expect_every_line_once(&port, str::to_owned)
 }
 
 #[test]
 fn collectd_ships_measurements() -> Result<()> {
-    let Some(world) = World::new("metrics")? else { return Ok(()) };
+    let Some(world) = World::new("metrics", debian::shippers())? else { return Ok(()) };
     let _collectd = world.collectd("LoadPlugin load\n")?;
     wait_until(LIMIT, "the load of the machine was shipped", || {
         Ok(world.measurements()?.iter().any(|value| value["plugin"] == "load"))
@@ -137,9 +174,8 @@ fn collectd_ships_measurements() -> Result<()> {
 
 #[test]
 fn message_of_a_thing_goes_through_mqtt_into_a_topic() -> Result<()> {
-    let Some(world) = World::new("things")? else { return Ok(()) };
-    // Nothing says which port mosquitto took if it were left to choose.
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
+    let Some(world) = World::new("things", debian::shippers())? else { return Ok(()) };
+    let port = free_port()?;
     fs::write(world.path("mosquitto.conf"), format!("listener {port} 127.0.0.1\nallow_anonymous true\n"))?;
     let mut mosquitto = world.programs.command("usr/sbin/mosquitto");
     mosquitto.args(["-c", &world.path("mosquitto.conf")]);

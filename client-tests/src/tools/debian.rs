@@ -80,7 +80,9 @@ impl Unpacked {
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.path(program));
         let libraries = format!("lib/{}-linux-gnu", std::env::consts::ARCH);
-        let directories = [self.root.join("usr").join(&libraries), self.root.join(&libraries)];
+        // syslog-ng keeps a library of its own beside its modules.
+        let own = self.root.join("usr/lib/syslog-ng");
+        let directories = [self.root.join("usr").join(&libraries), self.root.join(&libraries), own];
         command.env("LD_LIBRARY_PATH", std::env::join_paths(directories).unwrap_or_default());
         command
     }
@@ -91,12 +93,23 @@ impl Unpacked {
 /// # Errors
 /// Where `CI` is set and they cannot be had.
 pub fn shippers() -> Result<Option<Unpacked>> {
-    const PACKAGES: [&str; 5] =
-        ["rsyslog", "rsyslog-kafka", "collectd-core", "mosquitto", "mosquitto-clients"];
-    let outcome = installed("debian-shippers", &PACKAGES.join(" "), |directory| {
-        download_missing(directory, &PACKAGES).or_else(|_| {
+    together("shippers", &["rsyslog", "rsyslog-kafka", "collectd-core", "mosquitto", "mosquitto-clients"])
+}
+
+/// syslog-ng, which Debian does not let be beside rsyslog, with what it needs to write into topics.
+///
+/// # Errors
+/// Where `CI` is set and it cannot be had.
+pub fn syslog_ng() -> Result<Option<Unpacked>> {
+    together("syslog-ng", &["syslog-ng-core", "syslog-ng-mod-rdkafka"])
+}
+
+/// Packages that are unpacked into one directory, with what of their libraries is not installed.
+fn together(name: &str, packages: &[&str]) -> Result<Option<Unpacked>> {
+    let outcome = installed(&format!("debian-{name}"), &packages.join(" "), |directory| {
+        download_missing(directory, packages).or_else(|_| {
             run("apt-get", ["-qq", "update"])?;
-            download_missing(directory, &PACKAGES)
+            download_missing(directory, packages)
         })?;
         for archive in std::fs::read_dir(directory.join("archives"))? {
             let archive = archive?.path();
@@ -108,7 +121,7 @@ pub fn shippers() -> Result<Option<Unpacked>> {
     });
     match outcome {
         Ok(root) => Ok(Some(Unpacked { root })),
-        Err(error) => missing("rsyslog, collectd or mosquitto", &format!("{error:#}")),
+        Err(error) => missing(&packages.join(", "), &format!("{error:#}")),
     }
 }
 
