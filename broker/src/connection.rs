@@ -21,6 +21,7 @@ use crate::broker::Broker;
 use crate::client_quotas::Mute;
 use crate::clock;
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::panics;
 use crate::stopping::{StopSwitch, Stopping};
 use crate::telemetry::ClientSoftware;
@@ -383,19 +384,25 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             memory: Arc::clone(memory),
             timeline: Arc::clone(&timeline),
         };
-        match panics::contained(|| api::decode_request(api, version, body)) {
-            Some(request) if api.takes_turns => {
-                let work = Work::InTurn(Box::new(request?), prefix, Box::new(context));
-                Ok(Handled { work, timeline })
-            }
-            Some(request) => {
-                let work = Work::UnderWay(api::dispatch(request?, prefix, context));
-                Ok(Handled { work, timeline })
-            }
-            None => {
-                self.broker.metrics.decode_panics.increment(1);
-                Err(Ending::Panic)
-            }
+        let request = decoded(&self.broker.metrics, || api::decode_request(api, version, body))?;
+        let work = match api.takes_turns {
+            true => Work::InTurn(Box::new(request), prefix, Box::new(context)),
+            false => Work::UnderWay(api::dispatch(request, prefix, context)),
+        };
+        Ok(Handled { work, timeline })
+    }
+}
+
+/// What `decode` makes of a request. A panic in it is a defect of ours, which costs this one connection and is counted.
+fn decoded(
+    metrics: &Metrics,
+    decode: impl FnOnce() -> Result<api::Request, api::MalformedBody>,
+) -> Result<api::Request, Ending> {
+    match panics::contained(decode) {
+        Some(request) => Ok(request?),
+        None => {
+            metrics.decode_panics.increment(1);
+            Err(Ending::Panic)
         }
     }
 }

@@ -26,3 +26,34 @@ pub(crate) fn contained<T>(decode: impl FnOnce() -> T) -> Option<T> {
     CONTAINED.set(false);
     decoded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{contained, install};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, ExitStatus};
+
+    /// What a process of its own is to do, since the rule holds for a whole process.
+    const DEED: &str = "OTTLA_TEST_PANIC";
+
+    /// Runs this test again, as a process that does this.
+    fn process_that(deed: &str) -> ExitStatus {
+        let mut command = Command::new(std::env::current_exe().expect("tests are a program"));
+        command.args(["panics::tests::a_panic_ends_the_process_unless_it_is_contained", "--exact"]);
+        command.env(DEED, deed).output().expect("tests can be started").status
+    }
+
+    #[test]
+    fn a_panic_ends_the_process_unless_it_is_contained() {
+        const SIGABRT: i32 = 6;
+        let Ok(deed) = std::env::var(DEED) else {
+            assert!(process_that("decodes").success());
+            assert_eq!(process_that("decodes and panics").signal(), Some(SIGABRT));
+            return;
+        };
+        install();
+        assert!(contained(|| panic!("while a request is decoded")).is_none());
+        assert_eq!(contained(|| 7), Some(7));
+        assert_eq!(deed, "decodes", "anywhere else");
+    }
+}

@@ -1,7 +1,8 @@
 //! A client on the other end of a pipe: order, overlap, backpressure, and what ends a connection.
 
-use super::{Addresses, serve_halves};
+use super::{Addresses, Ending, decoded, serve_halves};
 use crate::limits::RequestMemory;
+use crate::metrics::Metrics;
 use crate::node::testing::{TestNode, batch, topic_name};
 use crate::stopping::StopSwitch;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -9,6 +10,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{FetchRequest, ProduceRequest};
 use kafka_protocol::protocol::Encodable;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -261,4 +263,13 @@ async fn a_body_that_is_cut_off_or_of_too_many_elements_ends_the_connection() {
         assert_eq!(client.next_answer().await, None, "{body:?}");
         client.serving.await.expect("no panic");
     }
+}
+
+#[test]
+fn a_panic_while_decoding_ends_the_connection_and_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = metrics::with_local_recorder(&recorder, Metrics::register);
+    let outcome = decoded(&metrics, || panic!("a decoder with a defect"));
+    assert!(matches!(outcome, Err(Ending::Panic)));
+    assert!(recorder.handle().render().contains("ottla_decode_panics_total 1\n"));
 }
