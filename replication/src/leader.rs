@@ -106,7 +106,7 @@ pub struct Leader {
     /// thinks that is enough.
     has_eligible_replicas: bool,
     /// The committed ISR, in the order of the metadata.
-    isr: Vec<BrokerId>,
+    isr: Box<[BrokerId]>,
     followers: BTreeMap<BrokerId, Replica>,
     log_end_offset: Offset,
     durable_end_offset: Offset,
@@ -149,7 +149,7 @@ impl Leader {
             rules: metadata.rules,
             enough: 0,
             has_eligible_replicas: false,
-            isr: Vec::new(),
+            isr: Box::default(),
             followers: BTreeMap::new(),
             log_end_offset: log.log_end_offset,
             durable_end_offset: log.durable_end_offset,
@@ -283,6 +283,12 @@ impl Leader {
             || self.followers.get(&broker_id).is_some_and(|replica| self.is_waited_for(replica, now))
     }
 
+    /// How many replicas there are, this one included.
+    #[must_use]
+    pub fn replica_count(&self) -> usize {
+        self.followers.len() + 1
+    }
+
     /// The members of the committed ISR.
     #[must_use]
     pub fn isr(&self) -> &[BrokerId] {
@@ -326,7 +332,7 @@ impl Leader {
                 replica.close_since = None;
             }
         }
-        self.isr = partition.isr.to_vec();
+        self.isr.clone_from(&partition.isr);
         self.local_epoch = brokers(self.local).map(|standing| standing.broker_epoch);
         self.followers.retain(|broker_id, _| partition.replicas.contains(broker_id));
         for &broker_id in partition.replicas.iter().filter(|&&broker_id| broker_id != self.local) {

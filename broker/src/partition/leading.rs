@@ -16,7 +16,6 @@ use storage::log::LogRead;
 #[derive(Debug)]
 pub(super) struct Leading {
     core: Leader,
-    replica_count: usize,
     /// The deadline that stands in `IsrDuties`.
     scheduled: Option<Duration>,
 }
@@ -32,7 +31,7 @@ pub(crate) enum DeleteRecordsError {
 
 impl Leading {
     pub(super) fn is_replicated(&self) -> bool {
-        self.replica_count > 1
+        self.core.replica_count() > 1
     }
 }
 
@@ -58,11 +57,9 @@ impl Partition {
         if epoch < self.leader_epoch() {
             return;
         }
-        let replica_count = metadata.partition.replicas.len();
         if let Role::Leader(leading) = &mut *role
             && leading.core.leader_epoch() == epoch
         {
-            leading.replica_count = replica_count;
             leading.core.metadata(metadata, now);
             self.led(leading, now);
             return;
@@ -74,7 +71,7 @@ impl Partition {
         // A log that starts over within a batch ends below its start until the batch is in it.
         let high_watermark = self.high_watermark().min(log.log_end_offset);
         let core = Leader::new(local, metadata, &log, high_watermark, now);
-        let mut leading = Box::new(Leading { core, replica_count, scheduled: role.scheduled() });
+        let mut leading = Box::new(Leading { core, scheduled: role.scheduled() });
         self.flush_reporter.store(None);
         self.led(&mut leading, now);
         *role = Role::Leader(leading);
@@ -267,7 +264,7 @@ impl Partition {
         self.set_high_watermark(core.high_watermark());
         self.is_enough.store(core.is_enough(), Ordering::Release);
         self.is_latest_offset_available.store(core.is_latest_offset_available(), Ordering::Release);
-        if core.isr().len() < leading.replica_count {
+        if core.isr().len() < core.replica_count() {
             self.propose(leading, now);
         }
         if let Some(low_watermark) = leading.core.low_watermark(self.log.log_start_offset()) {
