@@ -79,6 +79,29 @@ fn a_set_that_loses_a_node_is_degraded_until_it_returns() -> Result<()> {
 }
 
 #[test]
+fn commands_that_a_set_without_a_majority_does_not_answer_name_the_broker_and_the_request() -> Result<()> {
+    let Some(mut set) = ReplicaSet::start(Product::Ottla, &[])? else { return Ok(()) };
+    set.create_topic("orders", PARTITIONS, &[])?;
+    for id in [2, 3] {
+        set.node_mut(id)?.kill()?;
+    }
+    let left = set.node(1)?.address().to_owned();
+    // Nobody is left to notice that the last one is gone.
+    let seen = status(&left, DEGRADED)?;
+    let seen = states(&seen)?;
+    let usable = seen.iter().filter(|state| **state == "active").count();
+    ensure!(seen.len() == 3 && usable == 1 && seen.contains(&"silent"), "{seen:?}");
+    let mut produce = node::command()?;
+    produce.args(["produce", "orders", "--timeout", "3", "--bootstrap", &left]);
+    let output = produce.output()?;
+    let said = String::from_utf8(output.stderr)?;
+    let wanted = format!("the broker at {left} has not answered InitProducerId for ");
+    ensure!(output.status.code() == Some(FAILED) && said.contains(&wanted), "{said}");
+    ensure!(said.contains("`ottla cluster status"), "{said}");
+    set.node_mut(1)?.kill()
+}
+
+#[test]
 fn a_node_that_joins_gets_its_share_and_one_that_leaves_gives_it_back() -> Result<()> {
     let Some(mut set) = ReplicaSet::start(Product::Ottla, &[])? else { return Ok(()) };
     set.create_topic("orders", PARTITIONS, &[])?;

@@ -11,25 +11,34 @@ mod coordinator;
 mod meaning;
 mod offsets;
 mod topics;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use crate::clock;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::{Request, StrBytes};
+use tokio::time::timeout;
 
 pub(crate) use bootstrap::bootstrap;
 use connection::Connection;
 pub(crate) use meaning::meaning;
 pub(crate) use offsets::{OffsetAt, Offsets, PartitionId};
 pub(crate) use topics::{PartitionState, TopicState, wire_name};
+use waits::{Asked, Waits};
 
 /// How long the client waits before it asks again. Larger: a command is slow while a cluster starts. Smaller: a broker
 /// that is starting is asked for nothing.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a broker may be silent before the next of several addresses is asked. Longer: a command waits for a machine that is
+/// gone while others are there. Shorter: a busy broker is passed over.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// Why a broker could not be asked, or what it answered instead.
 #[derive(Debug, thiserror::Error)]
@@ -144,31 +153,57 @@ pub(crate) struct Client {
     nodes: Vec<Node>,
     connections: BTreeMap<String, Connection>,
     trouble: Option<String>,
+    waits: Waits,
 }
 
 impl Client {
-    /// Asks the first of `bootstrap` (comma-separated addresses) that answers who the brokers are.
-    pub(crate) async fn connect(bootstrap: &str) -> Result<Self, ClientError> {
-        let mut reason = "there is no address".to_owned();
-        for address in bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()) {
-            let mut client = Self {
-                came_by: address.to_owned(),
-                cluster_id: None,
-                nodes: Vec::new(),
-                connections: BTreeMap::new(),
-                trouble: None,
+    /// Asks the first of `bootstrap` (comma-separated addresses) that answers who the brokers are. All together may take as
+    /// long as `limit`; one that is silent leaves the others their time.
+    pub(crate) async fn connect(bootstrap: &str, limit: Duration) -> Result<Self, ClientError> {
+        let until = clock::monotonic() + limit;
+        let addresses: Vec<&str> =
+            bootstrap.split(',').map(str::trim).filter(|address| !address.is_empty()).collect();
+        let mut reasons = Vec::new();
+        for (place, address) in addresses.iter().enumerate() {
+            let rest = until.saturating_sub(clock::monotonic());
+            let patience = match u32::try_from(addresses.len() - place) {
+                Ok(left @ 2..) => SILENCE_MAX.min(rest / left),
+                _last => rest,
             };
-            match client.metadata_from(address, &[], false).await {
-                Ok(metadata) => {
-                    client.nodes = nodes(&metadata);
-                    client.cluster_id = metadata.cluster_id.map(|id| id.to_string());
-                    return Ok(client);
+            let reason = match timeout(patience, Self::connect_to(address)).await {
+                Ok(Ok(client)) => return Ok(client),
+                Ok(Err(ClientError::Io { source, .. })) => source.to_string(),
+                Ok(Err(other)) => return Err(other),
+                Err(_elapsed) => {
+                    let seconds = patience.as_secs_f64();
+                    format!("no answer within {seconds:.1} s: is it stuck, or a firewall in between?")
                 }
-                Err(ClientError::Io { source, .. }) => reason = source.to_string(),
-                Err(other) => return Err(other),
-            }
+            };
+            reasons.push((address, reason));
         }
+        let reason = match reasons.as_slice() {
+            [(_address, reason)] => reason.clone(),
+            several => {
+                let named = several.iter().map(|(address, reason)| format!("{address}: {reason}"));
+                named.collect::<Vec<_>>().join("; ")
+            }
+        };
         Err(ClientError::Unreachable { bootstrap: bootstrap.to_owned(), reason })
+    }
+
+    async fn connect_to(address: &str) -> Result<Self, ClientError> {
+        let mut client = Self {
+            came_by: address.to_owned(),
+            cluster_id: None,
+            nodes: Vec::new(),
+            connections: BTreeMap::new(),
+            trouble: None,
+            waits: Waits::default(),
+        };
+        let metadata = client.metadata_from(address, &[], false).await?;
+        client.nodes = nodes(&metadata);
+        client.cluster_id = metadata.cluster_id.map(|id| id.to_string());
+        Ok(client)
     }
 
     /// The brokers of the cluster, by their ids.
@@ -181,9 +216,15 @@ impl Client {
         self.cluster_id.as_deref()
     }
 
-    /// What the client was last held up by, for who gives up waiting.
-    pub(crate) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    /// What the client is held up by, for who gives up waiting: the brokers that do not answer, else what the last answer said.
+    pub(crate) fn trouble(&self) -> String {
+        let waits = self.waits.told(self.trouble.is_none(), clock::monotonic());
+        match (&self.trouble, waits.is_empty()) {
+            (Some(trouble), true) => trouble.clone(),
+            (None, true) => "the broker's answers lead no further".to_owned(),
+            (Some(trouble), false) => format!("{waits}; before that: {trouble}"),
+            (None, false) => waits,
+        }
     }
 
     /// Asks the broker at `address`, in the highest version that both speak.
@@ -192,25 +233,39 @@ impl Client {
         address: &str,
         request: &R,
     ) -> Result<R::Response, ClientError> {
-        let mut connection = match self.connections.remove(address) {
-            Some(connection) => connection,
-            None => open(address, &self.came_by).await?,
-        };
-        let response = connection.call(request).await?;
+        let mut connection = self.connection(address).await?;
+        self.waits.begin(address, Asked::Request(R::NAME), clock::monotonic());
+        let response = connection.call(request).await;
+        self.waits.end(address);
         // A connection on which anything failed is not kept.
+        let response = response?;
         self.connections.insert(address.to_owned(), connection);
         Ok(response)
     }
 
-    /// Asks several brokers at once, each its own request.
+    /// The connection to `address`, taken out of those that are kept, or a new one.
+    async fn connection(&mut self, address: &str) -> Result<Connection, ClientError> {
+        if let Some(kept) = self.connections.remove(address) {
+            return Ok(kept);
+        }
+        self.waits.begin(address, Asked::Connection, clock::monotonic());
+        let opened = open(address, &self.came_by).await;
+        self.waits.end(address);
+        opened
+    }
+
+    /// Asks several brokers at once, each its own request. Answers come in the order of the requests.
     pub(crate) async fn call_each<R: Call>(
         &mut self,
         requests: Vec<(String, R)>,
     ) -> Vec<(String, Result<R::Response, ClientError>)> {
-        let calls = requests.into_iter().map(|(address, request)| {
+        let began = clock::monotonic();
+        let mut calls = FuturesUnordered::new();
+        for (place, (address, request)) in requests.into_iter().enumerate() {
             let kept = self.connections.remove(&address);
             let came_by = self.came_by.clone();
-            async move {
+            self.waits.begin(&address, Asked::Request(R::NAME), began);
+            calls.push(async move {
                 let answer = async {
                     let mut connection = match kept {
                         Some(connection) => connection,
@@ -219,26 +274,34 @@ impl Client {
                     connection.call(&request).await.map(|response| (response, connection))
                 };
                 let answer = answer.await;
-                (address, answer)
-            }
-        });
-        let answers = join_all(calls.collect::<Vec<_>>()).await;
-        let kept = answers.into_iter().map(|(address, answer)| {
+                (place, address, answer)
+            });
+        }
+        let mut answers = BTreeMap::new();
+        while let Some((place, address, answer)) = calls.next().await {
+            self.waits.end(&address);
             let response = answer.map(|(response, connection)| {
                 self.connections.insert(address.clone(), connection);
                 response
             });
-            (address, response)
-        });
-        kept.collect()
+            answers.insert(place, (address, response));
+        }
+        answers.into_values().collect()
     }
 
     /// Whether the broker at `address` serves this request in a version that the client speaks.
     pub(crate) async fn serves<R: Call>(&mut self, address: &str) -> Result<bool, ClientError> {
-        if !self.connections.contains_key(address) {
-            self.connections.insert(address.to_owned(), open(address, &self.came_by).await?);
-        }
-        Ok(self.connections.get(address).is_some_and(|connection| connection.version::<R>().is_ok()))
+        let connection = self.connection(address).await?;
+        let is_served = connection.version::<R>().is_ok();
+        self.connections.insert(address.to_owned(), connection);
+        Ok(is_served)
+    }
+
+    /// Whether the broker at `address` answers within `limit`.
+    pub(crate) async fn is_answered_by(&mut self, address: &str, limit: Duration) -> bool {
+        let answer = timeout(limit, self.serves::<MetadataRequest>(address)).await;
+        self.waits.end(address);
+        matches!(answer, Ok(Ok(true)))
     }
 
     /// Whether the broker at `address` serves this request in `version` or a later one.
@@ -281,28 +344,28 @@ impl Client {
         topics: &[&str],
         makes_topics: bool,
     ) -> Result<MetadataResponse, ClientError> {
-        let mut failure = None;
-        for node in self.nodes.clone() {
-            match self.metadata_from(&node.address, topics, makes_topics).await {
-                Ok(metadata) => {
-                    self.nodes = nodes(&metadata);
-                    return Ok(metadata);
-                }
-                Err(error) => failure = Some(error),
+        let mut answer = self.metadata_from(&self.came_by.clone(), topics, makes_topics).await;
+        for address in self.others() {
+            if answer.is_ok() {
+                break;
             }
+            answer = self.metadata_from(&address, topics, makes_topics).await;
         }
-        Err(failure.unwrap_or(ClientError::Unreachable {
-            bootstrap: "any address".to_owned(),
-            reason: "the cluster names no broker".to_owned(),
-        }))
+        let metadata = answer?;
+        self.nodes = nodes(&metadata);
+        Ok(metadata)
     }
 
-    /// A broker for what any of them can answer or pass on.
-    pub(crate) fn any_address(&self) -> Result<String, ClientError> {
-        self.nodes.first().map(|node| node.address.clone()).ok_or_else(|| ClientError::Unreachable {
-            bootstrap: "any address".to_owned(),
-            reason: "the cluster names no broker".to_owned(),
-        })
+    /// A broker for what any of them can answer or pass on: the one that told of the others, which may be gone, and be named
+    /// all the same while no majority is left to notice.
+    pub(crate) fn any_address(&self) -> &str {
+        &self.came_by
+    }
+
+    /// Where else to ask what any broker answers.
+    fn others(&self) -> Vec<String> {
+        let addresses = self.nodes.iter().map(|node| &node.address);
+        addresses.filter(|address| **address != self.came_by).cloned().collect()
     }
 
     /// Where the node of this id listens, if the cluster names it.
@@ -336,7 +399,8 @@ async fn open(address: &str, came_by: &str) -> Result<Connection, ClientError> {
 fn why_there(told_by: Option<&str>) -> String {
     let told = told_by.map(|told_by| {
         format!(
-            "; the broker at {told_by} tells clients to go there (advertised.listeners), which `ottla doctor` looks into"
+            "; the broker at {told_by} says that a node is there: it is down, which `ottla cluster status -b {told_by}` shows, or \
+             its advertised.listeners is wrong, which `ottla doctor` looks into"
         )
     });
     told.unwrap_or_default()
@@ -356,3 +420,6 @@ fn nodes(metadata: &MetadataResponse) -> Vec<Node> {
 pub(crate) fn address(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,12 +10,13 @@ mod partitioner;
 mod producer;
 
 use super::asking;
+use super::client::Client;
 use super::topics::TopicRefusal;
 use super::{ClusterArguments, Form};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use input::Input;
-use producer::{Produced, Producer};
+use producer::{Produced, Producer, Ready};
 use storage::compression::Codec;
 
 /// What is produced, and how.
@@ -137,13 +138,27 @@ async fn produce(arguments: &ProduceArguments, produced: &mut Produced) -> anyho
     while let Some(records) = input.next().await? {
         for record in records {
             if let Some(full) = producer.add(&record)? {
-                cluster
-                    .within_limit(&mut client, async |client| producer.send(client, full, produced).await)
-                    .await?;
+                send(cluster, &mut client, &mut producer, full, produced).await?;
             }
         }
         let rest = producer.take();
-        cluster.within_limit(&mut client, async |client| producer.send(client, rest, produced).await).await?;
+        send(cluster, &mut client, &mut producer, rest, produced).await?;
     }
     Ok(())
+}
+
+/// Sends what is ready; where that fails, the error says so where some of it may be written all the same.
+async fn send(
+    cluster: &ClusterArguments,
+    client: &mut Client,
+    producer: &mut Producer,
+    ready: Ready,
+    produced: &mut Produced,
+) -> anyhow::Result<()> {
+    let sending = async |client: &mut Client| producer.send(client, ready, produced).await;
+    let sent = cluster.within_limit(client, sending).await;
+    match producer.is_in_doubt() {
+        true => sent.context("whether the last records were written is not known"),
+        false => sent,
+    }
 }

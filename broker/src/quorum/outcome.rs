@@ -121,7 +121,10 @@ pub enum ProposeError {
     #[error("the controller has too many requests waiting")]
     Busy,
     /// The quorum did not answer within the time that the caller gave it.
-    #[error("the metadata quorum did not answer in time; what was asked for may still come to pass")]
+    #[error(
+        "the metadata quorum did not answer in time, for which most of its nodes must run (`ottla cluster status`); what was asked \
+         for may still come to pass"
+    )]
     TimedOut,
     /// The quorum has stopped.
     #[error("the metadata quorum has stopped")]

@@ -69,17 +69,15 @@ impl Client {
 
     /// Asks one broker after the other until one answers.
     async fn ask_anybody<R: Call>(&mut self, request: &R) -> Result<R::Response, ClientError> {
-        let mut failure = None;
-        for node in self.nodes().to_vec() {
-            match self.call(&node.address, request).await {
-                Ok(response) => return Ok(response),
-                Err(error) => failure = Some(error),
+        let first = self.any_address().to_owned();
+        let mut answer = self.call(&first, request).await;
+        for address in self.others() {
+            if answer.is_ok() {
+                break;
             }
+            answer = self.call(&address, request).await;
         }
-        Err(failure.unwrap_or(ClientError::Unreachable {
-            bootstrap: "any address".to_owned(),
-            reason: "the cluster names no broker".to_owned(),
-        }))
+        answer
     }
 }
 

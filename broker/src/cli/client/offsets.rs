@@ -115,7 +115,16 @@ impl Client {
         }
         for (leader, partitions) in by_leader {
             let Some(address) = self.node(leader).map(|node| node.address.clone()) else { continue };
-            let response = self.call(&address, &request(&partitions, at)).await?;
+            let response = match self.call(&address, &request(&partitions, at)).await {
+                Ok(response) => response,
+                // It is gone, and another may lead soon.
+                Err(ClientError::Io { .. }) => {
+                    let unanswered = partitions.into_iter().cloned();
+                    offsets.extend(unanswered.map(|id| (id, Err(ResponseError::LeaderNotAvailable))));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             for topic in response.topics {
                 for partition in topic.partitions {
                     let id =

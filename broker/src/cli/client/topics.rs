@@ -51,7 +51,7 @@ impl TopicState {
 impl Client {
     /// Every topic of the cluster, by name.
     pub(crate) async fn all_topics(&mut self) -> Result<Vec<TopicState>, ClientError> {
-        let address = self.any_address()?;
+        let address = self.any_address().to_owned();
         let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
         let told = self.call(&address, &request).await?;
         let topics = told.topics.into_iter().filter_map(|topic| read(topic).ok());

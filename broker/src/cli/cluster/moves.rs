@@ -50,7 +50,7 @@ pub(super) async fn elect(
             .with_election_type(PREFERRED)
             .with_timeout_ms(PATIENCE_MS)
             .with_topic_partitions(Some(topics.collect()));
-        let address = client.any_address()?;
+        let address = client.any_address().to_owned();
         let answer = client.call(&address, &request).await?;
         picture::refused("no leader is elected", answer.error_code)?;
         for topic in &answer.replica_election_results {
@@ -83,7 +83,7 @@ pub(super) async fn reassign(client: &mut Client, moves: &[Move]) -> Result<Vec<
         let request = AlterPartitionReassignmentsRequest::default()
             .with_timeout_ms(PATIENCE_MS)
             .with_topics(topics.collect());
-        let address = client.any_address()?;
+        let address = client.any_address().to_owned();
         let answer = client.call(&address, &request).await?;
         picture::refused("no partition is moved", answer.error_code)?;
         for topic in &answer.responses {

@@ -11,7 +11,6 @@ use kafka_protocol::{ResponseError, messages::DescribeTopicPartitionsResponse};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// How long the controller may take to answer.
 pub(super) const PATIENCE_MS: i32 = 30_000;
@@ -101,7 +100,7 @@ impl Picture {
 
 /// Asks the brokers.
 pub(super) async fn take(client: &mut Client) -> Result<Picture, ClientError> {
-    let address = client.any_address()?;
+    let address = client.any_address().to_owned();
     let mut picture = nodes(client, &address).await?;
     picture.partitions = partitions(client, &address).await?;
     mark_moving(client, &address, &mut picture.partitions).await?;
@@ -126,8 +125,7 @@ async fn nodes(client: &mut Client, ask: &str) -> Result<Picture, ClientError> {
     nodes.sort_by_key(|node| node.node_id);
     for node in nodes.iter_mut().filter(|node| node.state == NodeState::Active) {
         let address = node.address.as_deref().unwrap_or_default();
-        let answer = timeout(ANSWER_LIMIT, client.serves::<MetadataRequest>(address)).await;
-        if !matches!(answer, Ok(Ok(true))) {
+        if !client.is_answered_by(address, ANSWER_LIMIT).await {
             node.state = NodeState::Silent;
         }
     }

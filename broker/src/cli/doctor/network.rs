@@ -13,17 +13,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Asks the cluster for its nodes, and dials each where clients are told to.
 pub(super) async fn look(bootstrap: &str, findings: &mut Findings) {
-    let connecting = timeout(ANSWER_LIMIT, Client::connect(bootstrap)).await;
-    let mut client = match connecting {
-        Ok(Ok(client)) => client,
-        Ok(Err(error)) => return findings.check(Some(format!("No broker can be asked: {error}."))),
-        Err(_elapsed) => {
-            let what = format!(
-                "No broker answers at {bootstrap} within {} s: is a firewall in between? --bootstrap names another address.",
-                ANSWER_LIMIT.as_secs()
-            );
-            return findings.check(Some(what));
-        }
+    let mut client = match Client::connect(bootstrap, ANSWER_LIMIT).await {
+        Ok(client) => client,
+        Err(error) => return findings.check(Some(format!("No broker can be asked: {error}."))),
     };
     findings.check(None);
     let is_remote = bootstrap.split(',').any(|address| !is_local_name(host_of(address.trim())));
@@ -86,15 +78,12 @@ async fn dial(client: &Client, node: &Node) -> Option<String> {
             ));
         }
     }
-    match timeout(ANSWER_LIMIT, Client::connect(address)).await {
-        Err(_elapsed) => Some(format!(
-            "{told}, and nothing answers there: a firewall drops it, or the address is wrong; {fix}."
-        )),
-        Ok(Err(ClientError::Unreachable { reason, .. })) => {
+    match Client::connect(address, ANSWER_LIMIT).await {
+        Err(ClientError::Unreachable { reason, .. }) => {
             Some(format!("{told}, and that fails ({reason}): start the node, or {fix}."))
         }
-        Ok(Err(error)) => Some(format!("{told}, and {error}: {fix}.")),
-        Ok(Ok(found)) => match (client.cluster_id(), found.cluster_id()) {
+        Err(error) => Some(format!("{told}, and {error}: {fix}.")),
+        Ok(found) => match (client.cluster_id(), found.cluster_id()) {
             (Some(asked), Some(answers)) if asked != answers => Some(format!(
                 "{told}, where a node of another cluster ({answers}, not {asked}) answers: {fix}."
             )),

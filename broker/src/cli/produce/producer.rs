@@ -9,7 +9,7 @@ use crate::cli::asking;
 use crate::cli::client::{Client, ClientError, PartitionState, meaning, wire_name};
 use crate::cli::topics::TopicRefusal;
 use crate::clock;
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -98,6 +98,8 @@ pub(super) struct Producer {
     ready: Ready,
     /// Where records without a key go until the next batch: one after the other, so that batches are large.
     keyless: usize,
+    /// Whether a leader may have what it has not acknowledged.
+    is_in_doubt: bool,
 }
 
 impl Producer {
@@ -117,6 +119,7 @@ impl Producer {
             next_sequences: BTreeMap::new(),
             ready: Ready::new(),
             keyless: 0,
+            is_in_doubt: false,
         })
     }
 
@@ -174,6 +177,11 @@ impl Producer {
         Ok(i32::try_from(place)?)
     }
 
+    /// Whether records that were sent and not acknowledged may have been written all the same.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
     /// Sends batches until each is acknowledged. Leaders that move are followed.
     pub(super) async fn send(
         &mut self,
@@ -189,6 +197,7 @@ impl Producer {
         loop {
             let trouble = self.send_once(client, &mut waiting, produced).await?;
             if waiting.is_empty() {
+                self.is_in_doubt = false;
                 return Ok(());
             }
             client.pause(trouble).await;
@@ -200,24 +209,36 @@ impl Producer {
 
     /// One attempt. What was acknowledged leaves `waiting`; returns why the rest has not.
     async fn send_once(
-        &self,
+        &mut self,
         client: &mut Client,
         waiting: &mut BTreeMap<i32, Batch>,
         produced: &mut Produced,
     ) -> anyhow::Result<String> {
         let mut trouble = format!("{} has partitions without a leader", self.topic);
         for (address, partitions) in self.by_leader(client, waiting) {
+            // Without a connection nothing is sent, which leaves no doubt.
+            match client.serves::<ProduceRequest>(&address).await {
+                Ok(_whether) => {}
+                Err(error @ ClientError::Io { .. }) => {
+                    trouble = error.to_string();
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            // Until there is an answer, also where nobody waits for it any more.
+            let was_in_doubt = std::mem::replace(&mut self.is_in_doubt, true);
             let response = match client.call(&address, &self.request(&partitions, waiting)).await {
                 Ok(response) => response,
                 Err(error @ ClientError::Io { .. }) if self.identity.is_some() => {
                     trouble = error.to_string();
                     continue;
                 }
-                Err(error @ ClientError::Io { .. }) => {
-                    return Err(anyhow!(error).context("whether the last records were written is not known"));
+                Err(error) => {
+                    self.is_in_doubt = was_in_doubt || !matches!(error, ClientError::Unsupported { .. });
+                    return Err(error.into());
                 }
-                Err(error) => return Err(error.into()),
             };
+            self.is_in_doubt = was_in_doubt;
             for answer in response.responses.into_iter().flat_map(|topic| topic.partition_responses) {
                 match judge(&self.topic, &answer)? {
                     None => {
@@ -226,6 +247,7 @@ impl Producer {
                         }
                     }
                     Some(passing) => {
+                        self.is_in_doubt |= is_appended_perhaps(&passing);
                         trouble = format!("{}-{}: {}", self.topic, answer.index, meaning(&passing));
                     }
                 }
@@ -262,6 +284,17 @@ impl Producer {
 /// `DefaultRecordBatch.incrementSequence`.
 fn sequence_behind(sequence: i32, records: i32) -> i32 {
     sequence.checked_add(records).unwrap_or_else(|| records - (i32::MAX - sequence) - 1)
+}
+
+/// Whether a leader that answers so may have the records.
+fn is_appended_perhaps(error: &ResponseError) -> bool {
+    matches!(
+        error,
+        ResponseError::RequestTimedOut
+            | ResponseError::NotEnoughReplicasAfterAppend
+            | ResponseError::NetworkException
+            | ResponseError::KafkaStorageError
+    )
 }
 
 /// What an answer says: `None` where the batch is written, otherwise why it is to be sent again.
@@ -315,7 +348,7 @@ async fn identity(client: &mut Client) -> anyhow::Result<(ProducerId, ProducerEp
         .with_producer_id((-1).into())
         .with_producer_epoch(-1);
     loop {
-        let address = client.any_address()?;
+        let address = client.any_address().to_owned();
         let told = client.call(&address, &request).await?;
         match ResponseError::try_from_code(told.error_code) {
             None => return Ok((ProducerId(told.producer_id.0), ProducerEpoch(told.producer_epoch))),
@@ -359,6 +392,7 @@ mod tests {
             next_sequences: BTreeMap::from([(1, i32::MAX - 1)]),
             ready: Ready::new(),
             keyless: 0,
+            is_in_doubt: false,
         }
     }
 

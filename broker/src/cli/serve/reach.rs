@@ -6,7 +6,6 @@ use config::broker::Endpoint;
 use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// How long the address may take to answer. Longer: the warning comes when nobody looks any more. Shorter: a busy machine is
 /// warned of itself.
@@ -26,17 +25,16 @@ pub(super) async fn warn_if_unreachable(told: Option<Endpoint>, cluster_id: Stri
 async fn problem(told: &Endpoint, cluster_id: &str) -> Option<String> {
     let address = address(&told.host, i32::from(told.port));
     let fix = "set advertised.listeners to an address that clients reach; behind NAT it may be reached from outside all the same";
-    let reason = match timeout(ANSWER_LIMIT, Client::connect(&address)).await {
-        Ok(Ok(client)) if client.cluster_id().is_none_or(|found| found == cluster_id) => return None,
-        Ok(Ok(client)) => {
+    let reason = match Client::connect(&address, ANSWER_LIMIT).await {
+        Ok(client) if client.cluster_id().is_none_or(|found| found == cluster_id) => return None,
+        Ok(client) => {
             let other = client.cluster_id().unwrap_or_default();
             return Some(format!(
                 "clients are told to connect to {address}, where cluster {other} answers: {fix}"
             ));
         }
-        Ok(Err(ClientError::Unreachable { reason, .. })) => reason,
-        Ok(Err(error)) => error.to_string(),
-        Err(_elapsed) => format!("no answer within {} s", ANSWER_LIMIT.as_secs()),
+        Err(ClientError::Unreachable { reason, .. }) => reason,
+        Err(error) => error.to_string(),
     };
     Some(format!(
         "clients are told to connect to {address}, which this machine does not reach ({reason}): {fix}"

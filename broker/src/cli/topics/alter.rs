@@ -124,7 +124,7 @@ async fn alter_settings(
     let request = IncrementalAlterConfigsRequest::default()
         .with_resources(vec![resource])
         .with_validate_only(validate_only);
-    let address = client.any_address()?;
+    let address = client.any_address().to_owned();
     for result in client.call(&address, &request).await?.responses {
         if result.error_code != 0 {
             return Err(refused(&arguments.topic, result.error_code, result.error_message.as_ref()));
@@ -148,7 +148,7 @@ async fn add_partitions(
         .with_topics(vec![topic])
         .with_timeout_ms(cluster.limit_ms())
         .with_validate_only(validate_only);
-    let address = client.any_address()?;
+    let address = client.any_address().to_owned();
     for result in client.call(&address, &request).await?.results {
         if result.error_code != 0 {
             return Err(refused(&arguments.topic, result.error_code, result.error_message.as_ref()));

@@ -80,7 +80,7 @@ async fn create(
     arguments: &CreateArguments,
     cluster: &ClusterArguments,
 ) -> anyhow::Result<Created> {
-    let address = client.any_address()?;
+    let address = client.any_address().to_owned();
     let request = CreateTopicsRequest::default()
         .with_topics(vec![wanted(name, arguments)])
         .with_timeout_ms(cluster.limit_ms())

@@ -53,7 +53,7 @@ pub(super) async fn run(
 }
 
 async fn delete(client: &mut Client, name: &str, cluster: &ClusterArguments) -> anyhow::Result<()> {
-    let address = client.any_address()?;
+    let address = client.any_address().to_owned();
     let request = DeleteTopicsRequest::default()
         .with_topics(vec![DeleteTopicState::default().with_name(Some(wire_name(name)))])
         .with_timeout_ms(cluster.limit_ms());

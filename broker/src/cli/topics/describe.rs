@@ -101,7 +101,7 @@ pub(super) async fn settings(
         .with_resource_type(TOPIC)
         .with_resource_name(StrBytes::from_string(name.to_owned()))
         .with_configuration_keys(None);
-    let address = client.any_address()?;
+    let address = client.any_address().to_owned();
     let told =
         client.call(&address, &DescribeConfigsRequest::default().with_resources(vec![resource])).await?;
     let mut settings = BTreeMap::new();
