@@ -43,6 +43,41 @@ fn a_node_that_is_well_has_no_problems_but_its_machine_s() -> Result<()> {
 }
 
 #[test]
+fn what_was_looked_at_is_a_line_each_also_where_it_is_well() -> Result<()> {
+    let node = Node::start(&[])?;
+    let mut command = node::command()?;
+    command.args(["doctor", "--bootstrap", node.bootstrap(), "--http", node.http()]);
+    command.args(["--set", &format!("log.dirs={}", node.data_dir().display())]);
+    let output = command.output()?;
+    let said = String::from_utf8(output.stdout)?;
+    for words in [
+        &format!("ok       A broker answers at {}.\n", node.bootstrap()),
+        &format!(
+            "ok       Clients are told to connect to node 1 at {}, and it answers there.\n",
+            node.bootstrap()
+        ),
+        "ok       Every partition has a leader (0 topics, 0 partitions).\n",
+        &format!("ok       Node 1 serves, by its own account (http://{}/health).\n", node.http()),
+        "note     No certificate is looked at, ",
+    ] {
+        ensure!(said.contains(words), "{words:?} is not in {said}");
+    }
+    // These may be well or not on the machine that the test runs on.
+    for words in
+        ["The clock", "The disk of ", "network file system", "may open", "address space", "max_map_count"]
+    {
+        ensure!(
+            said.contains(words) || words == "network file system" && said.contains("in memory"),
+            "{words:?} is not in {said}"
+        );
+    }
+    let checks = said.lines().filter(|line| line.starts_with("ok ") || line.starts_with("PROBLEM ")).count();
+    let last = said.lines().last().context("there is a last line")?;
+    ensure!(last.starts_with(&format!("{checks} checks, ")), "{said}");
+    Ok(())
+}
+
+#[test]
 fn an_advertised_address_that_leads_nowhere_is_named() -> Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port();

@@ -48,11 +48,14 @@ impl Unwell {
     }
 }
 
+/// What a look at one thing comes to: a sentence that says that it is well, or one that says what is wrong and what to do.
+type Checked = Result<String, String>;
+
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Finding {
     severity: Severity,
-    /// What is wrong and what to do, a whole sentence.
+    /// What was looked at and how it is; where it is wrong, what to do. A whole sentence.
     sentence: String,
 }
 
@@ -60,6 +63,8 @@ struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Severity {
+    /// It was looked at, and is well.
+    Ok,
     /// Worth knowing.
     Note,
     /// It is in the way, or will be.
@@ -74,10 +79,14 @@ struct Findings {
 }
 
 impl Findings {
-    /// One thing was looked at; a sentence where it is a problem.
-    fn check(&mut self, problem: Option<String>) {
+    /// One thing was looked at.
+    fn check(&mut self, checked: Checked) {
         self.checks += 1;
-        self.findings.extend(problem.map(|sentence| Finding { severity: Severity::Problem, sentence }));
+        let (severity, sentence) = match checked {
+            Ok(sentence) => (Severity::Ok, sentence),
+            Err(sentence) => (Severity::Problem, sentence),
+        };
+        self.findings.push(Finding { severity, sentence });
     }
 
     /// Something worth knowing.
@@ -93,6 +102,7 @@ impl Findings {
         let mut text = String::new();
         for finding in &self.findings {
             let severity = match finding.severity {
+                Severity::Ok => "ok     ",
                 Severity::Note => "note   ",
                 Severity::Problem => "PROBLEM",
             };
@@ -138,13 +148,22 @@ mod tests {
     use super::Findings;
 
     #[test]
-    fn each_finding_is_a_line_and_the_last_line_counts_them() {
+    fn each_check_is_a_line_also_where_it_is_well_and_the_last_line_counts_them() {
         let mut findings = Findings::default();
-        findings.check(None);
-        findings.check(Some("The disk is full.".to_owned()));
+        findings.check(Ok("Every partition has a leader.".to_owned()));
+        findings.check(Err("The disk is full.".to_owned()));
         findings.note("Nobody listens.".to_owned());
-        let expected = "PROBLEM  The disk is full.\nnote     Nobody listens.\n2 checks, 1 problem.\n";
+        let expected = "\
+ok       Every partition has a leader.
+PROBLEM  The disk is full.
+note     Nobody listens.
+2 checks, 1 problem.
+";
         assert_eq!(findings.text(), expected);
         assert_eq!(findings.problems(), 1);
+        let told = serde_json::to_value(&findings).expect("it is JSON");
+        let severities =
+            told["findings"].as_array().expect("a list").iter().map(|it| it["severity"].as_str());
+        assert_eq!(severities.collect::<Vec<_>>(), [Some("ok"), Some("problem"), Some("note")]);
     }
 }

@@ -1,6 +1,6 @@
 //! Whether nodes are healthy by their own account, and how far their clocks are apart.
 
-use super::Findings;
+use super::{Checked, Findings};
 use crate::clock;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
@@ -55,13 +55,13 @@ pub(super) async fn look(addresses: &[String], are_named: bool, findings: &mut F
         let health = match answer {
             Ok(Ok(health)) => health,
             Ok(Err(error)) if are_named => {
-                findings.check(Some(format!(
+                findings.check(Err(format!(
                     "Nothing says at http://{address}/health how the node is: {error:#}."
                 )));
                 continue;
             }
             Err(_elapsed) if are_named => {
-                findings.check(Some(format!(
+                findings.check(Err(format!(
                     "Nothing answers at http://{address}/health: is a firewall in between?"
                 )));
                 continue;
@@ -71,38 +71,39 @@ pub(super) async fn look(addresses: &[String], are_named: bool, findings: &mut F
                 continue;
             }
         };
-        findings.check(unhealthy(&health));
+        findings.check(healthy(&health, address));
         if let Some(told_ms) = health.time_ms {
-            findings.check(complaint(health.node_id, Difference::measured(asked_ms, told_ms, answered_ms)));
+            findings.check(clock_of(health.node_id, Difference::measured(asked_ms, told_ms, answered_ms)));
         }
     }
 }
 
-fn unhealthy(health: &Health) -> Option<String> {
+fn healthy(health: &Health, address: &str) -> Checked {
     let Health { status, node_id, .. } = health;
     match status.as_str() {
-        "ok" => None,
-        "isolated" => Some(format!(
+        "ok" => Ok(format!("Node {node_id} serves, by its own account (http://{address}/health).")),
+        "isolated" => Err(format!(
             "Node {node_id} is isolated: no controller answers it, so it serves nothing; see that it reaches the other nodes at the \
              addresses in ottla.replica.set."
         )),
         "failed" => {
-            Some(format!("Node {node_id} has failed: its log says why; check the disk and start it again."))
+            Err(format!("Node {node_id} has failed: its log says why; check the disk and start it again."))
         }
-        other => Some(format!("Node {node_id} says of itself that it is {other}; its log says why.")),
+        other => Err(format!("Node {node_id} says of itself that it is {other}; its log says why.")),
     }
 }
 
-fn complaint(node_id: i32, difference: Difference) -> Option<String> {
+fn clock_of(node_id: i32, difference: Difference) -> Checked {
     let Difference { ahead_ms, .. } = difference;
     let way = if ahead_ms > 0 { "ahead of" } else { "behind" };
     let seconds = Duration::from_millis(ahead_ms.unsigned_abs()).as_secs_f64();
-    difference.is_too_large().then(|| {
-        format!(
+    match difference.is_too_large() {
+        true => Err(format!(
             "The clock of node {node_id} is {seconds:.1} s {way} this machine's: let both follow NTP, since times of records and \
              retention follow the node's clock."
-        )
-    })
+        )),
+        false => Ok(format!("The clocks of node {node_id} and of this machine are {seconds:.1} s apart.")),
+    }
 }
 
 async fn health(address: &str) -> anyhow::Result<Health> {
@@ -119,14 +120,14 @@ async fn health(address: &str) -> anyhow::Result<Health> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Difference, Health, complaint, unhealthy};
+    use super::{Difference, Health, clock_of, healthy};
 
     #[test]
     fn a_difference_that_the_way_there_may_explain_is_none() {
         assert!(!Difference::measured(1000, 1450, 1002).is_too_large());
         assert!(Difference::measured(1000, 1600, 1002).is_too_large());
         assert!(!Difference::measured(1000, 2600, 3000).is_too_large(), "the answer took two seconds");
-        let said = complaint(3, Difference::measured(10_000, 7_400, 10_000)).unwrap_or_default();
+        let said = clock_of(3, Difference::measured(10_000, 7_400, 10_000)).unwrap_err();
         assert!(
             said.starts_with("The clock of node 3 is 2.6 s behind this machine's: let both follow NTP"),
             "{said}"
@@ -136,8 +137,9 @@ mod tests {
     #[test]
     fn a_node_that_does_not_serve_says_why() {
         let health = |status: &str| Health { status: status.to_owned(), node_id: 1, time_ms: None };
-        assert_eq!(unhealthy(&health("ok")), None);
-        assert!(unhealthy(&health("isolated")).is_some_and(|it| it.contains("no controller answers it")));
-        assert!(unhealthy(&health("failed")).is_some_and(|it| it.contains("check the disk")));
+        let judged = |status: &str| healthy(&health(status), "localhost:9080");
+        assert!(judged("ok").is_ok_and(|it| it.contains("http://localhost:9080/health")));
+        assert!(judged("isolated").is_err_and(|it| it.contains("no controller answers it")));
+        assert!(judged("failed").is_err_and(|it| it.contains("check the disk")));
     }
 }

@@ -3,7 +3,7 @@
 //! Where a node uses the data directory, its own limits are looked at, which `/proc` tells; otherwise those of this
 //! command, which a node that is started likewise would have.
 
-use super::Findings;
+use super::{Checked, Findings};
 use crate::open_files;
 use config::broker::BrokerConfig;
 use rustix::fs::StatVfs;
@@ -39,15 +39,22 @@ struct Limits {
 /// Looks at the machine.
 pub(super) fn look(config: &BrokerConfig, findings: &mut Findings) {
     let directory = existing(&config.log_dir);
+    if directory != config.log_dir {
+        findings.note(format!(
+            "{} (log.dirs) is not there, so {} is looked at instead; --config or --set log.dirs=DIRECTORY names that of a node.",
+            config.log_dir.display(),
+            directory.display()
+        ));
+    }
     if let Ok(figures) = rustix::fs::statvfs(&directory) {
         let floor = u64::try_from(config.free_space_floor_bytes).unwrap_or(0);
-        findings.check(too_full(&directory, &figures, floor));
-        findings.check(too_few_inodes(&directory, &figures));
+        findings.check(space(&directory, &figures, floor));
+        findings.check(inodes(&directory, &figures));
     }
     if let Ok(kind) = rustix::fs::statfs(&directory) {
         #[allow(clippy::unnecessary_cast, reason = "the field's type differs between systems")]
         let kind = kind.f_type as i64;
-        findings.check(unsuited(&directory, kind));
+        findings.check(suited(&directory, kind));
     }
     let node = process_with_lock(&config.log_dir.join(".lock"));
     let place = node.map_or("self".to_owned(), |id| id.to_string());
@@ -55,13 +62,13 @@ pub(super) fn look(config: &BrokerConfig, findings: &mut Findings) {
         fs::read_to_string(format!("/proc/{place}/limits")).ok().as_deref().map(Limits::read)
     {
         let connections = u64::try_from(config.max_connections).unwrap_or(0);
-        findings.check(too_few_files(limits, connections));
-        findings.check(limited_space(limits));
+        findings.check(files(limits, connections));
+        findings.check(unlimited(limits));
     }
     let maps_max = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
     if let Some(max) = maps_max.and_then(|text| text.trim().parse().ok()) {
         let used = node.and_then(|id| fs::read_to_string(format!("/proc/{id}/maps")).ok());
-        findings.check(too_few_maps(max, used.map(|maps| maps.lines().count() as u64)));
+        findings.check(maps(max, used.map(|maps| maps.lines().count() as u64)));
     }
 }
 
@@ -106,95 +113,101 @@ impl Limits {
     }
 }
 
-fn too_few_files(limits: Limits, connections: u64) -> Option<String> {
+fn files(limits: Limits, connections: u64) -> Checked {
     let wanted = open_files::wanted(connections);
     let Limits { open_files, .. } = limits;
-    (open_files < wanted).then(|| {
-        format!(
+    if open_files < wanted {
+        return Err(format!(
             "A process may open {open_files} files, and max.connections={connections} with the logs takes up to {wanted}: start the node \
              after `ulimit -Hn {wanted}` (systemd: LimitNOFILE={wanted}), or lower max.connections."
-        )
-    })
+        ));
+    }
+    Ok(format!(
+        "A process may open {open_files} files; max.connections={connections} with the logs takes up to {wanted}."
+    ))
 }
 
-fn limited_space(limits: Limits) -> Option<String> {
+fn unlimited(limits: Limits) -> Checked {
     if limits.address_space != u64::MAX {
-        return Some(
+        return Err(
             "The address space of processes is limited, and logs are mapped whole: start the node with `ulimit -v unlimited`."
                 .to_owned(),
         );
     }
-    (limits.file_size != u64::MAX).then(|| {
-        "The size of files is limited, and a segment that reaches it would end the node: start it with `ulimit -f unlimited`."
-            .to_owned()
-    })
+    if limits.file_size != u64::MAX {
+        return Err(
+            "The size of files is limited, and a segment that reaches it would end the node: start it with `ulimit -f unlimited`."
+                .to_owned(),
+        );
+    }
+    Ok("Neither the address space of processes nor the size of files is limited.".to_owned())
 }
 
-fn too_few_maps(max: u64, used: Option<u64>) -> Option<String> {
+fn maps(max: u64, used: Option<u64>) -> Checked {
     let fix =
         "set it to 262144 with `sysctl -w vm.max_map_count=262144`, and in /etc/sysctl.d for the next start";
     match used {
         Some(used) if used.saturating_mul(5) > max.saturating_mul(4) => {
-            Some(format!("The node has {used} of the {max} mappings that vm.max_map_count allows: {fix}."))
+            Err(format!("The node has {used} of the {max} mappings that vm.max_map_count allows: {fix}."))
         }
         _ if max < MAPS_WANTED => {
-            Some(format!("vm.max_map_count is {max}, below the usual {MAPS_WANTED}: {fix}."))
+            Err(format!("vm.max_map_count is {max}, below the usual {MAPS_WANTED}: {fix}."))
         }
-        _ => None,
+        Some(used) => Ok(format!("The node has {used} of the {max} mappings that vm.max_map_count allows.")),
+        None => Ok(format!("vm.max_map_count allows {max} mappings.")),
     }
 }
 
-fn too_full(directory: &Path, figures: &StatVfs, floor: u64) -> Option<String> {
+fn space(directory: &Path, figures: &StatVfs, floor: u64) -> Checked {
     let bytes = |blocks: u64| blocks.saturating_mul(figures.f_frsize);
     let (free, size) = (bytes(figures.f_bavail), bytes(figures.f_blocks));
     let mebibytes = |bytes: u64| bytes / (1024 * 1024);
     let (place, fix) = (directory.display(), "delete topics or lower their retention, or give it more space");
     if free < floor {
         let floor = mebibytes(floor);
-        return Some(format!(
+        return Err(format!(
             "The disk of {place} has {} MiB free, less than ottla.free.space.floor.bytes ({floor} MiB), so records are refused: {fix}.",
             mebibytes(free)
         ));
     }
-    (free < size / 100 * FREE_PERCENT).then(|| {
-        let percent = free.saturating_mul(100) / size.max(1);
-        format!(
-            "The disk of {place} has {} MiB ({percent} %) free: {fix} before records are refused.",
-            mebibytes(free)
-        )
-    })
+    let percent = free.saturating_mul(100) / size.max(1);
+    let has = format!("The disk of {place} has {} MiB ({percent} %) free", mebibytes(free));
+    match free < size / 100 * FREE_PERCENT {
+        true => Err(format!("{has}: {fix} before records are refused.")),
+        false => Ok(format!("{has}.")),
+    }
 }
 
-fn too_few_inodes(directory: &Path, figures: &StatVfs) -> Option<String> {
+fn inodes(directory: &Path, figures: &StatVfs) -> Checked {
     // File systems without a fixed number of them say 0.
     let is_scarce = figures.f_files > 0 && figures.f_favail < figures.f_files / 100;
-    is_scarce.then(|| {
-        format!(
-            "The disk of {} can take {} more files only: remove some, or make its file system with more inodes.",
-            directory.display(),
+    let place = directory.display();
+    match (is_scarce, figures.f_files) {
+        (true, _) => Err(format!(
+            "The disk of {place} can take {} more files only: remove some, or make its file system with more inodes.",
             figures.f_favail
-        )
-    })
+        )),
+        (false, 0) => Ok(format!("The disk of {place} takes any number of files.")),
+        (false, _) => Ok(format!("The disk of {place} can take {} more files.", figures.f_favail)),
+    }
 }
 
-fn unsuited(directory: &Path, kind: i64) -> Option<String> {
+fn suited(directory: &Path, kind: i64) -> Checked {
     let place = directory.display();
     match kind {
-        kind if IN_MEMORY.contains(&kind) => Some(format!(
+        kind if IN_MEMORY.contains(&kind) => Err(format!(
             "{place} is in memory: everything that was acknowledged is gone with the machine; put log.dirs on a disk."
         )),
-        kind if REMOTE.contains(&kind) => Some(format!(
+        kind if REMOTE.contains(&kind) => Err(format!(
             "{place} is on a network file system, where a flush may not mean what it says: put log.dirs on a local disk."
         )),
-        _ => None,
+        _ => Ok(format!("{place} is neither in memory nor on a network file system.")),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        IN_MEMORY, Limits, existing, limited_space, owner_of, too_few_files, too_few_maps, too_full, unsuited,
-    };
+    use super::{IN_MEMORY, Limits, existing, files, maps, owner_of, space, suited, unlimited};
     use rustix::fs::{StatVfs, StatVfsMountFlags};
     use std::path::Path;
 
@@ -209,22 +222,21 @@ Max address space         unlimited            unlimited            bytes
     fn limits_are_those_that_the_process_has_now() {
         let limits = Limits::read(LIMITS);
         assert_eq!(limits, Limits { open_files: 2048, address_space: u64::MAX, file_size: u64::MAX });
-        let said = too_few_files(limits, 10_000).unwrap_or_default();
+        let said = files(limits, 10_000).unwrap_err();
         assert!(said.contains("may open 2048 files") && said.contains("`ulimit -Hn 14352`"), "{said}");
-        assert_eq!(too_few_files(Limits { open_files: 20_000, ..limits }, 10_000), None);
-        assert_eq!(limited_space(limits), None);
-        assert!(limited_space(Limits { address_space: 1, ..limits }).is_some());
-        assert!(limited_space(Limits { file_size: 1, ..limits }).is_some());
+        assert!(files(Limits { open_files: 20_000, ..limits }, 10_000).is_ok());
+        assert!(unlimited(limits).is_ok());
+        assert!(unlimited(Limits { address_space: 1, ..limits }).is_err());
+        assert!(unlimited(Limits { file_size: 1, ..limits }).is_err());
     }
 
     #[test]
     fn mappings_that_run_out_are_a_problem_before_they_have() {
-        assert_eq!(too_few_maps(65_530, Some(1_000)), None);
+        assert!(maps(65_530, Some(1_000)).is_ok_and(|it| it.starts_with("The node has 1000 of the 65530")));
         assert!(
-            too_few_maps(65_530, Some(60_000))
-                .is_some_and(|it| it.starts_with("The node has 60000 of the 65530"))
+            maps(65_530, Some(60_000)).is_err_and(|it| it.starts_with("The node has 60000 of the 65530"))
         );
-        assert!(too_few_maps(1_000, None).is_some());
+        assert!(maps(1_000, None).is_err());
     }
 
     #[test]
@@ -243,16 +255,16 @@ Max address space         unlimited            unlimited            bytes
             f_namemax: 255,
         };
         let judged =
-            |free_mebibytes: u64| too_full(Path::new("/data"), &figures(free_mebibytes * 256), 50 << 20);
-        assert_eq!(judged(500), None);
-        assert!(judged(80).is_some_and(|it| it.contains("has 80 MiB (7 %) free")));
-        assert!(judged(20).is_some_and(|it| it.contains("(50 MiB), so records are refused")));
+            |free_mebibytes: u64| space(Path::new("/data"), &figures(free_mebibytes * 256), 50 << 20);
+        assert_eq!(judged(500).as_deref(), Ok("The disk of /data has 500 MiB (48 %) free."));
+        assert!(judged(80).is_err_and(|it| it.contains("has 80 MiB (7 %) free")));
+        assert!(judged(20).is_err_and(|it| it.contains("(50 MiB), so records are refused")));
     }
 
     #[test]
     fn data_in_memory_is_a_problem() {
-        assert!(IN_MEMORY.iter().all(|kind| unsuited(Path::new("/dev/shm"), *kind).is_some()));
-        assert_eq!(unsuited(Path::new("/data"), 0xef53), None, "ext4");
+        assert!(IN_MEMORY.iter().all(|kind| suited(Path::new("/dev/shm"), *kind).is_err()));
+        assert!(suited(Path::new("/data"), 0xef53).is_ok(), "ext4");
     }
 
     #[test]

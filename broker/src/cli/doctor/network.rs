@@ -1,6 +1,6 @@
 //! Whether clients reach the nodes at the addresses that they are told.
 
-use super::Findings;
+use super::{Checked, Findings};
 use crate::cli::client::{Client, ClientError, Node, TopicState};
 use crate::cli::table::count;
 use std::net::IpAddr;
@@ -15,21 +15,19 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn look(bootstrap: &str, findings: &mut Findings) {
     let mut client = match Client::connect(bootstrap, ANSWER_LIMIT).await {
         Ok(client) => client,
-        Err(error) => return findings.check(Some(format!("No broker can be asked: {error}."))),
+        Err(error) => return findings.check(Err(format!("No broker can be asked: {error}."))),
     };
-    findings.check(None);
+    findings.check(Ok(format!("A broker answers at {}.", client.any_address())));
     let is_remote = bootstrap.split(',').any(|address| !is_local_name(host_of(address.trim())));
     for node in client.nodes() {
-        let problem = match dial(&client, node).await {
-            Some(problem) => Some(problem),
-            None if is_remote && is_local_name(host_of(&node.address)) => Some(only_local(node)),
-            None => None,
-        };
-        findings.check(problem);
+        let is_told_of_itself = is_remote && is_local_name(host_of(&node.address));
+        let dialled = dial(&client, node).await;
+        findings
+            .check(dialled.and_then(|well| if is_told_of_itself { Err(only_local(node)) } else { Ok(well) }));
     }
     // Where nobody is reached, that was said.
     if let Ok(Ok(topics)) = timeout(ANSWER_LIMIT, client.all_topics()).await {
-        findings.check(leaderless(&topics));
+        findings.check(leaders(&topics));
         if let Some(sentence) = lacking(&topics) {
             findings.note(sentence);
         }
@@ -50,44 +48,44 @@ fn lacking(topics: &[TopicState]) -> Option<String> {
 }
 
 /// Which partitions nobody can read or write.
-fn leaderless(topics: &[TopicState]) -> Option<String> {
-    let partitions = topics.iter().flat_map(|topic| topic.partitions.iter().map(move |it| (topic, it)));
-    let names: Vec<String> = partitions
-        .filter(|(_, partition)| partition.leader.is_none())
-        .map(|(topic, partition)| format!("{}-{}", topic.topic, partition.partition))
-        .collect();
-    let first = names.first()?;
+fn leaders(topics: &[TopicState]) -> Checked {
+    let partitions: Vec<_> =
+        topics.iter().flat_map(|topic| topic.partitions.iter().map(move |it| (topic, it))).collect();
+    let leaderless = partitions.iter().filter(|(_, partition)| partition.leader.is_none());
+    let names: Vec<String> =
+        leaderless.map(|(topic, partition)| format!("{}-{}", topic.topic, partition.partition)).collect();
+    let Some(first) = names.first() else {
+        let (partitions, topics) = (count(partitions.len(), "partition"), count(topics.len(), "topic"));
+        return Ok(format!("Every partition has a leader ({topics}, {partitions})."));
+    };
     let rest = if names.len() > 1 { " and others" } else { "" };
-    Some(format!(
+    Err(format!(
         "Nobody reads or writes {} without a leader ({first}{rest}): `ottla cluster status` says for whom they wait.",
         count(names.len(), "partition")
     ))
 }
 
-/// What is wrong with the address that clients are told for `node`.
-async fn dial(client: &Client, node: &Node) -> Option<String> {
+/// Whether `node` is found at the address that clients are told.
+async fn dial(client: &Client, node: &Node) -> Checked {
     let Node { node_id, address } = node;
     let told = format!("Clients are told to connect to node {node_id} at {address}");
     let fix = "set advertised.listeners of that node to an address that clients reach";
     let found = timeout(ANSWER_LIMIT, lookup_host(address)).await.ok().and_then(Result::ok);
-    match found.and_then(|mut addresses| addresses.next()) {
-        Some(_address) => {}
-        None => {
-            return Some(format!(
-                "{told}, a name that this machine cannot resolve: {fix}, or let DNS know the name."
-            ));
-        }
+    if found.and_then(|mut addresses| addresses.next()).is_none() {
+        return Err(format!(
+            "{told}, a name that this machine cannot resolve: {fix}, or let DNS know the name."
+        ));
     }
     match Client::connect(address, ANSWER_LIMIT).await {
         Err(ClientError::Unreachable { reason, .. }) => {
-            Some(format!("{told}, and that fails ({reason}): start the node, or {fix}."))
+            Err(format!("{told}, and that fails ({reason}): start the node, or {fix}."))
         }
-        Err(error) => Some(format!("{told}, and {error}: {fix}.")),
+        Err(error) => Err(format!("{told}, and {error}: {fix}.")),
         Ok(found) => match (client.cluster_id(), found.cluster_id()) {
-            (Some(asked), Some(answers)) if asked != answers => Some(format!(
+            (Some(asked), Some(answers)) if asked != answers => Err(format!(
                 "{told}, where a node of another cluster ({answers}, not {asked}) answers: {fix}."
             )),
-            _ => None,
+            _ => Ok(format!("{told}, and it answers there.")),
         },
     }
 }
@@ -113,7 +111,7 @@ fn is_local_name(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{host_of, is_local_name, lacking, leaderless};
+    use super::{host_of, is_local_name, lacking, leaders};
     use crate::cli::client::{PartitionState, TopicState};
 
     #[test]
@@ -131,9 +129,10 @@ mod tests {
             is_internal: false,
             partitions,
         };
-        assert_eq!(leaderless(&[topic(vec![partition(0, Some(1))])]), None);
-        let said = leaderless(&[topic(vec![partition(0, Some(1)), partition(1, None), partition(2, None)])]);
-        let said = said.expect("two have none");
+        let said = leaders(&[topic(vec![partition(0, Some(1))])]);
+        assert_eq!(said.as_deref(), Ok("Every partition has a leader (1 topic, 1 partition)."));
+        let said = leaders(&[topic(vec![partition(0, Some(1)), partition(1, None), partition(2, None)])]);
+        let said = said.expect_err("two have none");
         assert!(said.contains("2 partitions without a leader (events-1 and others)"), "{said}");
         let said = lacking(&[topic(vec![partition(0, Some(1))])]).expect("its replica is not in sync");
         assert!(said.starts_with("1 partition has fewer in-sync replicas than replicas"), "{said}");
