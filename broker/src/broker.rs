@@ -33,9 +33,9 @@ use kafka_protocol::messages::TopicName;
 use parking_lot::Mutex;
 use replication::controller::{ControllerReply, ControllerRequest};
 use replication::metadata::image::MetadataImage;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use storage::disk::os::OsDisk;
 use storage::ids::{BrokerId, PartitionIndex, TopicId};
@@ -94,6 +94,8 @@ pub struct Broker {
     pub(crate) pace: Mutex<Pace>,
     /// Room for connections that wait to be turned away.
     pub(crate) held_back: Arc<Semaphore>,
+    /// Where this node serves HTTP, once it does.
+    pub(crate) http_address: OnceLock<SocketAddr>,
     /// Room for connections of the HTTP listener.
     pub(crate) http_seats: Arc<Semaphore>,
     /// Room for requests that read from the disk.
@@ -159,6 +161,7 @@ impl Broker {
             slow_lines: Mutex::default(),
             pace: Mutex::default(),
             held_back: Arc::new(Semaphore::new(server::HELD_BACK_MAX)),
+            http_address: OnceLock::new(),
             http_seats: Arc::new(Semaphore::new(http::CONNECTIONS_MAX)),
             cold_reads: Semaphore::new(COLD_READS_AT_ONCE),
             coordinators,

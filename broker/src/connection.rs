@@ -13,6 +13,7 @@
 //! there is: nothing of a connection outlives it by more than the flush that its last records wait for.
 
 mod incoming;
+mod strayed;
 mod turns;
 mod writer;
 
@@ -30,6 +31,7 @@ use crate::wire::frame::FrameError;
 use crate::wire::request_header::{MalformedHeader, RequestPrefix, split_client_id};
 use bytes::Bytes;
 use incoming::{FRAME_DEADLINE, Incoming};
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,6 +133,9 @@ where
     };
     let end = reader.run().await;
     reader.reader_ended.stop();
+    if matches!(end, Ending::Frame(FrameError::Http)) {
+        reader.answer_http();
+    }
     match &end {
         // A client that dies leaves half a frame or a reset behind: nothing that an operator could act on.
         Ending::PeerClosed
@@ -157,8 +162,10 @@ where
     }
     // Not before: a push that waited for its turn would bring the client back.
     reader.broker.telemetry.disconnected(peer);
-    if !matches!(end, Ending::PeerClosed | Ending::Broken | Ending::Frame(_)) {
-        linger(reader.incoming.into_stream()).await;
+    match end {
+        Ending::PeerClosed | Ending::Broken => {}
+        Ending::Frame(error) if !matches!(error, FrameError::Http) => {}
+        _answered => linger(reader.incoming.into_stream()).await,
     }
 }
 
@@ -329,6 +336,13 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 }
             }
         }
+    }
+
+    /// Says to a client that began with HTTP where that is served.
+    fn answer_http(&self) {
+        let answer = strayed::answer_to_http(self.broker.http_address.get().copied(), self.local_address);
+        // Nothing came before it, so there is room; a client that has left hears nothing.
+        let _unheard = self.queue.try_send(Box::pin(ready(answer)));
     }
 
     /// Reads nothing while the client is to keep quiet. Source: KIP-219.

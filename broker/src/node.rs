@@ -224,6 +224,9 @@ impl Node {
         ];
         let kafka_addresses = sockets.iter().map(|socket| socket.address).collect();
         let http_address = http.as_ref().and_then(|socket| socket.local_addr().ok());
+        if let Some(address) = http_address {
+            broker.http_address.get_or_init(|| address);
+        }
         let mut serving = Vec::new();
         for socket in sockets {
             let socket = socket.listen(broker.listen_backlog())?;

@@ -1,6 +1,6 @@
 //! What a node says to whoever runs it: a line at its start and its stop, and about what clients do to it.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -53,6 +53,19 @@ fn http_and_tls_on_the_kafka_port_are_named_with_the_fix() -> Result<()> {
         let said = lines(&node, words);
         ensure!(said.len() == 1 && said[0].contains(fix), "{said:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn curl_on_the_kafka_port_is_told_where_health_and_metrics_are() -> Result<()> {
+    let node = Node::start(&[])?;
+    let mut stream = TcpStream::connect(node.bootstrap())?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let place = format!("health and metrics are at http://{}/health", node.http());
+    ensure!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(&place), "{answer}");
     Ok(())
 }
 

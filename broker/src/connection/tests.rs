@@ -254,6 +254,25 @@ async fn an_unknown_version_is_answered_for_api_versions_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_is_answered_once_and_the_connection_ends() {
+    let node = node().await;
+    let mut client = connect(&node);
+    client.send(Bytes::from_static(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+    let mut answer = String::new();
+    client.reading.read_to_string(&mut answer).await.expect("text, and then the end");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 400 ") && head.ends_with("Connection: close"), "{head}");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{answer}");
+    assert!(body.starts_with("Port 9092 speaks Kafka, not HTTP; "), "{body}");
+    drop(client.writing);
+    client.serving.await.expect("no panic");
+    let mut kafka = connect(&node);
+    kafka.send(api_versions(1)).await;
+    kafka.send(Bytes::from_static(b"GET /health HTTP/1.1\r\n\r\n")).await;
+    assert_eq!((kafka.next_answer().await, kafka.next_answer().await), (Some(1), None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_is_cut_off_or_of_too_many_elements_ends_the_connection() {
     let node = node().await;
     // Metadata of version 1 with 2^31 - 1 topics is left to the real binary, whose allocator bears it.

@@ -55,6 +55,8 @@ pub enum FrameError {
 #[derive(Debug, Default)]
 pub struct FrameReader {
     buffer: BytesMut,
+    /// Whether a frame was announced before: only who comes to the wrong port begins with something else.
+    has_begun: bool,
 }
 
 impl FrameReader {
@@ -99,6 +101,7 @@ impl FrameReader {
             }
         }
         let announced = self.announced_size(limit)?;
+        self.has_begun = true;
         self.buffer.advance(4);
         Ok(Some(announced))
     }
@@ -156,8 +159,12 @@ impl FrameReader {
             return Err(FrameError::CutOff { announced: 4, received: self.buffer.len() });
         };
         match &head {
+            _ if self.has_begun => {}
             [0x16, 0x03, ..] => return Err(FrameError::Tls),
-            b"GET " | b"HEAD" | b"POST" | b"PUT " | b"OPTI" | b"PRI " => return Err(FrameError::Http),
+            b"GET " | b"HEAD" | b"POST" | b"PUT " | b"DELE" | b"PATC" | b"OPTI" | b"CONN" | b"TRAC"
+            | b"PRI " => {
+                return Err(FrameError::Http);
+            }
             _ => {}
         }
         let size = i32::from_be_bytes(head);
@@ -216,6 +223,9 @@ mod tests {
     async fn names_other_protocols() {
         assert!(matches!(frames(b"\x16\x03\x01\x02\0\x01", 64).await.1, Some(FrameError::Tls)));
         assert!(matches!(frames(b"GET / HTTP/1.1", 64).await.1, Some(FrameError::Http)));
+        assert!(matches!(frames(b"PATCH / HTTP/1.1", 64).await.1, Some(FrameError::Http)));
+        let behind_a_frame = frames(b"\0\0\0\x01aGET / HTTP/1.1", 64).await.1;
+        assert!(matches!(behind_a_frame, Some(FrameError::TooLarge { .. })));
     }
 
     #[tokio::test]

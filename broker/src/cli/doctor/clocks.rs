@@ -114,7 +114,11 @@ async fn health(address: &str) -> anyhow::Result<Health> {
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
     let answer = String::from_utf8(answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP")?;
-    ensure!(head.starts_with("HTTP/1.1 200") || head.starts_with("HTTP/1.1 503"), "the answer is no node's");
+    let is_health = head.starts_with("HTTP/1.1 200") || head.starts_with("HTTP/1.1 503");
+    // The Kafka port of a node answers so as well, and says where to ask.
+    let said = body.lines().next().unwrap_or_default().trim_end_matches('.');
+    ensure!(is_health || !said.contains("speaks Kafka"), "{said}");
+    ensure!(is_health, "the answer is no node's");
     serde_json::from_str(body).context("the answer is no node's")
 }
 
