@@ -12,9 +12,10 @@ use kafka_protocol::messages::alter_client_quotas_request::EntryData;
 use kafka_protocol::messages::alter_client_quotas_response::{EntityData, EntryData as Answer};
 use kafka_protocol::messages::{AlterClientQuotasRequest, AlterClientQuotasResponse};
 use kafka_protocol::protocol::StrBytes;
-use replication::controller::client_quotas::{AlterClientQuotas, QuotaAlteration};
+use replication::controller::client_quotas::{AlterClientQuotas, AlterQuotaError, QuotaAlteration};
 use replication::controller::{ControllerReply, ControllerRequest};
 use replication::metadata::quota::QuotaLimit;
+use std::collections::BTreeMap;
 
 pub(crate) async fn handle(
     context: RequestContext,
@@ -29,7 +30,9 @@ pub(crate) async fn handle(
             .into_iter()
             .zip(results)
             .map(|(entry, result)| {
-                answer(entry, result.map_err(|error| (error_code::of_alter_quota(&error), error.to_string())))
+                let result =
+                    result.map_err(|error| (error_code::of_alter_quota(&error), sentence(&error, &entry)));
+                answer(entry, result)
             })
             .collect(),
         Ok(other) => unreachable!("the controller answered quotas with {other:?}"),
@@ -55,6 +58,35 @@ fn alteration(entry: &EntryData) -> QuotaAlteration {
     }
 }
 
+/// Why an entity's quotas did not change, in Kafka's words: with the entity where the request contradicts itself about it.
+fn sentence(error: &AlterQuotaError, entry: &EntryData) -> String {
+    match error {
+        AlterQuotaError::DuplicateEntity | AlterQuotaError::DuplicateKey { .. } => {
+            let name = |name: &Option<StrBytes>| name.as_ref().map_or("null".to_owned(), ToString::to_string);
+            let parts: BTreeMap<String, String> = entry
+                .entity
+                .iter()
+                .map(|part| (part.entity_type.to_string(), name(&part.entity_name)))
+                .collect();
+            let parts: Vec<_> = parts.into_iter().map(|(kind, name)| format!("{kind}={name}")).collect();
+            format!("{error} ClientQuotaEntity(entries={{{}}})", parts.join(", "))
+        }
+        AlterQuotaError::EmptyEntity
+        | AlterQuotaError::DuplicatePart { .. }
+        | AlterQuotaError::UnknownPart { .. }
+        | AlterQuotaError::Address
+        | AlterQuotaError::EmptyName { .. }
+        | AlterQuotaError::NameTooLong { .. }
+        | AlterQuotaError::UnknownKey { .. }
+        | AlterQuotaError::NotPositive { .. }
+        | AlterQuotaError::Fractional { .. }
+        | AlterQuotaError::TooLarge { .. }
+        | AlterQuotaError::TooManyEntities
+        | AlterQuotaError::NotAnAddress { .. }
+        | AlterQuotaError::TooLargeInt { .. } => error.to_string(),
+    }
+}
+
 fn answer(entry: EntryData, result: Result<(), (ResponseError, String)>) -> Answer {
     let parts = entry.entity.into_iter().map(|part| {
         EntityData::default().with_entity_type(part.entity_type).with_entity_name(part.entity_name)
@@ -65,5 +97,32 @@ fn answer(entry: EntryData, result: Result<(), (ResponseError, String)>) -> Answ
         Err((error, message)) => {
             answer.with_error_code(error.code()).with_error_message(Some(StrBytes::from_string(message)))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+    use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData};
+    use kafka_protocol::protocol::StrBytes;
+    use replication::controller::client_quotas::AlterQuotaError;
+
+    #[test]
+    fn what_a_request_says_twice_is_refused_with_the_entity() {
+        let part = |kind, name: Option<&'static str>| {
+            EntityData::default()
+                .with_entity_type(StrBytes::from_static_str(kind))
+                .with_entity_name(name.map(StrBytes::from_static_str))
+        };
+        let entry = EntryData::default().with_entity(vec![part("user", Some("alice")), part("client-id", None)]);
+        assert_eq!(
+            sentence(&AlterQuotaError::DuplicateEntity, &entry),
+            "Ignoring duplicate entity ClientQuotaEntity(entries={client-id=null, user=alice})"
+        );
+        let twice = AlterQuotaError::DuplicateKey { key: "producer_byte_rate".to_owned() };
+        assert!(
+            sentence(&twice, &entry).ends_with("for this entity ClientQuotaEntity(entries={client-id=null, user=alice})")
+        );
+        assert_eq!(sentence(&AlterQuotaError::EmptyEntity, &entry), "Invalid empty client quota entity");
     }
 }
