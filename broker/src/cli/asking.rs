@@ -84,6 +84,14 @@ pub(super) fn refusal(what: &str, code: i16, message: Option<&StrBytes>) -> Opti
     })
 }
 
+/// The error of one of several, which says what was done to those before it.
+pub(super) fn after(error: anyhow::Error, verb: &str, before: &[&str]) -> anyhow::Error {
+    match before {
+        [] => error,
+        names => error.context(format!("{verb} {}, but not the next", names.join(", "))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::refusal;

@@ -112,14 +112,6 @@ fn refused(topic: &str, code: i16, message: Option<&kafka_protocol::protocol::St
     }
 }
 
-/// The error of one topic, which says what was done to those before it.
-fn after(error: anyhow::Error, verb: &str, before: &[&str]) -> anyhow::Error {
-    match before {
-        [] => error,
-        names => error.context(format!("{verb} {}, but not the next", names.join(", "))),
-    }
-}
-
 /// Waits until the brokers that clients ask see the change: the topic as it should be, or gone.
 async fn settle(client: &mut Client, name: &str, is_there: bool) -> anyhow::Result<()> {
     loop {

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
 use kafka_protocol::messages::{DeleteGroupsRequest, OffsetDeleteRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Form, GroupRefusal, offsets, wire_id};
+use crate::cli::asking;
 use crate::cli::client::{Client, ClientError, PartitionId};
 use crate::cli::target::{TopicChoice, is_meant};
 
@@ -20,7 +22,7 @@ use crate::cli::target::{TopicChoice, is_meant};
 #[derive(Debug, Args)]
 pub struct DeleteArguments {
     /// The groups.
-    #[arg(required = true, value_name = "GROUP")]
+    #[arg(required = true, value_name = "GROUP", value_parser = NonEmptyStringValueParser::new())]
     groups: Vec<String>,
     /// Delete only what the group has committed of this topic, or of some of its partitions. May be given many times.
     #[arg(long, value_name = "TOPIC[:PARTITION,...]")]
@@ -33,24 +35,33 @@ pub(super) async fn run(
     form: Form,
 ) -> anyhow::Result<String> {
     let mut said = Vec::new();
-    for group_id in &arguments.groups {
-        said.push(if arguments.topic.is_empty() {
-            delete_group(client, group_id).await?;
-            (json!({ "group_id": group_id }), format!("Deleted {group_id}.\n"))
-        } else {
-            let deleted = delete_offsets(client, group_id, &arguments.topic).await?;
-            let names: Vec<String> =
-                deleted.iter().map(|id| format!("{}-{}", id.topic, id.partition)).collect();
-            let text = format!("Deleted the offsets of {group_id} for {}.\n", names.join(", "));
-            (json!({ "group_id": group_id, "partitions": names }), text)
-        });
+    for (place, group_id) in arguments.groups.iter().enumerate() {
+        let deleted = delete(client, group_id, &arguments.topic).await;
+        let before = || arguments.groups.iter().take(place).map(String::as_str).collect::<Vec<_>>();
+        said.push(deleted.map_err(|error| asking::after(error, "deleted", &before()))?);
     }
     Ok(match form {
         Form::Json => {
-            format!("{:#}\n", said.into_iter().map(|(json, _)| json).collect::<serde_json::Value>())
+            format!("{:#}\n", said.into_iter().map(|(json, _)| json).collect::<Value>())
         }
         Form::Text => said.into_iter().map(|(_, text)| text).collect(),
     })
+}
+
+/// Deletes what is meant of one group; what is said of it, in either form.
+async fn delete(
+    client: &mut Client,
+    group_id: &str,
+    choices: &[TopicChoice],
+) -> anyhow::Result<(Value, String)> {
+    if choices.is_empty() {
+        delete_group(client, group_id).await?;
+        return Ok((json!({ "group_id": group_id }), format!("Deleted {group_id}.\n")));
+    }
+    let deleted = delete_offsets(client, group_id, choices).await?;
+    let names: Vec<String> = deleted.iter().map(|id| format!("{}-{}", id.topic, id.partition)).collect();
+    let text = format!("Deleted the offsets of {group_id} for {}.\n", names.join(", "));
+    Ok((json!({ "group_id": group_id, "partitions": names }), text))
 }
 
 async fn delete_group(client: &mut Client, group_id: &str) -> anyhow::Result<()> {

@@ -61,7 +61,7 @@ pub(super) async fn run(
     // One by one: where a topic is refused, those before it are there, and the sentence names the one that is not.
     for name in &arguments.topics {
         let created = create(client, name, arguments, cluster).await;
-        done.push(created.map_err(|error| super::after(error, "created", &made(&done)))?);
+        done.push(created.map_err(|error| asking::after(error, "created", &made(&done)))?);
     }
     match cluster.output {
         Form::Json => asking::json(&done),

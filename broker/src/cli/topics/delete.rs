@@ -41,7 +41,7 @@ pub(super) async fn run(
             Err(error) if arguments.if_exists && is_missing(&error) => false,
             Err(error) => {
                 let gone = done.iter().filter(|it: &&Deleted| it.deleted).map(|it| it.topic.as_str());
-                return Err(super::after(error, "deleted", &gone.collect::<Vec<_>>()));
+                return Err(asking::after(error, "deleted", &gone.collect::<Vec<_>>()));
             }
         };
         done.push(Deleted { topic: name.clone(), deleted });
