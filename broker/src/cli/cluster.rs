@@ -58,6 +58,12 @@ pub enum ClusterTrouble {
         /// Some of their names.
         names: String,
     },
+    /// Some of what was to be done was refused, which standard output names.
+    #[error("{moves} refused")]
+    Refused {
+        /// How many, in words.
+        moves: String,
+    },
     /// What was begun goes on.
     #[error("{partitions} still being moved; `ottla cluster status` shows when it is done")]
     Unfinished {
@@ -71,6 +77,7 @@ impl ClusterTrouble {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Refused { .. } => 1,
             Self::Degraded { .. } | Self::Unfinished { .. } => 3,
             Self::Leaderless { .. } => 4,
         }

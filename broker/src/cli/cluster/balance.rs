@@ -63,7 +63,7 @@ pub(super) async fn run(
         let names: Vec<_> = balanced.leaders.iter().map(|it| (it.topic.clone(), it.partition)).collect();
         balanced.refused = moves::elect(client, &names).await?;
         balanced.refused.extend(moves::reassign(client, &balanced.replicas).await?);
-        trouble = moves::wait(client, &balanced.replicas, until).await?;
+        trouble = moves::wait(client, &balanced.replicas, until).await?.or(moves::refused(&balanced.refused));
     }
     let text = match form {
         Form::Json => format!("{:#}\n", serde_json::to_value(&balanced)?),

@@ -60,7 +60,7 @@ pub(super) async fn run(
         let names: Vec<_> = leaders.iter().map(|it| (it.topic.clone(), it.partition)).collect();
         refused.extend(moves::elect(client, &names).await?);
         refused.extend(moves::reassign(client, replicas).await?);
-        trouble = moves::wait(client, replicas, until).await?;
+        trouble = moves::wait(client, replicas, until).await?.or(moves::refused(&refused));
         drained.refused = refused;
     }
     let text = match form {

@@ -126,6 +126,13 @@ fn named(topic: &str) -> TopicName {
     TopicName(StrBytes::from_string(topic.to_owned()))
 }
 
+/// That some were refused, where any were.
+pub(super) fn refused(refusals: &[String]) -> Option<ClusterTrouble> {
+    let verb = if refusals.len() == 1 { "was" } else { "were" };
+    let moves = || format!("{} {verb}", count(refusals.len(), "change"));
+    (!refusals.is_empty()).then(|| ClusterTrouble::Refused { moves: moves() })
+}
+
 /// Why some were refused, as lines; no more than ten.
 pub(super) fn refusal_lines(refusals: &[String]) -> String {
     let mut lines: String = refusals.iter().take(10).map(|refusal| format!("  {refusal}\n")).collect();
@@ -133,4 +140,16 @@ pub(super) fn refusal_lines(refusals: &[String]) -> String {
         lines.push_str(&format!("  and {} more\n", refusals.len() - 10));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refused;
+
+    #[test]
+    fn what_was_refused_is_no_success() {
+        assert_eq!(refused(&[]), None);
+        let trouble = refused(&["events-0: no".to_owned(), "events-1: no".to_owned()]).expect("two were");
+        assert_eq!((trouble.to_string().as_str(), trouble.exit_code()), ("2 changes were refused", 1));
+    }
 }

@@ -94,7 +94,16 @@ impl PartitionPicture {
 impl Picture {
     /// Whether a node is there and may be used.
     pub(super) fn is_active(&self, id: i32) -> bool {
-        self.nodes.iter().any(|node| node.node_id == id && node.state == NodeState::Active)
+        self.has_state(id, NodeState::Active)
+    }
+
+    /// Whether the node that leads a partition does not answer, so that nobody reads or writes it.
+    pub(super) fn is_led_by_nobody_there(&self, partition: &PartitionPicture) -> bool {
+        partition.leader.is_some_and(|leader| self.has_state(leader, NodeState::Silent))
+    }
+
+    fn has_state(&self, id: i32, state: NodeState) -> bool {
+        self.nodes.iter().any(|node| node.node_id == id && node.state == state)
     }
 }
 

@@ -36,7 +36,11 @@ pub(super) async fn run(client: &mut Client, form: Form) -> anyhow::Result<Answe
             let state = match &trouble {
                 None => "in order",
                 Some(ClusterTrouble::Leaderless { .. }) => "leaderless",
-                Some(ClusterTrouble::Degraded { .. } | ClusterTrouble::Unfinished { .. }) => "degraded",
+                Some(
+                    ClusterTrouble::Degraded { .. }
+                    | ClusterTrouble::Refused { .. }
+                    | ClusterTrouble::Unfinished { .. },
+                ) => "degraded",
             };
             format!("{:#}\n", serde_json::to_value(Status { state, picture: &picture })?)
         }
@@ -61,6 +65,11 @@ fn trouble(picture: &Picture) -> Option<ClusterTrouble> {
     if lacking > 0 {
         let verb = if lacking == 1 { "lacks" } else { "lack" };
         what.push(format!("{} {verb} in-sync replicas", count(lacking, "partition")));
+    }
+    let unheard = picture.partitions.iter().filter(|it| picture.is_led_by_nobody_there(it)).count();
+    if unheard > 0 {
+        let verb = if unheard == 1 { "is" } else { "are" };
+        what.push(format!("{} {verb} led by a node that does not answer", count(unheard, "partition")));
     }
     (!what.is_empty()).then(|| ClusterTrouble::Degraded { what: what.join(", and ") })
 }
@@ -95,6 +104,13 @@ fn describe(picture: &Picture) -> String {
             lines.push_str(&format!("{number} {what}: {names}.\n"));
         }
     };
+    let unheard: Vec<&PartitionPicture> =
+        picture.partitions.iter().filter(|it| picture.is_led_by_nobody_there(it)).collect();
+    say(
+        "led by a node that does not answer, which nobody reads or writes until it returns or another is elected, for which most \
+         of the nodes must be there",
+        &unheard,
+    );
     let lacking: Vec<&PartitionPicture> = is(is_lacking);
     say("with fewer in-sync replicas than replicas", &lacking);
     let moving: Vec<&PartitionPicture> = is(|it| it.is_moving);
@@ -211,6 +227,23 @@ Every partition has a leader and all of its replicas in sync.
         );
         assert!(text.contains("gives back: orders-1.\n"), "{text}");
         assert!(text.contains("1     node-1:9092  -     fenced  0      2         1\n"), "{text}");
+    }
+
+    #[test]
+    fn a_partition_whose_leader_does_not_answer_is_told() {
+        let mut picture = picture([true; 3], vec![partition(0, Some(1), &[1, 2, 3])]);
+        picture.nodes[0].state = NodeState::Silent;
+        let said = trouble(&picture).expect("it is degraded").to_string();
+        assert!(
+            said.ends_with("1 node cannot be used, and 1 partition is led by a node that does not answer"),
+            "{said}"
+        );
+        let text = describe(&picture);
+        assert!(
+            text.contains("1 partition led by a node that does not answer, which nobody reads"),
+            "{text}"
+        );
+        assert!(text.ends_with("must be there: orders-0.\n"), "{text}");
     }
 
     #[test]
