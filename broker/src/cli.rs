@@ -138,9 +138,10 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// What became of writing to standard output: that its reader has gone away is a clean end, another failure says of what it
-/// is one.
+/// is one. What says that already is about something else.
 fn unless_reader_left(done: anyhow::Result<()>) -> anyhow::Result<()> {
-    match done.as_ref().err().and_then(|error| error.downcast_ref::<std::io::Error>()) {
+    let bare = done.as_ref().err().filter(|error| error.chain().len() == 1);
+    match bare.and_then(|error| error.downcast_ref::<std::io::Error>()) {
         Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         Some(_) => done.context("standard output cannot be written"),
         None => done,
@@ -149,8 +150,26 @@ fn unless_reader_left(done: anyhow::Result<()>) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::sentence;
-    use anyhow::anyhow;
+    use super::{sentence, unless_reader_left};
+    use anyhow::{Context, anyhow};
+    use std::io;
+
+    #[test]
+    fn a_failure_of_something_else_is_not_one_of_standard_output() {
+        let said = |kind: io::ErrorKind, of: Option<&'static str>| {
+            let failed = Err::<(), _>(io::Error::from(kind));
+            let failed = match of {
+                Some(of) => failed.context(of),
+                None => failed.map_err(Into::into),
+            };
+            unless_reader_left(failed).map_err(|error| sentence(&error))
+        };
+        assert_eq!(said(io::ErrorKind::BrokenPipe, None), Ok(()));
+        let full = said(io::ErrorKind::StorageFull, None).expect_err("nobody has read it");
+        assert!(full.starts_with("standard output cannot be written: "), "{full}");
+        let other = said(io::ErrorKind::NotFound, Some("data cannot be read")).expect_err("it is not there");
+        assert!(other.starts_with("data cannot be read: "), "{other}");
+    }
 
     #[test]
     fn cause_that_the_error_names_is_not_said_again() {

@@ -107,16 +107,19 @@ impl Place {
                 false => bail!("{} is no log of a segment, whose name ends in .log", path.display()),
             };
         }
-        let has_segments = !storage::inspection::segments(&OsDisk, path)?.is_empty();
-        if has_segments || path.join("partition.metadata").exists() {
+        if is_partition(path)? {
             return Ok(Self::Partition(path.to_owned()));
         }
-        let is_log_directory = path.join("meta.properties").exists()
-            || !storage::inspection::partitions(&OsDisk, path)?.is_empty();
-        match is_log_directory {
-            true => Ok(Self::LogDirectory(path.to_owned())),
-            false => bail!("{} is neither a log directory nor a partition's directory", path.display()),
+        if path.join("meta.properties").exists() {
+            return Ok(Self::LogDirectory(path.to_owned()));
         }
+        // Any directory may hold some whose names end in a number.
+        for inner in storage::inspection::partitions(&OsDisk, path)? {
+            if is_partition(&inner)? {
+                return Ok(Self::LogDirectory(path.to_owned()));
+            }
+        }
+        bail!("{} is neither a log directory (log.dirs) nor a partition's directory", path.display())
     }
 
     /// The log directory that this is, or is in.
@@ -127,6 +130,11 @@ impl Place {
             Self::Segment(path) => path.canonicalize().ok()?.parent()?.parent().map(Path::to_owned),
         }
     }
+}
+
+fn is_partition(path: &Path) -> anyhow::Result<bool> {
+    let has_segments = !storage::inspection::segments(&OsDisk, path)?.is_empty();
+    Ok(has_segments || path.join("partition.metadata").exists())
 }
 
 /// The lock of a log directory, so that no node starts there meanwhile; `None` where there is nothing to lock.

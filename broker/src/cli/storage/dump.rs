@@ -25,7 +25,8 @@ pub struct DumpArguments {
     #[arg(long)]
     records: bool,
     /// Begin with this offset.
-    #[arg(long, value_name = "OFFSET", default_value_t = 0)]
+    #[arg(long, value_name = "OFFSET", default_value_t = 0, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i64).range(0..))]
     from_offset: i64,
     /// Stop after so many batches or records.
     #[arg(long, short, value_name = "NUMBER")]
@@ -44,6 +45,17 @@ pub(super) fn run(arguments: &DumpArguments) -> anyhow::Result<()> {
 
 fn dump(arguments: &DumpArguments) -> anyhow::Result<()> {
     let place = Place::find(&arguments.path)?;
+    let (directory, logs) = match &place {
+        Place::LogDirectory(path) => bail!("{} is a log directory; name a partition in it", path.display()),
+        Place::Partition(path) => {
+            let segments: Vec<PathBuf> = inspection::segments(&OsDisk, path)?.into_values().collect();
+            (canonical(path)?, segments)
+        }
+        Place::Segment(path) => {
+            let directory = canonical(path)?.parent().context("a file is in a directory")?.to_owned();
+            (directory, vec![path.clone()])
+        }
+    };
     // Batches that a node has appended do not change any more, so a node that runs is no obstacle.
     let mut is_in_use = false;
     let _lock = match lock(&place) {
@@ -53,17 +65,6 @@ fn dump(arguments: &DumpArguments) -> anyhow::Result<()> {
             None
         }
         lock => lock?,
-    };
-    let (directory, logs) = match &place {
-        Place::LogDirectory(path) => bail!("{} is a log directory; name a partition in it", path.display()),
-        Place::Partition(path) => {
-            let segments: Vec<PathBuf> = inspection::segments(&OsDisk, path)?.into_values().collect();
-            (path.canonicalize()?, segments)
-        }
-        Place::Segment(path) => {
-            let directory = path.canonicalize()?.parent().context("a file is in a directory")?.to_owned();
-            (directory, vec![path.clone()])
-        }
     };
     let mut dumped = Dumped::new(arguments, &directory);
     let mut trouble = None;
@@ -86,6 +87,10 @@ fn dump(arguments: &DumpArguments) -> anyhow::Result<()> {
     }
     dumped.output.flush()?;
     trouble.map_or(Ok(()), |trouble| Err(trouble.into()))
+}
+
+fn canonical(path: &Path) -> anyhow::Result<PathBuf> {
+    path.canonicalize().with_context(|| format!("{} cannot be read", path.display()))
 }
 
 struct Dumped<'a> {
