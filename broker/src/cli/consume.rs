@@ -16,6 +16,7 @@ use super::target::{self, TopicChoice};
 use super::topics;
 use super::{ClusterArguments, NotUnderstood};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use member::Member;
 use place::Place;
 use reader::Reader;
@@ -40,7 +41,7 @@ pub struct ConsumeArguments {
     exit_at_end: bool,
     /// Read as a member of this group: it shares the partitions with the other members, and begins where the group has
     /// committed, or where --from says. Brokers from Kafka 4.0 on have such groups.
-    #[arg(long, short, value_name = "GROUP")]
+    #[arg(long, short, value_name = "GROUP", value_parser = NonEmptyStringValueParser::new())]
     group: Option<String>,
     /// Stop after so many records.
     #[arg(long, short, value_name = "NUMBER")]

@@ -15,6 +15,7 @@ use super::topics::TopicRefusal;
 use super::{ClusterArguments, Form};
 use anyhow::{Context, bail};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use input::Input;
 use producer::{Produced, Producer, Ready};
 use storage::compression::Codec;
@@ -24,7 +25,7 @@ use storage::compression::Codec;
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 not understood, 3 there is no such topic.")]
 pub struct ProduceArguments {
     /// The topic. It is made by the first record where the cluster makes topics by itself.
-    #[arg(value_name = "TOPIC")]
+    #[arg(value_name = "TOPIC", value_parser = NonEmptyStringValueParser::new())]
     topic: String,
     /// The form of standard input.
     #[arg(long, value_enum, default_value_t = InputForm::Lines)]
@@ -39,7 +40,7 @@ pub struct ProduceArguments {
     #[arg(long = "header", short = 'H', value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
     /// The partition of every record that names none. Without this the key decides, as in Kafka's own clients.
-    #[arg(long, short, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, short, value_name = "NUMBER", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
     /// An empty value is none: a tombstone, where the topic is compacted.
     #[arg(long, short = 'Z')]

@@ -62,6 +62,9 @@ impl Connection {
         let frame = frame(self.correlation_id, version, request).map_err(|reason| self.malformed(&reason))?;
         self.send(&frame).await.map_err(|source| self.io(source))?;
         let size = self.stream.read_i32().await.map_err(|source| self.io(source))?;
+        if let Some(other) = other_protocol(size.to_be_bytes()) {
+            return Err(self.malformed(&other));
+        }
         let size = usize::try_from(size).ok().filter(|size| *size <= ANSWER_BYTES_MAX);
         let size = size.ok_or_else(|| self.malformed(&"the length of its answer is not possible"))?;
         let mut answer = BytesMut::new();
@@ -90,6 +93,17 @@ impl Connection {
     }
 }
 
+/// What listens there, where its first bytes are those of a well-known answer to what it does not understand.
+fn other_protocol(head: [u8; 4]) -> Option<&'static str> {
+    match head {
+        [b'H', b'T', b'T', b'P'] => {
+            Some("it speaks HTTP; `listeners` of a node names its Kafka port, 9092 unless it is set")
+        }
+        [0x15, 3, ..] => Some("it speaks TLS, which this client does not; name a PLAINTEXT listener"),
+        _ => None,
+    }
+}
+
 /// A request as it is sent, its size included.
 fn frame<R: Request>(correlation_id: i32, version: i16, request: &R) -> anyhow::Result<Bytes> {
     let header = RequestHeader::default()
@@ -113,4 +127,16 @@ fn decode<R: Request>(mut answer: Bytes, correlation_id: i32, version: i16) -> a
         R::Response::decode(&mut answer, version)
     });
     decoded.unwrap_or_else(|| Err(anyhow::anyhow!("it cannot be decoded")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::other_protocol;
+
+    #[test]
+    fn other_protocols_are_named_by_their_first_bytes() {
+        assert!(other_protocol(*b"HTTP").is_some_and(|it| it.contains("speaks HTTP")));
+        assert!(other_protocol([0x15, 3, 3, 0]).is_some_and(|it| it.contains("speaks TLS")));
+        assert_eq!(other_protocol([0, 0, 0, 64]), None);
+    }
 }

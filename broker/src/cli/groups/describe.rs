@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 
 use super::description::{self, Group, Member};
@@ -15,7 +16,7 @@ use crate::cli::table::{Table, count, or_dash};
 #[derive(Debug, Args)]
 pub struct DescribeArguments {
     /// The groups.
-    #[arg(required_unless_present = "all", value_name = "GROUP")]
+    #[arg(required_unless_present = "all", value_name = "GROUP", value_parser = NonEmptyStringValueParser::new())]
     groups: Vec<String>,
     /// All groups of the cluster, but for share groups and streams groups.
     #[arg(long, conflicts_with = "groups")]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -28,7 +29,7 @@ use crate::clock;
 #[derive(Debug, Args)]
 pub struct ResetArguments {
     /// The group.
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = NonEmptyStringValueParser::new())]
     group: String,
     /// A topic, or some of its partitions. May be given many times.
     #[arg(long, value_name = "TOPIC[:PARTITION,...]", required_unless_present = "all_topics")]
@@ -57,7 +58,7 @@ struct To {
     #[arg(long)]
     to_latest: bool,
     /// This offset.
-    #[arg(long, value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "OFFSET", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(0..))]
     to_offset: Option<i64>,
     /// So many records further on, or back where it is negative.
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]

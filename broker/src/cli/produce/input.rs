@@ -2,7 +2,8 @@
 
 use super::{InputForm, ProduceArguments};
 use crate::cli::record_json::{Payload, ReadRecord};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use serde_json::error::Category;
 use std::io::{BufRead, Read};
 use tokio::sync::mpsc;
 
@@ -124,7 +125,8 @@ impl Rules {
                 NewRecord { key: key.or(pattern.key), value: Some(value), ..pattern }
             }
             InputForm::Json => {
-                let read: ReadRecord = serde_json::from_slice(&line)?;
+                let read: ReadRecord =
+                    serde_json::from_slice(&line).map_err(|error| anyhow!(json_fault(&error)))?;
                 let bytes = |payload: Option<Payload>| payload.map(|Payload(bytes)| bytes);
                 let own = read.headers.into_iter().map(|(Payload(name), value)| (name, bytes(value)));
                 NewRecord {
@@ -151,6 +153,20 @@ impl Rules {
         };
         let value = line.get(at + delimiter.len()..).unwrap_or_default().to_vec();
         (Some(line.into_iter().take(at).collect()), value)
+    }
+}
+
+/// What is wrong with a line that should be a record in JSON.
+fn json_fault(error: &serde_json::Error) -> String {
+    let column = error.column();
+    let said = error.to_string();
+    // Which line it is of a text of one line is no news.
+    let said = said.split(" at line ").next().unwrap_or_default();
+    match error.classify() {
+        Category::Data => format!("{said} (column {column})"),
+        Category::Syntax | Category::Eof | Category::Io => {
+            format!(r#"it is no JSON from column {column} on; a record is such as {{"key":"k","value":"v"}}"#)
+        }
     }
 }
 
@@ -223,6 +239,15 @@ mod tests {
         let wrong = read("{\"value\":\"v\"}\nhello\n{}\n", &rules);
         assert_eq!(wrong.len(), 2, "nothing is read after a line that is no record");
         let sentence = wrong.into_iter().nth(1).and_then(Result::err).unwrap_or_default();
-        assert!(sentence.starts_with("line 2 is no record: "), "{sentence}");
+        assert_eq!(
+            sentence,
+            r#"line 2 is no record: it is no JSON from column 1 on; a record is such as {"key":"k","value":"v"}"#
+        );
+        let unknown = read("{\"foo\":1}", &rules).remove(0).unwrap_err();
+        assert!(
+            unknown.starts_with("line 1 is no record: unknown field `foo`, expected one of "),
+            "{unknown}"
+        );
+        assert!(!unknown.contains("at line"), "{unknown}");
     }
 }

@@ -3,13 +3,14 @@
 //! What is asked for is checked as a whole before anything is changed.
 
 use super::describe::{self, TOPIC};
-use super::setting::Setting;
+use super::setting::{Setting, with_suggestion};
 use super::{existing, refused};
 use crate::cli::asking;
 use crate::cli::client::{Client, wire_name};
 use crate::cli::{ClusterArguments, Form};
 use anyhow::bail;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use config::parse::nearest::nearest;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -27,7 +28,7 @@ const UNSET: i8 = 1;
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["partitions", "settings", "unset"]))]
 pub struct AlterArguments {
     /// The topic.
-    #[arg(value_name = "TOPIC")]
+    #[arg(value_name = "TOPIC", value_parser = NonEmptyStringValueParser::new())]
     topic: String,
     /// How many partitions it has from now on: more than before. Keys then go to other partitions than before.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..))]
@@ -127,7 +128,8 @@ async fn alter_settings(
     let address = client.any_address().to_owned();
     for result in client.call(&address, &request).await?.responses {
         if result.error_code != 0 {
-            return Err(refused(&arguments.topic, result.error_code, result.error_message.as_ref()));
+            let error = refused(&arguments.topic, result.error_code, result.error_message.as_ref());
+            return Err(with_suggestion(error, result.error_code, &arguments.settings));
         }
     }
     Ok(())

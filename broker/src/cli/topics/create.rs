@@ -1,6 +1,6 @@
 //! `ottla topics create`.
 
-use super::setting::Setting;
+use super::setting::{Setting, with_suggestion};
 use super::{TopicRefusal, refused, settle};
 use crate::cli::asking;
 use crate::cli::client::{Client, wire_name};
@@ -8,6 +8,7 @@ use crate::cli::table::count;
 use crate::cli::{ClusterArguments, Form};
 use anyhow::Context;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
@@ -21,7 +22,7 @@ const DEFAULT: i32 = -1;
 #[derive(Debug, Args)]
 pub struct CreateArguments {
     /// Their names.
-    #[arg(required = true, value_name = "TOPIC")]
+    #[arg(required = true, value_name = "TOPIC", value_parser = NonEmptyStringValueParser::new())]
     topics: Vec<String>,
     /// How many partitions each has; without this, num.partitions of the cluster.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..))]
@@ -90,7 +91,7 @@ async fn create(
     if let Some(error) = trouble(name, &result) {
         let is_there = matches!(error.downcast_ref(), Some(TopicRefusal::Exists { .. }));
         if !(is_there && arguments.if_not_exists) {
-            return Err(error);
+            return Err(with_suggestion(error, result.error_code, &arguments.settings));
         }
         let topic = super::existing(client, name).await?;
         return Ok(Created {

@@ -6,6 +6,7 @@ use crate::cli::client::{Client, wire_name};
 use crate::cli::{ClusterArguments, Form};
 use anyhow::Context;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use kafka_protocol::messages::DeleteTopicsRequest;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use serde::Serialize;
@@ -14,7 +15,7 @@ use serde::Serialize;
 #[derive(Debug, Args)]
 pub struct DeleteArguments {
     /// The topics.
-    #[arg(required = true, value_name = "TOPIC")]
+    #[arg(required = true, value_name = "TOPIC", value_parser = NonEmptyStringValueParser::new())]
     topics: Vec<String>,
     /// It is no error where there is no such topic.
     #[arg(long)]

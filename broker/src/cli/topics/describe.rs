@@ -5,6 +5,7 @@ use crate::cli::asking;
 use crate::cli::client::{Client, OffsetAt, PartitionId, PartitionState, TopicState};
 use crate::cli::table::{Table, count, or_dash};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use kafka_protocol::messages::DescribeConfigsRequest;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::protocol::StrBytes;
@@ -21,7 +22,7 @@ const SET_ON_TOPIC: i8 = 1;
 #[derive(Debug, Args)]
 pub struct DescribeArguments {
     /// The topics.
-    #[arg(required = true, value_name = "TOPIC")]
+    #[arg(required = true, value_name = "TOPIC", value_parser = NonEmptyStringValueParser::new())]
     topics: Vec<String>,
     /// Show every setting, those that nobody has set for the topic as well.
     #[arg(long)]
