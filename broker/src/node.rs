@@ -21,7 +21,7 @@ use crate::open_files::OpenFiles;
 use crate::partition::NodeLog;
 use crate::partitions::Partitions;
 use crate::peer::PeerTlsError;
-use crate::quorum::{Quorum, QuorumError};
+use crate::quorum::{Quorum, QuorumError, StoreError};
 use crate::replica_server;
 use crate::server::{self, BindError, BoundSocket};
 use crate::settings::Settings;
@@ -64,7 +64,7 @@ pub enum StartError {
     #[error("{}{}", .0, way_out(.0))]
     LogDirectory(#[from] OpenError),
     /// The metadata cannot be used.
-    #[error(transparent)]
+    #[error("{}{}", .0, way_out_of_quorum(.0))]
     Quorum(#[from] QuorumError),
     /// A listener cannot be opened.
     #[error(transparent)]
@@ -90,15 +90,35 @@ pub enum StartError {
     CutOff(#[from] tokio::task::JoinError),
 }
 
+/// What to do where no directory is or can be.
+const NO_DIRECTORY: &str = "; name a directory, or one that can be made (log.dirs)";
+
 /// What to do about a log directory, where the error does not say.
 fn way_out(error: &OpenError) -> &'static str {
-    use io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
     let OpenError::Disk(disk) = error else { return "" };
-    match disk.source.kind() {
+    match disk.operation {
+        "create directory" if disk.source.kind() == io::ErrorKind::NotFound => NO_DIRECTORY,
+        _ => way_out_of_disk(disk.source.kind()),
+    }
+}
+
+/// The same about the files of the metadata, which are in it.
+fn way_out_of_quorum(error: &QuorumError) -> &'static str {
+    let QuorumError::Store(store) = error else { return "" };
+    let StoreError::Io { source, .. } = store.as_ref() else { return "" };
+    way_out_of_disk(source.kind())
+}
+
+fn way_out_of_disk(kind: io::ErrorKind) -> &'static str {
+    use io::ErrorKind::{
+        AlreadyExists, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
+    match kind {
         PermissionDenied | ReadOnlyFilesystem => {
             "; let the user who runs this process write there, or name another directory (log.dirs)"
         }
-        AlreadyExists | NotADirectory => "; name a directory, or one that can be made (log.dirs)",
+        StorageFull | QuotaExceeded => "; make room there, or name another directory (log.dirs)",
+        AlreadyExists | NotADirectory => NO_DIRECTORY,
         _ => "",
     }
 }
@@ -445,6 +465,12 @@ mod tests {
             "cannot lock /data/.lock: permission denied; let the user who runs this process write there, or name another \
              directory (log.dirs)"
         );
-        assert_eq!(said(ErrorKind::StorageFull), "cannot lock /data/.lock: no storage space");
+        assert!(
+            said(ErrorKind::StorageFull).ends_with("; make room there, or name another directory (log.dirs)")
+        );
+        assert_eq!(said(ErrorKind::TimedOut), "cannot lock /data/.lock: timed out");
+        let missing = DiskError::new("create directory", Path::new("/proc/data"), ErrorKind::NotFound);
+        let said = StartError::from(OpenError::from(missing)).to_string();
+        assert!(said.ends_with("; name a directory, or one that can be made (log.dirs)"), "{said}");
     }
 }

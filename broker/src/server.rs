@@ -34,7 +34,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The host of a listener has no address here.
-    #[error("{key} names the host {host}, which has no address here: {source}")]
+    #[error(
+        "{key} names the host {host}, which has no address here: {source}; name an address of this machine, or none for all of them"
+    )]
     Resolve {
         /// The configuration key.
         key: &'static str,
