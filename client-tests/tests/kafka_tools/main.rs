@@ -185,6 +185,23 @@ fn offsets_are_found_by_special_and_by_real_times() -> Result<()> {
 }
 
 #[test]
+fn records_carry_the_time_of_their_append_where_the_topic_says_so() -> Result<()> {
+    with_tools(|tools| {
+        for (setting, printed) in [("LogAppendTime", "LogAppendTime:"), ("CreateTime", "CreateTime:")] {
+            let topic = &*unique_topic("times");
+            let config = format!("message.timestamp.type={setting}");
+            tools.run(TOPICS, &["--create", "--topic", topic, "--config", &config])?;
+            produce(tools, topic, "one\n")?;
+            let place = ["--topic", topic, "--partition", "0", "--offset", "earliest"];
+            let shape = ["--formatter-property", "print.timestamp=true", "--timeout-ms", "30000"];
+            let read = tools.run(CONSUMER, &[&place[..], &shape[..], &["--max-messages", "1"]].concat())?;
+            ensure!(read.starts_with(printed) && read.trim_end().ends_with("\tone"), "{setting}: {read}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn broker_says_which_versions_it_serves() -> Result<()> {
     with_tools(|tools| {
         let versions = tools.run(API_VERSIONS, &[])?;
