@@ -4,6 +4,7 @@
 //! module.
 
 use crate::api::{Api, GET_TELEMETRY_SUBSCRIPTIONS_KEY, PUSH_TELEMETRY_KEY};
+use crate::busy_partitions::BusyPartitions;
 use crate::client_quotas::ClientQuotas;
 use crate::clock;
 use crate::coordinators::Coordinators;
@@ -86,6 +87,8 @@ pub struct Broker {
     /// Room for connections.
     pub(crate) seats: Seats,
     open_files: OpenFiles,
+    /// The partitions that clients write to.
+    pub(crate) busy_partitions: BusyPartitions,
     /// Lines of the log about connections that were closed for what came over them.
     pub(crate) refusal_lines: Mutex<LogBudget>,
     /// Lines of the log about requests that took long.
@@ -155,6 +158,7 @@ impl Broker {
             producer_ids: ProducerIds::default(),
             client_quotas,
             telemetry: Telemetry::default(),
+            busy_partitions: BusyPartitions::default(),
             metrics,
             limits: Limits::new(),
             refusal_lines: Mutex::default(),
@@ -286,6 +290,13 @@ impl Broker {
         (in_total, per_address)
     }
 
+    /// How many partitions clients may write to at the same time. In a set each node copies what two others lead as well.
+    pub(crate) fn busy_partitions_max(&self) -> usize {
+        let settings = self.settings.load();
+        let room = self.open_files.of_writers(settings.broker.max_connections);
+        if settings.broker.replica_set.is_some() { room / 3 } else { room }
+    }
+
     /// How long a connection that comes now has to wait, so that no more come in a second than may.
     pub(crate) fn pace_connection(&self) -> Duration {
         let per_second = self.settings.load().broker.max_connection_creation_rate;
@@ -361,6 +372,7 @@ impl Broker {
         self.metrics.http_connections.set(http_connections as f64);
         let cold_reads = COLD_READS_AT_ONCE.saturating_sub(self.cold_reads.available_permits());
         self.metrics.cold_reads.set(cold_reads as f64);
+        self.metrics.busy_partitions.set(self.busy_partitions.count() as f64);
         let usage = self.limits.usage();
         self.metrics.requests_in_flight.set(usage.requests_in_flight as f64);
         self.metrics.requests_waiting_for_memory.set(usage.requests_waiting_for_memory as f64);

@@ -42,7 +42,9 @@ pub(crate) fn of_produce(error: &ProduceError) -> ResponseError {
         ProduceError::Invalid(error) => of_invalid_batch(error),
         ProduceError::Append(error) => of_append(error),
         ProduceError::TimedOut => ResponseError::RequestTimedOut,
-        ProduceError::LogDirectoryFailed => ResponseError::KafkaStorageError,
+        ProduceError::LogDirectoryFailed | ProduceError::TooManyBusyPartitions => {
+            ResponseError::KafkaStorageError
+        }
     }
 }
 
@@ -446,6 +448,7 @@ mod tests {
             of_produce(&ProduceError::NotEnoughReplicas),
             of_produce(&ProduceError::NotEnoughReplicasAfterAppend),
             of_produce(&ProduceError::LogDirectoryFailed),
+            of_produce(&ProduceError::TooManyBusyPartitions),
             of_produce(&ProduceError::UnknownTopicId),
             of_propose(&ProposeError::NotController),
             of_propose(&ProposeError::LeadLost),

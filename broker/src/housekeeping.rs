@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::disk::DiskError;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// How often the free space is looked at. Longer: a disk that fills quickly is noticed by a failed append. Shorter:
 /// a system call more often, for nothing.
@@ -19,6 +19,14 @@ const FREE_SPACE_EVERY: Duration = Duration::from_secs(1);
 
 /// How often clients are looked for that push metrics no more. Longer: what they pushed last is shown for longer.
 const GONE_CLIENTS_EVERY: Duration = Duration::from_secs(10);
+
+/// How often partitions that nobody writes to any more make room for others, at most. Longer: who writes to very many waits
+/// longer for each. Shorter: the checkpoints that this takes do little else.
+const MAKE_ROOM_EVERY: Duration = Duration::from_millis(200);
+
+/// How often that is told. Shorter: the log says little else where it goes on. Longer: whoever looks at the end of the log
+/// does not see it.
+const WARN_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// How often files are looked for whose `file.delete.delay.ms` has passed.
 const REMOVE_FILES_EVERY: Duration = Duration::from_secs(10);
@@ -33,6 +41,8 @@ pub(crate) async fn run(broker: Arc<Broker>, checkpoint_due: Arc<Notify>, mut st
     let mut remove_files = every(REMOVE_FILES_EVERY);
     let mut expiry = every(milliseconds(i64::from(settings.broker.producer_id_expiration_check_interval_ms)));
     let mut gone_clients = every(GONE_CLIENTS_EVERY);
+    let mut make_room = every(MAKE_ROOM_EVERY);
+    let mut warned_at = None;
     loop {
         let round: fn(&Broker) = tokio::select! {
             biased;
@@ -40,6 +50,10 @@ pub(crate) async fn run(broker: Arc<Broker>, checkpoint_due: Arc<Notify>, mut st
             _ = free_space.tick() => look_at_free_space,
             _ = checkpoint.tick() => write_checkpoint,
             () = checkpoint_due.notified() => write_checkpoint_early,
+            () = room_is_wanted(&broker, &mut make_room) => {
+                warn_of_shortage(&broker, &mut warned_at);
+                write_checkpoint
+            }
             _ = retention.tick() => delete_old_segments,
             _ = remove_files.tick() => remove_deleted_files,
             _ = expiry.tick() => expire_producers,
@@ -55,7 +69,7 @@ fn milliseconds(count: i64) -> Duration {
     Duration::from_millis(u64::try_from(count).unwrap_or(0).max(1))
 }
 
-fn every(period: Duration) -> tokio::time::Interval {
+fn every(period: Duration) -> Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
@@ -71,8 +85,29 @@ fn look_at_free_space(broker: &Broker) {
     broker.quorum.stand_aside(broker.log_dir.is_below_free_space_floor());
 }
 
+/// Waits until clients write to more partitions than there is room for. What is lost where something else comes first is
+/// asked for again by the client that comes back.
+async fn room_is_wanted(broker: &Broker, pace: &mut Interval) {
+    pace.tick().await;
+    broker.busy_partitions.wants_round().await;
+}
+
+fn warn_of_shortage(broker: &Broker, warned_at: &mut Option<Duration>) {
+    let now = clock::monotonic();
+    if warned_at.is_none_or(|at| now.saturating_sub(at) >= WARN_AGAIN_AFTER) {
+        *warned_at = Some(now);
+        let most = broker.busy_partitions_max();
+        tracing::warn!(
+            "clients write to more than {most} partitions at the same time, each of which takes an open file: they wait for \
+             one another. Let the node open more (`ulimit -Hn`, systemd: LimitNOFILE), or lower max.connections"
+        );
+    }
+}
+
 fn write_checkpoint(broker: &Broker) {
+    broker.busy_partitions.begin_round();
     warn_of_checkpoint(broker.log_dir.checkpoint());
+    broker.busy_partitions.has_let_go();
     write_high_watermarks(broker);
 }
 

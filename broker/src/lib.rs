@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod broker;
+mod busy_partitions;
 mod cleaner;
 pub mod cli;
 mod client_quotas;

@@ -119,6 +119,8 @@ metrics_table! {
         awaited_memory: gauge "ottla_awaited_memory_bytes" [""]
             "What fetches keep while they wait for records, 256 MiB at most; what they took as requests is given back.";
         cold_reads: gauge "ottla_cold_reads" [""] "Fetches that read from the disk right now, 16 at most.";
+        busy_partitions: gauge "ottla_busy_partitions" [""]
+            "Partitions that clients wrote to in the last ten seconds or so; each has a file open and mapped.";
         slow_requests: counter "ottla_slow_requests_total" [""]
             "Requests that took longer than ottla.slow.request.ms.";
         decode_panics: counter "ottla_decode_panics_total" [""]

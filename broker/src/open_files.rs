@@ -1,8 +1,8 @@
 //! How many files this process may open, and how many of them clients may take.
 //!
 //! Invariant: connections never take the share of the logs. A log that cannot open its next segment ends the node, so that a
-//! flood of clients could, if it were not kept out before. Absent: the active segments of partitions that are being written
-//! to, a file each, which come on top of the share: with hundreds of them and a low limit it is for the operator to raise it.
+//! flood of clients could, if it were not kept out before; so could a client that writes to very many partitions
+//! (`busy_partitions`).
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -14,6 +14,15 @@ const OWN: u64 = 256;
 /// Files of segments, which a node keeps open where it may. Larger: clients are kept out for segments that hardly anybody
 /// reads. Smaller: they are opened and closed all the time.
 const OF_LOGS_MAX: u64 = 4096;
+
+/// Of the files of segments, a third is for those that are written to. Larger: fewer segments are kept open for readers.
+/// Smaller: fewer partitions are written to at once where the limit is low.
+const WRITERS_PART: u64 = 3;
+
+/// The most segments that are written to. Larger: their mappings, with those of segments that are read and of the allocator,
+/// are more than `vm.max_map_count` lets a process have, 65,530 unless somebody raised it. Smaller: clients that write to more
+/// partitions wait.
+const WRITERS_MAX: usize = 45_000;
 
 /// With fewer a node does not start. Larger: a small machine is refused what would do. Smaller: the first hundred clients
 /// find no room.
@@ -43,6 +52,8 @@ pub struct OpenFiles {
     pub(crate) of_clients: usize,
     /// The most segments that are kept open for reading.
     pub(crate) of_logs: usize,
+    /// Segments that are written to, at least.
+    of_writers_min: usize,
 }
 
 impl OpenFiles {
@@ -73,8 +84,22 @@ impl OpenFiles {
         }
         let rest = allowed - OWN;
         let of_logs = OF_LOGS_MAX.min(rest / 2);
+        let of_writers = of_logs / WRITERS_PART;
         let count = |files: u64| usize::try_from(files).unwrap_or(usize::MAX);
-        Ok(Self { limit, of_clients: count(rest - of_logs), of_logs: count(of_logs) })
+        Ok(Self {
+            limit,
+            of_clients: count(rest - of_logs),
+            of_logs: count(of_logs - of_writers),
+            of_writers_min: count(of_writers),
+        })
+    }
+
+    /// The most segments that are written to, where there may be so many `connections`: their own share, and what clients
+    /// leave of theirs.
+    pub(crate) fn of_writers(&self, connections: i32) -> usize {
+        let connections = usize::try_from(connections).unwrap_or(0);
+        let left = self.of_clients.saturating_sub(connections);
+        self.of_writers_min.saturating_add(left).min(WRITERS_MAX)
     }
 
     /// What to tell the operator where fewer than so many `connections` are possible.
@@ -110,7 +135,10 @@ mod tests {
     #[test]
     fn logs_and_clients_share_what_there_is() {
         let shared = OpenFiles::share(Some(1024), 10_000).expect("it is enough to start");
-        assert_eq!((shared.of_logs, shared.of_clients), (384, 384));
+        assert_eq!((shared.of_logs, shared.of_writers(10_000), shared.of_clients), (256, 128, 384));
+        assert_eq!(shared.of_writers(84), 428, "what clients leave");
+        let plenty = OpenFiles::share(None, 10_000).expect("there is no limit");
+        assert_eq!(plenty.of_writers(10_000), super::WRITERS_MAX);
         let said = shared.shortage(10_000).unwrap_or_default();
         assert!(said.contains("may open 1024 files") && said.contains("`ulimit -Hn 14352`"), "{said}");
         assert_eq!(shared.shortage(384), None);

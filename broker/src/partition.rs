@@ -16,6 +16,7 @@ mod following;
 mod leading;
 mod waiters;
 
+use crate::busy_partitions::LastRound;
 use crate::clock;
 use crate::isr::IsrDuties;
 use crate::partitions::PartitionKey;
@@ -50,6 +51,8 @@ pub type NodeLog = Log<OsDisk>;
 pub struct Partition {
     /// Its log.
     pub log: Arc<NodeLog>,
+    /// When clients last wrote to it.
+    pub(crate) last_round: LastRound,
     durability: Durability,
     /// Where the page cache counts as durable: the end, exclusive, of what counts without being flushed.
     admitted_end_offset: AtomicI64,
@@ -103,6 +106,7 @@ impl Partition {
         let high_watermark = high_watermark.min(log.log_end_offset()).max(log.log_start_offset());
         Self {
             log,
+            last_round: LastRound::default(),
             durability,
             admitted_end_offset: AtomicI64::new(Offset(-1).0),
             isr_duties,

@@ -66,6 +66,8 @@ pub(crate) enum ProduceError {
     NotEnoughReplicas,
     #[error("the records were appended, and the in-sync replicas have become fewer than min.insync.replicas")]
     NotEnoughReplicasAfterAppend,
+    #[error("as many partitions are written to as this node may have files open for")]
+    TooManyBusyPartitions,
     #[error("only the broker itself writes to this topic")]
     InternalTopic,
     #[error("transactions are not served by this version of Ottla")]
@@ -192,6 +194,9 @@ fn append(
     }
     if BatchHeader::parse(&records).is_ok_and(|header| header.attributes.is_transactional()) {
         return Err(ProduceError::Transactional);
+    }
+    if !broker.busy_partitions.admit(&partition.last_round, || broker.busy_partitions_max()) {
+        return Err(ProduceError::TooManyBusyPartitions);
     }
     let now = clock::now();
     let rules = AppendRules::of_topic(&partition.log.config(), AppendOrigin::Client, context.version);

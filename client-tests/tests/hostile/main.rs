@@ -4,6 +4,7 @@
 mod bombs;
 mod connections;
 mod frames;
+mod partitions;
 mod silence;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
