@@ -20,19 +20,17 @@ use thiserror::Error;
 use crate::batch::{AppendOrigin, BatchHeader, EndTransactionMarker, NO_SEQUENCE, TransactionResult};
 use crate::ids::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
+mod batches;
 mod cut;
 mod snapshot;
 
+use batches::Batches;
 pub use snapshot::SnapshotError;
 
 /// Batches of a producer that are remembered to recognise duplicates. Clients have up to five requests in
 /// flight, so fewer would take a retry for a gap; more never match. Source:
 /// `ProducerStateEntry.NUM_BATCHES_TO_RETAIN`.
 pub const BATCHES_PER_PRODUCER: usize = 5;
-
-/// Sequences before those batches of which a log knows that they were written. They count modulo 2^31: half of that, so that
-/// what is to come is never taken for what was.
-const FORGOTTEN_MAX: i32 = 1 << 30;
 
 /// Producers that a log remembers. Beyond it those without an open transaction that have not written for
 /// longest are forgotten, an eighth of all at once, as if they had expired: the state of a log stays below
@@ -88,50 +86,6 @@ pub struct ProducerState {
     last_seen_offset: Offset,
     /// The batches of this epoch, oldest first.
     batches: Batches,
-}
-
-/// At most [`BATCHES_PER_PRODUCER`] batches, oldest first, in place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-struct Batches {
-    newest: [Option<ProducerBatch>; BATCHES_PER_PRODUCER],
-    /// How many sequences right before those of the oldest batch were in batches, too: [`FORGOTTEN_MAX`] at most.
-    forgotten: i32,
-}
-
-impl Batches {
-    fn push(&mut self, batch: ProducerBatch) {
-        let free = self.newest.iter_mut().find(|place| place.is_none());
-        if let Some(place) = free {
-            *place = Some(batch);
-            return;
-        }
-        self.newest.rotate_left(1);
-        if let Some(last) = self.newest.last_mut() {
-            let oldest = last.replace(batch);
-            self.forget(oldest);
-        }
-    }
-
-    /// What the leader let pass over a gap says nothing of what is before that.
-    fn forget(&mut self, batch: Option<ProducerBatch>) {
-        let expected = self.iter().next().map(ProducerBatch::first_sequence);
-        let forgotten = batch.filter(|batch| Some(batch.last_sequence.next()) == expected);
-        self.forgotten = forgotten.map_or(0, |batch| {
-            self.forgotten.saturating_add(batch.offset_delta).saturating_add(1).clamp(0, FORGOTTEN_MAX)
-        });
-    }
-
-    fn iter(&self) -> impl DoubleEndedIterator<Item = &ProducerBatch> {
-        self.newest.iter().flatten()
-    }
-
-    /// The oldest batch, where that of `header` is of sequences that were written before.
-    fn oldest_after(&self, header: &BatchHeader) -> Option<&ProducerBatch> {
-        let oldest = self.iter().next()?;
-        let distance = oldest.first_sequence().0.wrapping_sub(header.base_sequence.0) & i32::MAX;
-        let is_before = header.last_offset_delta < distance && distance <= self.forgotten;
-        is_before.then_some(oldest)
-    }
 }
 
 impl ProducerState {
