@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::clock::{Stopwatch, pause};
 use crate::compare::clients::{Clients, Pace, Production};
@@ -40,9 +40,13 @@ pub(crate) struct Options {
     /// How many partitions share the load. The first is what the others are compared with.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 1000])]
     partitions: Vec<i32>,
+    /// Runs of each line, in turn with those of the others, of which the one with the median CPU time counts.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
 }
 
 /// What one line shows.
+#[derive(Clone, Copy)]
 struct Outcome {
     cpu: Duration,
     elapsed: Duration,
@@ -56,11 +60,17 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
     println!("{}\n", Machine::of(directory)?);
     let mut table = Table::new(["batch", "partitions", "CPU-µs a record", "ratio", "CPU-s/GB", "records/s"]);
     for &batch_bytes in &options.batch_bytes {
+        let mut outcomes = vec![Vec::new(); options.partitions.len()];
+        for _ in 0..options.runs {
+            for (outcomes, &partitions) in outcomes.iter_mut().zip(&options.partitions) {
+                let home = workspace::scratch(directory)?;
+                let load = (batch_bytes, partitions);
+                outcomes.push(measure(options, load, (&binary, home.path()), &kafka)?);
+            }
+        }
         let mut first = None;
-        for &partitions in &options.partitions {
-            let home = workspace::scratch(directory)?;
-            let Outcome { cpu, elapsed, records } =
-                measure(options, (batch_bytes, partitions), (&binary, home.path()), &kafka)?;
+        for (outcomes, partitions) in outcomes.into_iter().zip(&options.partitions) {
+            let Outcome { cpu, elapsed, records } = middle(outcomes)?;
             let each = cpu.as_secs_f64() * 1e6 / records as f64;
             table.row([
                 size(u64::from(batch_bytes)),
@@ -74,6 +84,11 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
     }
     println!("{table}");
     Ok(())
+}
+
+fn middle(mut outcomes: Vec<Outcome>) -> Result<Outcome> {
+    outcomes.sort_unstable_by_key(|outcome| outcome.cpu);
+    outcomes.get(outcomes.len() / 2).copied().context("no run")
 }
 
 fn measure(
