@@ -4,7 +4,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::FindCoordinatorRequest;
 use kafka_protocol::protocol::StrBytes;
 
-use super::{Call, Client, ClientError, Node, address};
+use super::{Call, Client, ClientError, Node, address, meaning};
 
 /// FindCoordinator's number for groups.
 const GROUP: i8 = 0;
@@ -26,7 +26,9 @@ impl Client {
             let trouble = match self.call(&coordinator.address, request).await {
                 Ok(response) => match ResponseError::try_from_code(error_of(&response)).filter(is_passing) {
                     None => return Ok(response),
-                    Some(error) => format!("{}: {error}", coordinator.address),
+                    Some(error) => {
+                        format!("group {group_id}, at {}: {}", coordinator.address, meaning(&error))
+                    }
                 },
                 Err(error @ ClientError::Io { .. }) => error.to_string(),
                 Err(other) => return Err(other),
@@ -55,7 +57,7 @@ impl Client {
                     });
                 }
                 Some(error) if is_passing(&error) => {
-                    self.pause(format!("the coordinator of {group_id}: {error}")).await;
+                    self.pause(format!("group {group_id}: {}", meaning(&error))).await;
                 }
                 Some(error) => {
                     return Err(ClientError::Refused {

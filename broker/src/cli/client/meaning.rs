@@ -17,6 +17,21 @@ pub(crate) fn meaning(error: &ResponseError) -> String {
         ResponseError::KafkaStorageError => {
             "the disk of the node that leads it is full or has failed; `ottla doctor` there, or its log, says which"
         }
+        ResponseError::NotCoordinator => {
+            "its coordinator has just changed, or does not hear from the others; `ottla cluster status` says which nodes are there"
+        }
+        ResponseError::CoordinatorNotAvailable => {
+            "nobody coordinates it now; `ottla cluster status` says which nodes are there"
+        }
+        ResponseError::CoordinatorLoadInProgress => {
+            "its coordinator still reads what was committed, which passes by itself"
+        }
+        ResponseError::NotController => {
+            "no node leads the cluster now; `ottla cluster status` says which nodes are there"
+        }
+        ResponseError::RequestTimedOut => {
+            "it was not done in time, and may be yet; `ottla cluster status` says which nodes are there"
+        }
         ResponseError::TopicAuthorizationFailed
         | ResponseError::GroupAuthorizationFailed
         | ResponseError::ClusterAuthorizationFailed => "the broker does not allow this client to do that",

@@ -357,7 +357,7 @@ async fn identity(client: &mut Client) -> anyhow::Result<(ProducerId, ProducerEp
                 | ResponseError::CoordinatorNotAvailable
                 | ResponseError::NotController
                 | ResponseError::RequestTimedOut),
-            ) => client.pause(format!("a producer id: {error}")).await,
+            ) => client.pause(format!("a producer id: {}", meaning(&error))).await,
             Some(error) => {
                 return Err(ClientError::Refused { what: "a producer id".to_owned(), error }.into());
             }
