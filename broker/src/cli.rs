@@ -20,7 +20,7 @@ pub mod topics;
 pub use asking::ClusterArguments;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -38,8 +38,12 @@ pub struct Cli {
 pub enum Command {
     /// Start a node. It works with no configuration: data in ./ottla-data, Kafka on localhost:9092, health and
     /// metrics on http://127.0.0.1:9080.
+    #[command(
+        after_help = "Exit codes: 0 stopped as told, 1 it cannot start, or has failed, 2 not understood."
+    )]
     Serve(ServeArguments),
     /// Print every configuration key with its type, range, default and meaning.
+    #[command(after_help = "Exit codes: 0 done, 1 there is no such key, 2 not understood.")]
     Config(ConfigArguments),
     /// Topics: list, describe, create, alter, delete. Works on any Kafka broker.
     Topics(topics::TopicsArguments),
@@ -57,6 +61,25 @@ pub enum Command {
     Storage(storage::StorageArguments),
     /// Print what makes a shell complete this command line: `source <(ottla completion bash)`.
     Completion(completion::CompletionArguments),
+}
+
+/// Reads the command line of this process, or ends it with what is wrong with it.
+#[must_use]
+pub fn parse() -> Cli {
+    let matches = with_exit_codes(Cli::command()).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// A command whose subcommands say at the end of their help what it says itself: the exit codes.
+fn with_exit_codes(command: clap::Command) -> clap::Command {
+    let codes = command.get_after_help().cloned();
+    command.mut_subcommands(|subcommand| {
+        let missing = codes.clone().filter(|_| subcommand.get_after_help().is_none());
+        with_exit_codes(match missing {
+            Some(codes) => subcommand.after_help(codes),
+            None => subcommand,
+        })
+    })
 }
 
 /// An error with its causes, each of them once: many name theirs within their own sentence.
@@ -150,9 +173,28 @@ fn unless_reader_left(done: anyhow::Result<()>) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{sentence, unless_reader_left};
+    use super::{Cli, sentence, unless_reader_left, with_exit_codes};
     use anyhow::{Context, anyhow};
+    use clap::CommandFactory;
     use std::io;
+
+    /// The commands that have no subcommands, by their names.
+    fn leaves(command: &clap::Command) -> Vec<(String, Option<String>)> {
+        let inner: Vec<_> = command.get_subcommands().flat_map(leaves).collect();
+        match inner.is_empty() {
+            true => vec![(command.get_name().to_owned(), command.get_after_help().map(ToString::to_string))],
+            false => inner,
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_its_exit_codes() {
+        let leaves = leaves(&with_exit_codes(Cli::command()));
+        assert!(leaves.len() > 15, "{leaves:?}");
+        for (name, said) in leaves.into_iter().filter(|(name, _)| name != "completion") {
+            assert!(said.is_some_and(|said| said.contains("Exit codes: 0 ")), "{name}");
+        }
+    }
 
     #[test]
     fn a_failure_of_something_else_is_not_one_of_standard_output() {

@@ -1,7 +1,6 @@
 //! The `ottla` binary: reads the command line and hands on.
 
-use clap::Parser;
-use ottla::cli::{self, Cli, Command};
+use ottla::cli::{self, Command};
 use ottla::cli::{
     cluster, completion, config_reference, consume, doctor, groups, produce, serve, storage, topics,
 };
@@ -15,7 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     ottla::panics::install();
-    let done = match Cli::parse().command {
+    let done = match cli::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config_reference::run(&arguments),
         Command::Topics(arguments) => topics::run(&arguments),
