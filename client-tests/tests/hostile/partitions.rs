@@ -16,7 +16,7 @@ const OPEN_FILES: u32 = 1024;
 /// Those that are written to again, once others have taken their places.
 const AGAIN: i32 = 200;
 /// Each partition waits for its turn.
-const FLUSH_LIMIT: Duration = Duration::from_secs(120);
+const FLUSH_LIMIT: Duration = Duration::from_secs(280);
 
 #[test]
 fn writing_to_more_partitions_than_there_are_files_for_takes_turns_and_loses_nothing() -> Result<()> {
