@@ -114,14 +114,16 @@ mod tests {
                 .with_entity_type(StrBytes::from_static_str(kind))
                 .with_entity_name(name.map(StrBytes::from_static_str))
         };
-        let entry = EntryData::default().with_entity(vec![part("user", Some("alice")), part("client-id", None)]);
+        let entry =
+            EntryData::default().with_entity(vec![part("user", Some("alice")), part("client-id", None)]);
         assert_eq!(
             sentence(&AlterQuotaError::DuplicateEntity, &entry),
             "Ignoring duplicate entity ClientQuotaEntity(entries={client-id=null, user=alice})"
         );
         let twice = AlterQuotaError::DuplicateKey { key: "producer_byte_rate".to_owned() };
         assert!(
-            sentence(&twice, &entry).ends_with("for this entity ClientQuotaEntity(entries={client-id=null, user=alice})")
+            sentence(&twice, &entry)
+                .ends_with("for this entity ClientQuotaEntity(entries={client-id=null, user=alice})")
         );
         assert_eq!(sentence(&AlterQuotaError::EmptyEntity, &entry), "Invalid empty client quota entity");
     }
