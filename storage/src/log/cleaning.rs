@@ -142,8 +142,7 @@ impl<D: Disk> Log<D> {
         if !is_unchanged {
             return Ok(false);
         }
-        let capacity = u64::try_from(config.segment_bytes).unwrap_or(0);
-        let started = self.start_segment(&mut appender, self.log_end_offset(), capacity, 0);
+        let started = self.start_idle_segment(&mut appender);
         drop(appender);
         started?;
         self.shared.flusher.mark_dirty(self, 0);

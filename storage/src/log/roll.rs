@@ -121,6 +121,18 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
+    /// Starts a segment at the end of the log without anything to put into it. It is not kept open: all that age at the same
+    /// time would be, of very many logs.
+    pub(super) fn start_idle_segment(&self, appender: &mut Appender<D>) -> Result<(), DiskError> {
+        let capacity = u64::try_from(self.config().segment_bytes).unwrap_or(0);
+        self.start_segment(appender, self.log_end_offset(), capacity, 0)?;
+        if let Some(writer) = appender.writer.take() {
+            let (started, _open) = writer.detach(&self.shared.open_segments);
+            self.flush.lock().keep(|segment| !Arc::ptr_eq(segment, &started));
+        }
+        Ok(())
+    }
+
     /// The partition's directory with the file that names the topic. They are flushed with the first record.
     fn create_directory(&self) -> Result<(), DiskError> {
         let disk = &self.shared.disk;

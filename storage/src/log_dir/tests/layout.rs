@@ -8,10 +8,11 @@ use config::topic::TopicConfig;
 
 use super::support::*;
 use crate::batch::BatchHeader;
+use crate::disk::os::OsDisk;
 use crate::disk::simulated::SimulatedDisk;
 use crate::disk::{Disk, DiskFile};
 use crate::ids::{BrokerEpoch, LeaderEpoch, Offset, TimestampMs};
-use crate::log_dir::{FlushDriver, LogDir, LogDirEvents};
+use crate::log_dir::{FlushDriver, LogDir, LogDirEvents, LogDirSettings};
 
 fn put(disk: &SimulatedDisk, path: &Path, content: &[u8]) {
     disk.create(path).unwrap().write_at(0, content).unwrap();
@@ -245,4 +246,37 @@ fn last_timestamp_of_a_segment_is_kept_where_the_checkpoint_came_before_the_roll
     let (_dir, loaded) = load(&disk, &root(), 1, &config(3_000)).unwrap();
     let found = loaded.logs[0].offset_for_timestamp(TimestampMs(NOW.0 + 9), Offset(5)).unwrap();
     assert_eq!(found.map(|found| found.offset), Some(Offset(3)));
+}
+
+#[test]
+fn logs_that_age_at_the_same_time_keep_no_file_open() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().canonicalize().unwrap().join("data");
+    let settings = LogDirSettings { open_segments_max: 4, ..settings() };
+    let (dir, loaded) = load_with(settings, &OsDisk, &path, 40, &config(1 << 20)).unwrap();
+    for log in &loaded.logs {
+        log.append_as_leader(batch(1, 100, NOW.0), EPOCH, NOW).unwrap();
+    }
+    dir.flush_round();
+    let open_segments = || {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let targets = links.filter_map(|link| std::fs::read_link(link.path()).ok());
+        targets
+            .filter(|file| file.starts_with(&path) && file.extension().is_some_and(|end| end == "log"))
+            .count()
+    };
+    assert_eq!(open_segments(), 40, "what is written to is open");
+    for log in &loaded.logs {
+        assert_eq!(log.delete_old_segments(TimestampMs(i64::MAX), Offset(1)).unwrap(), 1);
+    }
+    dir.flush_round();
+    assert!(open_segments() <= 4, "{} segments are open", open_segments());
+    for log in &loaded.logs {
+        let appended = log.append_as_leader(batch(1, 100, NOW.0), EPOCH, NOW).unwrap();
+        assert_eq!((appended.base_offset, log.log_start_offset()), (Offset(1), Offset(1)));
+    }
+    dir.flush_round();
+    drop((dir, loaded));
+    let (_dir, loaded) = load(&OsDisk, &path, 40, &config(1 << 20)).unwrap();
+    assert!(loaded.logs.iter().all(|log| read_all(log, Offset(1)).len() == 1));
 }
