@@ -44,8 +44,8 @@ impl Unsynced {
         Ok(())
     }
 
-    /// The same with `spare`, a file that nobody needs, in the place of a new one. That it has this name must be on the disk:
-    /// else a crash may leave the content under the name before.
+    /// The same with `spare`, a file that nobody needs, in the place of a new one, where somebody did not take it away. That
+    /// it has this name must be on the disk: else a crash may leave the content under the name before.
     pub(crate) fn reuse_file<D: Disk>(
         &mut self,
         disk: &D,
@@ -53,7 +53,10 @@ impl Unsynced {
         path: PathBuf,
         content: &[u8],
     ) -> Result<(), DiskError> {
-        let file = disk.open(&spare, Access::ReadWrite)?;
+        let file = match disk.open(&spare, Access::ReadWrite) {
+            Err(error) if error.is_not_found() => return self.replace_file(disk, path, content),
+            other => other?,
+        };
         file.write_at(0, content)?;
         if file.len()? > content.len() as u64 {
             file.set_len(content.len() as u64)?;

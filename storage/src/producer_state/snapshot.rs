@@ -50,6 +50,14 @@ pub enum SnapshotError {
         /// The CRC-32C of the bytes.
         computed: u32,
     },
+    /// It is of a later end of the log than its name says.
+    #[error("it was taken behind offset {last_offset}, not at {end_offset}")]
+    FromLater {
+        /// Of the newest batch of a producer.
+        last_offset: Offset,
+        /// Exclusive: what the name says.
+        end_offset: Offset,
+    },
 }
 
 impl ProducerStates {
@@ -100,7 +108,12 @@ impl ProducerStates {
         for entry in entries {
             states.load(entry, now);
         }
-        Ok(states)
+        let last_offsets =
+            states.producers.values().filter_map(|state| Some(state.last_batch()?.last_offset));
+        match last_offsets.max().filter(|last_offset| *last_offset >= end_offset) {
+            Some(last_offset) => Err(SnapshotError::FromLater { last_offset, end_offset }),
+            None => Ok(states),
+        }
     }
 
     fn load(&mut self, entry: &[u8; ENTRY_LEN], now: TimestampMs) {

@@ -346,17 +346,19 @@ fn snapshots_have_kafkas_bytes() {
 fn damaged_snapshots_are_refused() {
     let bytes = golden::bytes(golden::SNAPSHOT);
     for cut in 0..bytes.len() {
-        assert!(ProducerStates::decode_snapshot(&bytes[..cut], Offset(0), NOW).is_err(), "{cut}");
+        assert!(ProducerStates::decode_snapshot(&bytes[..cut], Offset(100), NOW).is_err(), "{cut}");
     }
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x40;
-        assert!(ProducerStates::decode_snapshot(&damaged, Offset(0), NOW).is_err(), "{at}");
+        assert!(ProducerStates::decode_snapshot(&damaged, Offset(100), NOW).is_err(), "{at}");
     }
+    let from_later = SnapshotError::FromLater { last_offset: Offset(99), end_offset: Offset(99) };
+    assert_eq!(ProducerStates::decode_snapshot(&bytes, Offset(99), NOW), Err(from_later));
     let decode = |count: i32, entries: usize| {
         let body = [&count.to_be_bytes()[..], &vec![0; entries * 46]].concat();
         let bytes = [&1_i16.to_be_bytes()[..], &crate::batch::crc32c(&body).to_be_bytes(), &body].concat();
-        ProducerStates::decode_snapshot(&bytes, Offset(0), NOW)
+        ProducerStates::decode_snapshot(&bytes, Offset(1), NOW)
     };
     assert!(decode(1, 1).is_ok());
     for (count, entries) in [(2, 1), (0, 1), (-1, 0), (i32::MAX, 0)] {

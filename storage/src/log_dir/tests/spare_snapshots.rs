@@ -51,6 +51,16 @@ fn snapshot_of_no_use_is_kept_for_the_next_one_until_the_node_ends() {
 }
 
 #[test]
+fn spare_that_somebody_took_away_is_not_missed() {
+    let disk = SimulatedDisk::new(1, 1 << 30);
+    let (dir, log) = start(&disk);
+    work(&dir, &log, 0..3);
+    disk.remove_file(&root().join(partition(0).to_string()).join("spare.snapshot.tmp")).unwrap();
+    work(&dir, &log, 3..4);
+    assert_eq!(snapshots(&disk), ["00000000000000000008.snapshot", "spare.snapshot.tmp"]);
+}
+
+#[test]
 fn crash_leaves_no_snapshot_of_what_came_behind_it() {
     for seed in 0..20 {
         let mut sync_point = 0;
