@@ -17,7 +17,6 @@ use config::topic::TopicConfig;
 use parking_lot::{Mutex, RwLock};
 
 use crate::aborted_transactions::AbortedTransaction;
-use crate::disk::os::OsDisk;
 use crate::disk::{Disk, DiskError};
 use crate::ids::{LeaderEpoch, Offset, ProducerId, TimestampMs, TopicId, TopicPartition};
 use crate::leader_epochs::{EpochEnd, LeaderEpochs};
@@ -92,10 +91,6 @@ pub struct Log<D: Disk> {
     /// One checkpoint at a time; what it holds is the end of the log at the last one.
     checkpointed: Mutex<CheckpointedLog>,
 }
-
-/// A node has one for each of its partitions, also where nobody writes to them, and with its counts it takes the next class
-/// of the allocator's that it fits into: 512 bytes, or 640. What most logs do not have is boxed.
-const _: () = assert!(size_of::<Log<OsDisk>>() <= 496, "an empty log takes more memory");
 
 /// What a log starts from: nothing, or what recovery found.
 pub(crate) struct LogState<D: Disk> {
@@ -334,5 +329,18 @@ impl<D: Disk> std::fmt::Debug for Log<D> {
             .field("log_end_offset", &self.log_end_offset())
             .field("flushed_end_offset", &self.flushed_end_offset())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Log;
+    use crate::disk::os::OsDisk;
+
+    /// A node has one for each of its partitions, also where nobody writes to them, and with its counts it takes the next class
+    /// of the allocator's that it fits into: 512 bytes, or 640. What most logs do not have is boxed.
+    #[test]
+    fn log_fits_a_class_of_the_allocator() {
+        assert!(size_of::<Log<OsDisk>>() <= 496, "{} bytes", size_of::<Log<OsDisk>>());
     }
 }
