@@ -92,7 +92,8 @@ fn commands_that_a_set_without_a_majority_does_not_answer_name_the_broker_and_th
     let usable = seen.iter().filter(|state| **state == "active").count();
     ensure!(seen.len() == 3 && usable == 1 && seen.contains(&"silent"), "{seen:?}");
     let mut produce = node::command()?;
-    produce.args(["produce", "orders", "--timeout", "3", "--bootstrap", &left]);
+    // So long that a slow machine comes to the request that is not answered; less than the 30 s after which that one is.
+    produce.args(["produce", "orders", "--timeout", "20", "--bootstrap", &left]);
     let output = produce.output()?;
     let said = String::from_utf8(output.stderr)?;
     let wanted = format!("the broker at {left} has not answered InitProducerId for ");
