@@ -44,24 +44,31 @@ pub(crate) async fn run(broker: Arc<Broker>, checkpoint_due: Arc<Notify>, mut st
     let mut make_room = every(MAKE_ROOM_EVERY);
     let mut warned_at = None;
     loop {
+        let mut has_made_room = false;
         let round: fn(&Broker) = tokio::select! {
             biased;
             () = stopping.requested() => return,
             _ = free_space.tick() => look_at_free_space,
             _ = checkpoint.tick() => write_checkpoint,
             () = checkpoint_due.notified() => write_checkpoint_early,
-            () = room_is_wanted(&broker, &mut make_room) => {
-                warn_of_shortage(&broker, &mut warned_at);
-                write_checkpoint
-            }
             _ = retention.tick() => delete_old_segments,
             _ = remove_files.tick() => remove_deleted_files,
             _ = expiry.tick() => expire_producers,
             _ = gone_clients.tick() => forget_gone_clients,
+            // Last: where it is wanted all the time, what frees the disk comes before it.
+            () = room_is_wanted(&broker, &mut make_room) => {
+                warn_of_shortage(&broker, &mut warned_at);
+                has_made_room = true;
+                write_checkpoint
+            }
         };
         let broker = Arc::clone(&broker);
         // A panic in a round has already ended the process; see `panics`.
         let _finished = tokio::task::spawn_blocking(move || round(&broker)).await;
+        if has_made_room {
+            // The pace counts from the end, so that the disk rests where a checkpoint takes longer than it.
+            make_room.reset();
+        }
     }
 }
 
