@@ -195,13 +195,14 @@ fn append(
     if BatchHeader::parse(&records).is_ok_and(|header| header.attributes.is_transactional()) {
         return Err(ProduceError::Transactional);
     }
-    if !broker.busy_partitions.admit(&partition.last_round, || broker.busy_partitions_max()) {
-        return Err(ProduceError::TooManyBusyPartitions);
-    }
     let now = clock::now();
     let rules = AppendRules::of_topic(&partition.log.config(), AppendOrigin::Client, context.version);
     let size = records.len();
     let validated = batch::validate(records, &rules, now)?;
+    // Behind the checks: what is not appended takes nobody's place.
+    if !broker.busy_partitions.admit(&partition.last_round, || broker.busy_partitions_max()) {
+        return Err(ProduceError::TooManyBusyPartitions);
+    }
     let record_count = validated.header.record_count;
     let (end_offset, answer) = match partition.append(validated, &leadership, now) {
         Ok(appended) => (appended.end_offset, Ok(appended)),
