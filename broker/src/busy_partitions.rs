@@ -7,15 +7,54 @@
 //! (`storage`), and what followers and coordinators append, for which the room is not given away (`OpenFiles::of_writers`).
 
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+use storage::batch::BatchHeader;
 use tokio::sync::Notify;
 
 /// The first round: two after what [`LastRound`] is without any.
 const FIRST_ROUND: u32 = 2;
 
+/// How long a producer whose first batch was refused is waited for with it. Longer: a producer that the log has forgotten, and
+/// that rightly goes on where it was, waits longer for others. Shorter: a client that takes longer to come back finds its second
+/// batch in the log, and has to give up the first.
+const FIRST_BATCH_WITHIN: Duration = Duration::from_secs(10);
+
 /// The round in which a partition was last appended to; none is round zero.
 #[derive(Debug, Default)]
 pub(crate) struct LastRound(AtomicU32);
+
+/// When the first batch of a producer was refused last, in milliseconds; 0 is never.
+///
+/// A log takes any sequence from a producer that it does not know. Without this, the second batch, which is on its way
+/// already, would be taken once there is room, and the first would be out of order for ever.
+#[derive(Debug, Default)]
+pub(crate) struct FirstBatchRefused(AtomicU64);
+
+impl FirstBatchRefused {
+    /// The batch was refused for want of room at `now`, on a clock that never goes back.
+    pub(crate) fn note(&self, header: &BatchHeader, now: Duration) {
+        if header.has_producer_id() && header.base_sequence.0 == 0 {
+            let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+            self.0.store(now_ms.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the batch has to wait, since one before it may have been refused. `is_known` looks for its producer in the log.
+    pub(crate) fn holds_back(
+        &self,
+        header: &BatchHeader,
+        now: impl FnOnce() -> Duration,
+        is_known: impl FnOnce() -> bool,
+    ) -> bool {
+        let refused_ms = self.0.load(Ordering::Relaxed);
+        refused_ms != 0
+            && header.has_producer_id()
+            && header.base_sequence.0 != 0
+            && now().saturating_sub(Duration::from_millis(refused_ms)) < FIRST_BATCH_WITHIN
+            && !is_known()
+    }
+}
 
 /// The partitions of a node that clients write to.
 #[derive(Debug)]
@@ -96,7 +135,13 @@ impl Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::{BusyPartitions, LastRound};
+    use super::{BusyPartitions, FIRST_BATCH_WITHIN, FirstBatchRefused, LastRound};
+    use std::time::Duration;
+    use storage::batch::BatchHeader;
+    use storage::batch_builder::{BatchBuilder, BatchSpec};
+    use storage::ids::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
+
+    const NOW: Duration = Duration::from_secs(5);
 
     fn round(busy: &BusyPartitions) {
         busy.begin_round();
@@ -122,5 +167,81 @@ mod tests {
         round(&busy);
         round(&busy);
         assert_eq!(busy.count(), 0);
+    }
+
+    /// A partition, and the producers that its log knows.
+    #[derive(Default)]
+    struct Written {
+        last: LastRound,
+        refused: FirstBatchRefused,
+        known: Vec<ProducerId>,
+    }
+
+    impl Written {
+        /// As `produce` does it, with room for one partition.
+        fn append(&mut self, busy: &BusyPartitions, now: Duration, (id, sequence): (i64, i32)) -> bool {
+            let header = batch(id, sequence);
+            let has_room = busy.admit(&self.last, || 1);
+            if !has_room {
+                self.refused.note(&header, now);
+            }
+            let is_known = || self.known.contains(&header.producer_id);
+            let is_taken = has_room && !self.refused.holds_back(&header, || now, is_known);
+            if is_taken {
+                self.known.push(header.producer_id);
+            }
+            is_taken
+        }
+    }
+
+    fn batch(id: i64, sequence: i32) -> BatchHeader {
+        let (producer_id, base_sequence) = (ProducerId(id), Sequence(sequence));
+        let spec = BatchSpec {
+            producer_id,
+            producer_epoch: ProducerEpoch(0),
+            base_sequence,
+            ..BatchSpec::default()
+        };
+        let mut builder = BatchBuilder::new(spec);
+        builder.push(TimestampMs(0), None, Some(b"a reading"), &[]);
+        BatchHeader::parse(&builder.build().expect("one batch")).expect("a header")
+    }
+
+    /// A node with room for one partition, which another one has until there is a new round.
+    fn full() -> BusyPartitions {
+        let busy = BusyPartitions::default();
+        assert!(busy.admit(&LastRound::default(), || 1));
+        busy
+    }
+
+    #[test]
+    fn a_second_batch_does_not_overtake_a_first_that_was_refused() {
+        let (busy, mut partition) = (full(), Written::default());
+        assert!(!partition.append(&busy, NOW, (1, 0)));
+        assert!(!partition.append(&busy, NOW, (2, 0)), "another producer");
+        round(&busy);
+        round(&busy);
+        assert!(!partition.append(&busy, NOW, (1, 3)), "the log would take any sequence");
+        assert!(!partition.append(&busy, NOW, (2, 5)));
+        assert!(partition.append(&busy, NOW, (1, 0)));
+        assert!(partition.append(&busy, NOW, (1, 3)), "its producer is known");
+        assert!(!partition.append(&busy, NOW, (2, 5)), "this one is not yet");
+        assert!(partition.append(&busy, NOW, (2, 0)) && partition.append(&busy, NOW, (2, 5)));
+        assert!(partition.append(&busy, NOW, (-1, -1)), "without a producer id nothing is in order");
+    }
+
+    #[test]
+    fn a_producer_that_the_log_forgot_goes_on_after_a_while() {
+        let (busy, mut partition) = (full(), Written::default());
+        assert!(!partition.append(&busy, NOW, (1, 0)));
+        round(&busy);
+        round(&busy);
+        assert!(!partition.append(&busy, NOW, (2, 70)));
+        assert!(partition.append(&busy, NOW + FIRST_BATCH_WITHIN, (2, 70)), "not longer");
+        let mut quiet = Written::default();
+        assert!(!quiet.append(&busy, NOW, (3, 70)), "no room");
+        round(&busy);
+        round(&busy);
+        assert!(quiet.append(&busy, NOW, (3, 70)), "no first batch was refused here");
     }
 }

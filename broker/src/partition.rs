@@ -16,7 +16,7 @@ mod following;
 mod leading;
 mod waiters;
 
-use crate::busy_partitions::LastRound;
+use crate::busy_partitions::{FirstBatchRefused, LastRound};
 use crate::clock;
 use crate::isr::IsrDuties;
 use crate::partitions::PartitionKey;
@@ -53,6 +53,7 @@ pub struct Partition {
     pub log: Arc<NodeLog>,
     /// When clients last wrote to it.
     pub(crate) last_round: LastRound,
+    pub(crate) first_batch_refused: FirstBatchRefused,
     durability: Durability,
     /// Where the page cache counts as durable: the end, exclusive, of what counts without being flushed.
     admitted_end_offset: AtomicI64,
@@ -107,6 +108,7 @@ impl Partition {
         Self {
             log,
             last_round: LastRound::default(),
+            first_batch_refused: FirstBatchRefused::default(),
             durability,
             admitted_end_offset: AtomicI64::new(Offset(-1).0),
             isr_duties,

@@ -15,7 +15,7 @@
 
 use super::nodes::{CurrentLeaders, Node};
 use super::{Outcome, Reply, RequestContext};
-use crate::broker::TopicLookup;
+use crate::broker::{Broker, TopicLookup};
 use crate::clock;
 use crate::error_code;
 use crate::partition::{Leadership, Milestone, Partition, Registration};
@@ -200,9 +200,7 @@ fn append(
     let size = records.len();
     let validated = batch::validate(records, &rules, now)?;
     // Behind the checks: what is not appended takes nobody's place.
-    if !broker.busy_partitions.admit(&partition.last_round, || broker.busy_partitions_max()) {
-        return Err(ProduceError::TooManyBusyPartitions);
-    }
+    take_turn(broker, &partition, &validated.header)?;
     let record_count = validated.header.record_count;
     let (end_offset, answer) = match partition.append(validated, &leadership, now) {
         Ok(appended) => (appended.end_offset, Ok(appended)),
@@ -216,6 +214,21 @@ fn append(
     }
     let milestone = if acks == -1 { Milestone::HighWatermark } else { Milestone::DurableEnd };
     Ok(Pending { partition, leadership, milestone, end_offset, answer })
+}
+
+/// Finds the batch a place among those that are written to.
+fn take_turn(broker: &Broker, partition: &Partition, header: &BatchHeader) -> Result<(), ProduceError> {
+    let refused = &partition.first_batch_refused;
+    if !broker.busy_partitions.admit(&partition.last_round, || broker.busy_partitions_max()) {
+        refused.note(header, clock::monotonic());
+        return Err(ProduceError::TooManyBusyPartitions);
+    }
+    let is_known =
+        || partition.log.producers().iter().any(|producer| producer.producer_id == header.producer_id);
+    if refused.holds_back(header, clock::monotonic, is_known) {
+        return Err(ProduceError::TooManyBusyPartitions);
+    }
+    Ok(())
 }
 
 /// Waits until nothing is to be waited for any more with any pending batch, the log directory has failed, or the deadline
