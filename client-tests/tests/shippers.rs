@@ -1,12 +1,14 @@
 //! The shippers of logs and measurements that Debian has, as people set them up: an address and a topic, nothing else.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use client_tests::target::{Target, unique_topic};
 use client_tests::tools::debian::{self, Unpacked};
 use client_tests::tools::kcat::kcat;
@@ -111,6 +113,17 @@ fn free_port() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string())
 }
 
+/// Where syslog-ng's modules are: a directory that is named after the version, which differs between releases of Debian.
+fn syslog_ng_modules(programs: &Unpacked) -> Result<PathBuf> {
+    for entry in fs::read_dir(programs.path("usr/lib/syslog-ng"))? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit) {
+            return Ok(entry.path());
+        }
+    }
+    bail!("syslog-ng has no directory of modules that is named after a version")
+}
+
 #[test]
 fn rsyslog_ships_every_line_once() -> Result<()> {
     let Some(world) = World::new("logs", debian::shippers())? else { return Ok(()) };
@@ -143,8 +156,10 @@ fn rsyslog_ships_every_line_once() -> Result<()> {
 fn syslog_ng_ships_every_line_once() -> Result<()> {
     let Some(world) = World::new("logs", debian::syslog_ng())? else { return Ok(()) };
     let port = free_port()?;
+    let modules = syslog_ng_modules(&world.programs)?;
+    let version = modules.file_name().and_then(OsStr::to_str).context("it has a name")?;
     let config = format!(
-        "@version: 3.38\noptions {{ stats-freq(0); }};\n\
+        "@version: {version}\noptions {{ stats-freq(0); }};\n\
          source lines {{ network(ip(\"127.0.0.1\") port({port}) transport(\"tcp\") flags(no-parse)); }};\n\
          destination topic {{ kafka-c(bootstrap-servers(\"{bootstrap}\") topic(\"{topic}\") message(\"$MESSAGE\")); }};\n\
          log {{ source(lines); destination(topic); }};\n",
@@ -157,7 +172,7 @@ fn syslog_ng_ships_every_line_once() -> Result<()> {
         .args(["--foreground", "--no-caps", "--cfgfile", &world.path("syslog-ng.conf")])
         .args(["--persist-file", &world.path("persist"), "--pidfile", &world.path("pid")])
         .args(["--control", &world.path("control"), "--module-path"])
-        .arg(world.programs.path("usr/lib/syslog-ng/3.38"));
+        .arg(&modules);
     let _syslog_ng = Running::start(command)?;
     wait_until(LIMIT, "syslog-ng listens", || Ok(TcpStream::connect(format!("127.0.0.1:{port}")).is_ok()))?;
     world.expect_every_line_once(&port, str::to_owned)
