@@ -10,7 +10,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request, StrBytes};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 /// Longer than any machine that works at all takes.
@@ -105,12 +105,13 @@ async fn a_silent_broker_leaves_the_next_address_its_time() {
 async fn every_address_that_does_not_answer_says_why() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
     let silent_address = silent.local_addr().expect("it is bound").to_string();
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-    let gone_address = gone.local_addr().expect("it is bound").to_string();
-    drop(gone);
-    let bootstrap = format!("{gone_address},{silent_address}");
+    // Nobody else can take its port while it is there, and it never listens.
+    let deaf = TcpSocket::new_v4().expect("there are sockets");
+    deaf.bind(([127, 0, 0, 1], 0).into()).expect("loopback has ports");
+    let deaf_address = deaf.local_addr().expect("it is bound").to_string();
+    let bootstrap = format!("{deaf_address},{silent_address}");
     let error = Client::connect(&bootstrap, Duration::from_secs(1)).await.expect_err("nobody answers");
     let ClientError::Unreachable { reason, .. } = error else { panic!("{error}") };
-    assert!(reason.contains(&format!("{gone_address}: ")), "{reason}");
+    assert!(reason.contains(&format!("{deaf_address}: ")), "{reason}");
     assert!(reason.contains(&format!("{silent_address}: no answer within ")), "{reason}");
 }
