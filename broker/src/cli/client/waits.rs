@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A request that is without an answer for so long is what holds a command up, rather than what an earlier answer said. Longer:
-/// a short `--timeout` names nobody. Shorter: a fetch that waits for records is blamed.
+/// A request that is without an answer for so long is named as what holds a command up, before what an earlier answer said.
+/// Nothing breaks at exactly this. Longer: where there was an earlier answer, a short `--timeout` names nobody. Shorter: a fetch
+/// to which a leader answers as soon as it has waited for records (`consume`'s `WAIT_MS`, half of this) is named.
 const HELD_UP_FROM: Duration = Duration::from_secs(1);
 
 /// What is asked of a broker.
