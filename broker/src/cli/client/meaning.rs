@@ -15,7 +15,8 @@ pub(crate) fn meaning(error: &ResponseError) -> String {
         ResponseError::NotLeaderOrFollower => "its leader has just changed, or does not hear from the others",
         ResponseError::NotEnoughReplicas => "fewer replicas are in sync than min.insync.replicas wants",
         ResponseError::KafkaStorageError => {
-            "the disk of the node that leads it is full or has failed; `ottla doctor` there, or its log, says which"
+            "the disk of the node that leads it is full or has failed, or it writes to as many partitions as it has files for; \
+             `ottla doctor` there, or its log, says which"
         }
         ResponseError::NotCoordinator => {
             "its coordinator has just changed, or does not hear from the others; `ottla cluster status` says which nodes are there"

@@ -5,6 +5,7 @@
 
 use super::input::NewRecord;
 use super::{Acks, ProduceArguments, partitioner};
+use crate::api::produce::ProduceError;
 use crate::cli::asking;
 use crate::cli::client::{Client, ClientError, PartitionState, meaning, wire_name};
 use crate::cli::topics::TopicRefusal;
@@ -15,6 +16,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest};
+use kafka_protocol::protocol::StrBytes;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use storage::batch_builder::{BatchBuilder, BatchSpec};
@@ -247,7 +249,7 @@ impl Producer {
                         }
                     }
                     Some(passing) => {
-                        self.is_in_doubt |= is_appended_perhaps(&passing);
+                        self.is_in_doubt |= is_appended_perhaps(&passing, answer.error_message.as_ref());
                         trouble = format!("{}-{}: {}", self.topic, answer.index, meaning(&passing));
                     }
                 }
@@ -287,14 +289,18 @@ fn sequence_behind(sequence: i32, records: i32) -> i32 {
 }
 
 /// Whether a leader that answers so may have the records.
-fn is_appended_perhaps(error: &ResponseError) -> bool {
-    matches!(
-        error,
+fn is_appended_perhaps(error: &ResponseError, message: Option<&StrBytes>) -> bool {
+    match error {
         ResponseError::RequestTimedOut
-            | ResponseError::NotEnoughReplicasAfterAppend
-            | ResponseError::NetworkException
-            | ResponseError::KafkaStorageError
-    )
+        | ResponseError::NotEnoughReplicasAfterAppend
+        | ResponseError::NetworkException => true,
+        // It may be refused before anything is written, which only the words tell.
+        ResponseError::KafkaStorageError => {
+            let refused = ProduceError::TooManyBusyPartitions.to_string();
+            message.is_none_or(|message| message.as_str() != refused)
+        }
+        _ => false,
+    }
 }
 
 /// What an answer says: `None` where the batch is written, otherwise why it is to be sent again.
@@ -367,8 +373,11 @@ async fn identity(client: &mut Client) -> anyhow::Result<(ProducerId, ProducerEp
 
 #[cfg(test)]
 mod tests {
-    use super::{NewRecord, Produced, Producer, Ready};
+    use super::{NewRecord, Produced, Producer, Ready, is_appended_perhaps};
+    use crate::api::produce::ProduceError;
     use crate::cli::client::PartitionState;
+    use kafka_protocol::ResponseError;
+    use kafka_protocol::protocol::StrBytes;
     use std::collections::BTreeMap;
     use storage::batch::BatchHeader;
     use storage::compression::Codec;
@@ -411,6 +420,17 @@ mod tests {
         assert!(producer.add(&record(None, 10)).is_ok());
         assert_eq!(producer.take().keys().collect::<Vec<_>>(), [&2], "records without a key go round");
         assert!(producer.add(&record(Some(3), 10)).is_err());
+    }
+
+    #[test]
+    fn a_partition_that_waits_for_its_turn_has_surely_written_nothing() {
+        let is_in_doubt = |error: &ProduceError| {
+            let message = StrBytes::from_string(error.to_string());
+            is_appended_perhaps(&ResponseError::KafkaStorageError, Some(&message))
+        };
+        assert!(!is_in_doubt(&ProduceError::TooManyBusyPartitions));
+        assert!(is_in_doubt(&ProduceError::LogDirectoryFailed));
+        assert!(is_appended_perhaps(&ResponseError::KafkaStorageError, None));
     }
 
     #[test]
