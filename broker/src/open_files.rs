@@ -19,10 +19,15 @@ const OF_LOGS_MAX: u64 = 4096;
 /// Smaller: fewer partitions are written to at once where the limit is low.
 const WRITERS_PART: u64 = 3;
 
+/// Of the files that clients would have, one in so many is for segments that are written to, where that is more than a third of
+/// those of logs and clients cannot have as many as they may anyway. Larger: where `max.connections` says no more than that there
+/// is no limit, a client that writes to many partitions waits although there are files. Smaller: fewer clients.
+const CLIENTS_PART: u64 = 4;
+
 /// The most segments that are written to. Larger: their mappings, with those of segments that are read and of the allocator,
 /// are more than `vm.max_map_count` lets a process have, 65,530 unless somebody raised it. Smaller: clients that write to more
 /// partitions wait.
-const WRITERS_MAX: usize = 45_000;
+const WRITERS_MAX: u64 = 45_000;
 
 /// With fewer a node does not start. Larger: a small machine is refused what would do. Smaller: the first hundred clients
 /// find no room.
@@ -75,22 +80,28 @@ impl OpenFiles {
     }
 
     /// Shares out `limit` (`None`: there is none): half of what the node does not need itself goes to the logs, as far as
-    /// they have use for it, the rest to clients.
+    /// they have use for it, the rest to clients; of a large rest that is too small for `connections`, partitions that are
+    /// written to have a part.
     pub(crate) fn share(limit: Option<u64>, connections: i32) -> Result<Self, TooFewFiles> {
         let allowed = limit.unwrap_or(u64::MAX);
+        let wanted = wanted(u64::try_from(connections).unwrap_or(0));
         if allowed < LEAST {
-            let wanted = wanted(u64::try_from(connections).unwrap_or(0));
             return Err(TooFewFiles { limit: allowed, wanted });
         }
         let rest = allowed - OWN;
         let of_logs = OF_LOGS_MAX.min(rest / 2);
         let of_writers = of_logs / WRITERS_PART;
+        let part_of_clients = match allowed < wanted {
+            true => (rest.saturating_sub(OF_LOGS_MAX) / CLIENTS_PART).min(WRITERS_MAX),
+            false => 0,
+        };
+        let from_clients = part_of_clients.saturating_sub(of_writers);
         let count = |files: u64| usize::try_from(files).unwrap_or(usize::MAX);
         Ok(Self {
             limit,
-            of_clients: count(rest - of_logs),
+            of_clients: count((rest - of_logs).saturating_sub(from_clients)),
             of_logs: count(of_logs - of_writers),
-            of_writers_min: count(of_writers),
+            of_writers_min: count(of_writers + from_clients),
         })
     }
 
@@ -99,7 +110,7 @@ impl OpenFiles {
     pub(crate) fn of_writers(&self, connections: i32) -> usize {
         let connections = usize::try_from(connections).unwrap_or(0);
         let left = self.of_clients.saturating_sub(connections);
-        self.of_writers_min.saturating_add(left).min(WRITERS_MAX)
+        self.of_writers_min.saturating_add(left).min(writers_max())
     }
 
     /// What to tell the operator where fewer than so many `connections` are possible.
@@ -118,9 +129,13 @@ impl OpenFiles {
     }
 }
 
+fn writers_max() -> usize {
+    usize::try_from(WRITERS_MAX).unwrap_or(usize::MAX)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{OpenFiles, wanted};
+    use super::{OpenFiles, wanted, writers_max};
 
     #[test]
     fn what_is_wanted_is_enough() {
@@ -138,10 +153,27 @@ mod tests {
         assert_eq!((shared.of_logs, shared.of_writers(10_000), shared.of_clients), (256, 128, 384));
         assert_eq!(shared.of_writers(84), 428, "what clients leave");
         let plenty = OpenFiles::share(None, 10_000).expect("there is no limit");
-        assert_eq!(plenty.of_writers(10_000), super::WRITERS_MAX);
+        assert_eq!(plenty.of_writers(10_000), writers_max());
         let said = shared.shortage(10_000).unwrap_or_default();
         assert!(said.contains("may open 1024 files") && said.contains("`ulimit -Hn 14352`"), "{said}");
         assert_eq!(shared.shortage(384), None);
+    }
+
+    #[test]
+    fn partitions_are_written_to_also_where_clients_may_be_without_number() {
+        let shared = |limit, connections| {
+            let shared = OpenFiles::share(Some(limit), connections).expect("it is enough to start");
+            (shared.of_writers(connections), shared.of_clients)
+        };
+        assert_eq!(shared(1_000_000, i32::MAX), (writers_max(), 995_648 - (writers_max() - 1365)));
+        assert_eq!(shared(65_536, i32::MAX), (15_296, 61_184 - (15_296 - 1365)));
+        assert_eq!(shared(4096, i32::MAX), (640, 1920), "where there are few it is a third of those of logs");
+        assert_eq!(
+            shared(wanted(10_000), 10_000),
+            (1365, 10_000),
+            "who has as many as are wanted has them for clients"
+        );
+        assert_eq!(shared(1_000_000, 10_000), (writers_max(), 995_648), "clients leave enough");
     }
 
     #[test]
