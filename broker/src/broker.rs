@@ -297,6 +297,14 @@ impl Broker {
         if settings.broker.replica_set.is_some() { room / 3 } else { room }
     }
 
+    /// What an operator can do so that clients may write to more partitions at the same time.
+    pub(crate) fn busy_partitions_advice(&self) -> &'static str {
+        match self.open_files.writers_lack_files(self.settings.load().broker.max_connections) {
+            true => "let the node open more (`ulimit -Hn`, systemd: LimitNOFILE), or lower max.connections",
+            false => "spread the partitions over more nodes",
+        }
+    }
+
     /// How long a connection that comes now has to wait, so that no more come in a second than may.
     pub(crate) fn pace_connection(&self) -> Duration {
         let per_second = self.settings.load().broker.max_connection_creation_rate;

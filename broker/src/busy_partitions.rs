@@ -1,10 +1,15 @@
 //! How many partitions are written to at the same time: a log that is written to has a segment open and mapped, and one that
 //! cannot open its next segment ends the node.
 //!
-//! Invariant: no more logs are open for writing than there is room for. A log lets go of its segment where nothing was appended
-//! between two checkpoints, so that those of this round and of the one before are open. Who wants to append to another one,
-//! where there is no room, is told to come back, and the next round begins soon. Absent: which segments are open for reading
-//! (`storage`), and what followers and coordinators append, for which the room is not given away (`OpenFiles::of_writers`).
+//! Invariant: clients have no more logs open for writing than there is room for. A log lets go of its segment where nothing was
+//! appended between two checkpoints, so that those of this round and of the one before are open. Who wants to append to another
+//! one, where there is no room, is told to come back, and the next round begins soon. Whoever is written to in each round stays,
+//! so that others wait for as long as that goes on.
+//!
+//! Absent: which segments are open for reading (`storage`); fairness among those that are written to all the time; and what clients
+//! do not write themselves. Neither followers, which append what their leaders have, nor coordinators ask for a place: in a set
+//! two thirds of the room are left to followers (`Broker::busy_partitions_max`), and coordinators append to the few partitions of
+//! their topics. A follower that has to catch up in very many partitions at once can have more open than there is room for.
 
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -105,8 +105,9 @@ fn warn_of_shortage(broker: &Broker, warned_at: &mut Option<Duration>) {
         *warned_at = Some(now);
         let most = broker.busy_partitions_max();
         tracing::warn!(
-            "clients write to more than {most} partitions at the same time, each of which takes an open file: they wait for \
-             one another. Let the node open more (`ulimit -Hn`, systemd: LimitNOFILE), or lower max.connections"
+            "clients write to more than {most} partitions at the same time, each of which takes an open file: further ones are \
+             refused until some of those are not written to for a while. Write to fewer at a time, or {advice}",
+            advice = broker.busy_partitions_advice()
         );
     }
 }

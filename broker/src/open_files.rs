@@ -113,6 +113,11 @@ impl OpenFiles {
         self.of_writers_min.saturating_add(left).min(writers_max())
     }
 
+    /// Whether more files would let more segments be written to.
+    pub(crate) fn writers_lack_files(&self, connections: i32) -> bool {
+        self.of_writers(connections) < writers_max()
+    }
+
     /// What to tell the operator where fewer than so many `connections` are possible.
     #[must_use]
     pub fn shortage(&self, connections: i32) -> Option<String> {
@@ -154,6 +159,7 @@ mod tests {
         assert_eq!(shared.of_writers(84), 428, "what clients leave");
         let plenty = OpenFiles::share(None, 10_000).expect("there is no limit");
         assert_eq!(plenty.of_writers(10_000), writers_max());
+        assert!(shared.writers_lack_files(10_000) && !plenty.writers_lack_files(10_000));
         let said = shared.shortage(10_000).unwrap_or_default();
         assert!(said.contains("may open 1024 files") && said.contains("`ulimit -Hn 14352`"), "{said}");
         assert_eq!(shared.shortage(384), None);
