@@ -275,6 +275,12 @@ impl<D: Disk> Log<D> {
         producers.map(|(producer_id, state)| ProducerSnapshot { producer_id, state: state.clone() }).collect()
     }
 
+    /// Whether anything is known of that producer.
+    #[must_use]
+    pub fn knows_producer(&self, producer_id: ProducerId) -> bool {
+        self.append.lock().producers.producer(producer_id).is_some()
+    }
+
     /// How often the log was cut.
     pub(crate) fn cuts(&self) -> u64 {
         self.cuts.load(Ordering::Acquire)

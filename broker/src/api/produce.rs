@@ -223,8 +223,7 @@ fn take_turn(broker: &Broker, partition: &Partition, header: &BatchHeader) -> Re
         refused.note(header, clock::monotonic());
         return Err(ProduceError::TooManyBusyPartitions);
     }
-    let is_known =
-        || partition.log.producers().iter().any(|producer| producer.producer_id == header.producer_id);
+    let is_known = || partition.log.knows_producer(header.producer_id);
     if refused.holds_back(header, clock::monotonic, is_known) {
         return Err(ProduceError::TooManyBusyPartitions);
     }
