@@ -10,13 +10,13 @@ mod bare;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use bytes::{Bytes, BytesMut};
 use storage::disk::Disk as _;
 use storage::disk::os::OsDisk;
 use storage::ids::Offset;
 
-use crate::clock::Stopwatch;
+use crate::clock::{Stopwatch, middle};
 use crate::machine::{Machine, Mount};
 use crate::table::{NOT_MEASURED, Table, cpu_per_gb, ratio, significant, size};
 use crate::through_log::{Logs, batch_of};
@@ -102,7 +102,7 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
             let count = (options.megabytes * 1_000_000 / batch.len() as u64).max(1);
             let load = Load { batch, records, count, window_bytes };
             let runs: Vec<_> = (0..options.runs).map(|_| one_run(&load, directory)).collect::<Result<_>>()?;
-            let median = |way: fn(&Costs) -> Cost| middle(runs.iter().map(way).collect());
+            let median = |way: fn(&Costs) -> Cost| middle(runs.iter().map(way).collect(), |cost| cost.cpu);
             let log = median(|costs| costs.log)?;
             let checking = median(|costs| costs.checking)?;
             let follower = median(|costs| costs.follower)?;
@@ -212,9 +212,4 @@ fn repeat(load: &Load, flush_ends: &[u64], file: &mut BareFile) -> Result<()> {
         file.flush()?;
     }
     Ok(())
-}
-
-fn middle(mut costs: Vec<Cost>) -> Result<Cost> {
-    costs.sort_unstable_by_key(|cost| cost.cpu);
-    costs.get(costs.len() / 2).copied().context("there is one run at least")
 }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use anyhow::{Context as _, Result};
 use rustix::time::{ClockId, clock_gettime};
 use storage::ids::TimestampMs;
 
@@ -28,6 +29,12 @@ impl Stopwatch {
     pub(crate) fn cpu(&self) -> Duration {
         cpu_of_this_process().saturating_sub(self.cpu_at_start)
     }
+}
+
+/// The run with the median CPU time.
+pub(crate) fn middle<T: Copy>(mut runs: Vec<T>, cpu: impl Fn(&T) -> Duration) -> Result<T> {
+    runs.sort_unstable_by_key(cpu);
+    runs.get(runs.len() / 2).copied().context("there is one run at least")
 }
 
 /// Lets `duration` pass.

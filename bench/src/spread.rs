@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use crate::clock::{Stopwatch, pause};
+use crate::clock::{Stopwatch, middle, pause};
 use crate::compare::clients::{Clients, Pace, Production};
 use crate::connection::Connection;
 use crate::kafka::Kafka;
@@ -70,7 +70,7 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
         }
         let mut first = None;
         for (outcomes, partitions) in outcomes.into_iter().zip(&options.partitions) {
-            let Outcome { cpu, elapsed, records } = middle(outcomes)?;
+            let Outcome { cpu, elapsed, records } = middle(outcomes, |outcome| outcome.cpu)?;
             let each = cpu.as_secs_f64() * 1e6 / records as f64;
             table.row([
                 size(u64::from(batch_bytes)),
@@ -84,11 +84,6 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<()> {
     }
     println!("{table}");
     Ok(())
-}
-
-fn middle(mut outcomes: Vec<Outcome>) -> Result<Outcome> {
-    outcomes.sort_unstable_by_key(|outcome| outcome.cpu);
-    outcomes.get(outcomes.len() / 2).copied().context("no run")
 }
 
 fn measure(
