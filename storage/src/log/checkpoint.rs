@@ -4,7 +4,7 @@
 //! The order is what matters: a state is taken at an end of the log, the records up to there are flushed, the state is
 //! written and synced, and only then does the recovery point move to that end.
 //!
-//! Writing the state of a log costs three syncs and some system calls. So a checkpoint may put it off and move the
+//! Writing the state of a log means files of its own to write, rename and sync. So a checkpoint may put it off and move the
 //! recovery point alone, to where the log is flushed: a start then reads and checks what lies between the two, and does
 //! not write it once more. That is allowed while the log has not rolled and its leader epochs are the same, so that the
 //! state is always that of an end within the segment that holds the recovery point.
