@@ -10,6 +10,12 @@ fn live(client: GroupClient) -> Result<()> {
     scenario::members_come_and_go_while_records_flow(target.bootstrap(), client)
 }
 
+/// An administrator's `removeMembersFromConsumerGroup` is for the classic protocol, in which it names member ids.
+fn taken_out(client: GroupClient) -> Result<()> {
+    let target = Target::start_with(&SETTINGS)?;
+    scenario::member_is_taken_out_while_records_flow(target.bootstrap(), client)
+}
+
 #[test]
 fn kcat() -> Result<()> {
     live(GroupClient::Kcat)
@@ -88,4 +94,44 @@ fn franz_go_consumer_protocol() -> Result<()> {
 #[test]
 fn sarama() -> Result<()> {
     live(GroupClient::Sarama)
+}
+
+#[test]
+fn kcat_taken_out() -> Result<()> {
+    taken_out(GroupClient::Kcat)
+}
+
+#[test]
+fn confluent_cooperative_taken_out() -> Result<()> {
+    taken_out(GroupClient::Confluent(Protocol::CooperativeSticky))
+}
+
+#[test]
+fn kafka_python_cooperative_taken_out() -> Result<()> {
+    taken_out(GroupClient::KafkaPython(Protocol::CooperativeSticky))
+}
+
+#[test]
+fn aiokafka_taken_out() -> Result<()> {
+    taken_out(GroupClient::Aiokafka)
+}
+
+#[test]
+fn kafkajs_taken_out() -> Result<()> {
+    taken_out(GroupClient::Kafkajs)
+}
+
+#[test]
+fn java_cooperative_taken_out() -> Result<()> {
+    taken_out(GroupClient::Java(Protocol::CooperativeSticky))
+}
+
+#[test]
+fn franz_go_cooperative_taken_out() -> Result<()> {
+    taken_out(GroupClient::FranzGo(Protocol::CooperativeSticky))
+}
+
+#[test]
+fn sarama_taken_out() -> Result<()> {
+    taken_out(GroupClient::Sarama)
 }

@@ -1,18 +1,20 @@
 //! Questions about a group, asked of the broker with raw requests, and commits to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, FindCoordinatorRequest, GroupId, IncrementalAlterConfigsRequest, ListGroupsRequest,
-    OffsetCommitRequest, OffsetFetchRequest,
+    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId,
+    IncrementalAlterConfigsRequest, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
+    OffsetFetchRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -159,6 +161,37 @@ pub fn group_type(connection: &mut Connection, group: &str) -> Result<String> {
     let response = connection.call(5, &ListGroupsRequest::default())?;
     let listed = response.groups.iter().find(|listed| *listed.group_id.0 == *group);
     Ok(listed.context("the group is not listed")?.group_type.to_lowercase())
+}
+
+/// The ids of a classic group's members, once it is stable with `size` of them; `None` until then.
+///
+/// # Errors
+/// When no answer comes, or it does not name the group.
+pub fn stable_members(
+    connection: &mut Connection,
+    group: &str,
+    size: usize,
+) -> Result<Option<BTreeSet<StrBytes>>> {
+    let request = DescribeGroupsRequest::default().with_groups(vec![group_id(group)]);
+    let response = connection.call(5, &request)?;
+    let described = response.groups.first().context("the answer names no group")?;
+    ensure!(described.error_code == 0, "DescribeGroups answered {described:?}");
+    let members: BTreeSet<StrBytes> =
+        described.members.iter().map(|member| member.member_id.clone()).collect();
+    Ok((&*described.group_state == "Stable" && members.len() == size).then_some(members))
+}
+
+/// Takes a member out of a classic group, as an administrator does.
+///
+/// # Errors
+/// When no answer comes, or the broker refuses.
+pub fn take_out(connection: &mut Connection, group: &str, member_id: &StrBytes) -> Result<()> {
+    let member = MemberIdentity::default().with_member_id(member_id.clone());
+    let request = LeaveGroupRequest::default().with_group_id(group_id(group)).with_members(vec![member]);
+    let response = connection.call(5, &request)?;
+    let answer = response.members.first().context("the answer names no member")?;
+    ensure!(response.error_code == 0 && answer.error_code == 0, "LeaveGroup answered {response:?}");
+    Ok(())
 }
 
 /// Sets a group's own settings.

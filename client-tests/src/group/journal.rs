@@ -2,10 +2,11 @@
 //!
 //! Invariants judged as lines come: a record is the one that was produced at its offset; while a member holds a
 //! partition it processes every record of it in turn; it begins no earlier than a commit that was acknowledged before
-//! the partition was given to it; no partition has two owners in one generation (or member epoch). Lines of different members are read in an order of their own, which can only make
-//! these rules milder, never wrong: whoever hands a partition over says so before the broker can know.
+//! the partition was given to it; no partition has two owners in one generation (or member epoch). Lines of different
+//! members are read in an order of their own, which can only make these rules milder, never wrong: whoever hands a
+//! partition over says so before the broker can know, and no member commits for a partition that it has lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, ensure};
@@ -15,6 +16,8 @@ use crate::ledger::number_of;
 
 /// How many of the clients' last complaints a failed test shows.
 const SHOWN_TROUBLE: usize = 40;
+/// How many of the events before the first violation a failed test shows: the last seconds.
+const SHOWN_EVENTS: usize = 200;
 
 /// Everything that was said.
 #[derive(Debug, Default)]
@@ -27,6 +30,8 @@ struct State {
     committed: BTreeMap<i32, i64>,
     owners: BTreeMap<(i32, i32), usize>,
     trouble: Vec<String>,
+    /// The events before the first violation, the last ones.
+    recent: VecDeque<String>,
     violation: Option<String>,
 }
 
@@ -60,6 +65,7 @@ impl Journal {
     /// Notes what a member said.
     pub fn add(&self, member: usize, event: Event) {
         let mut state = self.lock();
+        state.remember(member, &event);
         if let Err(error) = state.add(member, event) {
             state.violation.get_or_insert(format!("member {member}: {error:#}"));
         }
@@ -149,7 +155,8 @@ impl Journal {
         });
         let trouble = state.trouble.iter().skip(state.trouble.len().saturating_sub(SHOWN_TROUBLE));
         let commits = format!("acknowledged commits: {:?}\n", state.committed);
-        members.chain([commits]).chain(trouble.cloned()).collect()
+        let recent = state.violation.iter().flat_map(|_| &state.recent);
+        members.chain([commits]).chain(trouble.cloned()).chain(recent.cloned()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -158,6 +165,15 @@ impl Journal {
 }
 
 impl State {
+    fn remember(&mut self, member: usize, event: &Event) {
+        if self.violation.is_none() {
+            if self.recent.len() == SHOWN_EVENTS {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(format!("member {member}: {event:?}\n"));
+        }
+    }
+
     fn add(&mut self, member: usize, event: Event) -> Result<()> {
         let held = self.members.entry(member).or_default();
         match event {

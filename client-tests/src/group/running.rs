@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use kafka_protocol::protocol::StrBytes;
 
-use super::admin::{committed_offsets, coordinator, create_served_topic, group_type};
+use super::admin::{
+    committed_offsets, coordinator, create_served_topic, group_type, stable_members, take_out,
+};
 use super::client::{GroupClient, HEARTBEAT_INTERVAL_MS, Membership, Protocol, SESSION_TIMEOUT_MS};
 use super::journal::Journal;
 use super::member::Member;
 use crate::target::unique_topic;
 use crate::wait::wait_until;
+use crate::wire::Connection;
 
 /// The partitions of a group's topic: members in twos and threes share them evenly.
 pub const PARTITIONS: i32 = 6;
@@ -158,6 +162,27 @@ impl RunningGroup {
         Ok(())
     }
 
+    /// The ids of the members of a group of the classic protocol, once all that run are in it.
+    ///
+    /// # Errors
+    /// When that does not come.
+    pub fn member_ids(&mut self) -> Result<BTreeSet<StrBytes>> {
+        self.member_ids_when("all members are in the group", |_| true)
+    }
+
+    /// Takes all members but `staying` out of a group of the classic protocol, as an administrator does, and waits until
+    /// they are back: a client takes another id.
+    ///
+    /// # Errors
+    /// When the broker refuses, or they do not come back.
+    pub fn take_out_all_but(&mut self, staying: &BTreeSet<StrBytes>) -> Result<()> {
+        let taken_out = &self.member_ids()? - staying;
+        let mut coordinator = self.coordinator()?;
+        taken_out.iter().try_for_each(|member| take_out(&mut coordinator, self.name(), member))?;
+        self.member_ids_when("those that were taken out are back", |members| members.is_disjoint(&taken_out))
+            .map(drop)
+    }
+
     /// Asks the first `count` members to leave, all at once, and waits until they are gone.
     ///
     /// # Errors
@@ -173,7 +198,7 @@ impl RunningGroup {
     /// # Errors
     /// When that does not come, or something wrong was said meanwhile.
     pub fn share(&mut self, what: &str) -> Result<()> {
-        self.wait(REST_LIMIT, what, RunningGroup::is_shared_evenly)
+        self.wait(REST_LIMIT, what, |group| Ok(group.is_shared_evenly()))
     }
 
     /// Checks that the group is of the protocol that its members were told to speak. A client may fall back to the
@@ -182,10 +207,7 @@ impl RunningGroup {
     /// # Errors
     /// When it is not.
     pub fn expect_protocol(&self) -> Result<()> {
-        let found = group_type(
-            &mut coordinator(&self.membership.bootstrap, &self.membership.group)?,
-            &self.membership.group,
-        )?;
+        let found = group_type(&mut self.coordinator()?, self.name())?;
         let expected = if self.membership.protocol == Protocol::Consumer { "consumer" } else { "classic" };
         ensure!(found == expected, "the group is of type {found}, not {expected}");
         Ok(())
@@ -200,7 +222,7 @@ impl RunningGroup {
         let ends: Vec<i64> = (0..PARTITIONS).map(|partition| self.journal.processed_end(partition)).collect();
         self.wait(RECORD_LIMIT, &format!("records are processed where {what}"), |group| {
             let mut places = (0..PARTITIONS).zip(&ends);
-            places.all(|(partition, end)| group.journal.processed_end(partition) > *end)
+            Ok(places.all(|(partition, end)| group.journal.processed_end(partition) > *end))
         })
     }
 
@@ -213,7 +235,7 @@ impl RunningGroup {
         let before = self.journal.committed();
         self.wait(REST_LIMIT, &format!("commits are acknowledged where {what}"), |group| {
             let now = group.journal.committed();
-            (0..PARTITIONS).all(|partition| now.get(&partition) > before.get(&partition))
+            Ok((0..PARTITIONS).all(|partition| now.get(&partition) > before.get(&partition)))
         })
     }
 
@@ -224,7 +246,7 @@ impl RunningGroup {
     pub fn drain(&mut self, ends: &[i64]) -> Result<()> {
         self.wait(RECORD_LIMIT, "every record is processed", |group| {
             let mut places = (0..PARTITIONS).zip(ends);
-            places.all(|(partition, end)| group.journal.first_missing(partition, *end).is_none())
+            Ok(places.all(|(partition, end)| group.journal.first_missing(partition, *end).is_none()))
         })
     }
 
@@ -235,8 +257,7 @@ impl RunningGroup {
     /// When that is not so.
     pub fn expect_commits(&self) -> Result<BTreeMap<i32, i64>> {
         let acknowledged = self.journal.committed();
-        let Membership { bootstrap, group, topic, .. } = &self.membership;
-        let stored = committed_offsets(&mut coordinator(bootstrap, group)?, group, topic, PARTITIONS)?;
+        let stored = committed_offsets(&mut self.coordinator()?, self.name(), self.topic(), PARTITIONS)?;
         for (partition, acknowledged) in acknowledged {
             let stored = stored.get(&partition).copied().unwrap_or(-1);
             ensure!(stored >= acknowledged, "{partition} is at {stored}, acknowledged was {acknowledged}");
@@ -258,11 +279,33 @@ impl RunningGroup {
         even && owned.len() == PARTITIONS as usize && sizes.sum::<usize>() == PARTITIONS as usize
     }
 
-    fn wait(&mut self, limit: Duration, what: &str, holds: impl Fn(&RunningGroup) -> bool) -> Result<()> {
+    fn member_ids_when(
+        &mut self,
+        what: &str,
+        accepted: impl Fn(&BTreeSet<StrBytes>) -> bool,
+    ) -> Result<BTreeSet<StrBytes>> {
+        let (mut coordinator, mut found) = (self.coordinator()?, None);
+        self.wait(REST_LIMIT, what, |group| {
+            found = stable_members(&mut coordinator, group.name(), group.size())?.filter(&accepted);
+            Ok(found.is_some())
+        })?;
+        found.context("the wait has ended with them")
+    }
+
+    fn coordinator(&self) -> Result<Connection> {
+        coordinator(&self.membership.bootstrap, &self.membership.group)
+    }
+
+    fn wait(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        mut holds: impl FnMut(&RunningGroup) -> Result<bool>,
+    ) -> Result<()> {
         wait_until(limit, what, || {
             self.journal.check()?;
             self.members.iter_mut().try_for_each(Member::check)?;
-            Ok(holds(self))
+            holds(self)
         })
         .with_context(|| self.journal.summary())
     }

@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::client::GroupClient;
+use super::client::{GroupClient, SESSION_TIMEOUT_MS};
 use super::flow::Flow;
 use super::running::RunningGroup;
 
@@ -47,6 +47,39 @@ pub fn members_come_and_go_while_records_flow(bootstrap: &str, client: GroupClie
     flow.finish()?;
     group.drain(&flow.ledger().acknowledged_ends())?;
     leave(&mut group, 2, &flow)
+}
+
+/// How often the member is taken out.
+const TAKEN_OUT: usize = 5;
+/// The heartbeat interval of the member that is taken out, in milliseconds: so long that it learns of it from a commit.
+const RARE_HEARTBEAT_MS: u32 = 2_000;
+/// That of the member that stays: so short that it takes over before the other one is back.
+const FREQUENT_HEARTBEAT_MS: u32 = 300;
+
+/// Runs a second scenario, of a group of the classic protocol: an administrator takes one of two members out while records
+/// flow, again and again. It comes back, and goes on no earlier than what the other one has committed meanwhile.
+///
+/// # Errors
+/// When a claim fails; the error says what the members held and said.
+pub fn member_is_taken_out_while_records_flow(bootstrap: &str, client: GroupClient) -> Result<()> {
+    let Some(group) = RunningGroup::new(bootstrap, client)? else { return Ok(()) };
+    let mut flow = Flow::start(bootstrap, group.topic())?;
+    let mut group = group.with_session(SESSION_TIMEOUT_MS, RARE_HEARTBEAT_MS);
+    group.start(1)?;
+    group.rest("one member has everything")?;
+    let taken_out = group.member_ids()?;
+    let mut group = group.with_session(SESSION_TIMEOUT_MS, FREQUENT_HEARTBEAT_MS);
+    group.start(1)?;
+    group.rest("two members share")?;
+    let staying = &group.member_ids()? - &taken_out;
+    for _ in 0..TAKEN_OUT {
+        group.take_out_all_but(&staying)?;
+        group.rest("the member that was taken out is back")?;
+    }
+    flow.finish()?;
+    group.drain(&flow.ledger().acknowledged_ends())?;
+    leave(&mut group, 2, &flow)?;
+    group.expect_commits().map(drop)
 }
 
 /// Lets members leave; where the client drops what it is at while it leaves, it has nothing to do then.

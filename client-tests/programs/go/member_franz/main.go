@@ -3,6 +3,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -11,6 +13,9 @@ import (
 
 	"ottla/clients/member"
 )
+
+// owner is the member id under which the partitions were given.
+var owner atomic.Value
 
 func main() {
 	settings := member.Read()
@@ -26,7 +31,8 @@ func main() {
 		kgo.SessionTimeout(settings.SessionTimeout()),
 		kgo.HeartbeatInterval(settings.HeartbeatInterval()),
 		kgo.OnPartitionsAssigned(func(_ context.Context, client *kgo.Client, added map[string][]int32) {
-			_, generation := client.GroupMetadata()
+			memberID, generation := client.GroupMetadata()
+			owner.Store(memberID)
 			member.Assigned(added[settings.Topic], generation)
 		}),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, removed map[string][]int32) {
@@ -80,7 +86,19 @@ func work(client *kgo.Client, polling context.Context) {
 	}
 	deadline, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	client.CommitOffsetsSync(deadline, ends, acknowledged(ends))
+	client.CommitOffsetsSync(kgo.PreCommitFnContext(deadline, onlyAsOwner), ends, acknowledged(ends))
+}
+
+// onlyAsOwner keeps back a commit under another member id than the one that was given the partitions.
+//
+// A member that learns from a commit that it is no longer in its group joins anew, under another id, with the partitions
+// and positions that it had (kgo 1.22 calls no OnPartitionsLost then). A commit waits for that join, and would move the
+// group's offsets back behind those of whoever took over: for the broker, Apache Kafka's too, it is one of a member.
+func onlyAsOwner(request *kmsg.OffsetCommitRequest) error {
+	if owner.Load() != request.MemberID {
+		return errors.New("not committed as " + request.MemberID)
+	}
+	return nil
 }
 
 // acknowledged reports which of the offsets the broker took.
