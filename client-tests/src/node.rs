@@ -1,4 +1,4 @@
-//! A broker process of our own: the release binary on free loopback ports, in a temporary directory.
+//! A broker process of our own: the release binary on free ports of a loopback address of its own, in a temporary directory.
 //!
 //! Invariants: a node never outlives its [`Node`] value; a restart keeps the port and the data directory; what the
 //! process says on standard error is kept in one file across restarts and shown when a test fails.
@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::replica_set::network::own_host;
 use crate::wait::{let_pass, wait_until};
 
 /// The longest a start may take, recovery included; far more than any healthy start needs.
@@ -115,13 +116,14 @@ impl Node {
         settings: &[&str],
         open_files: Option<u32>,
     ) -> Result<Node> {
+        let any_port = format!("{}:0", own_host());
         let mut node = Node {
             process: None,
             data_dir,
             stderr_path: home.path().join("stderr"),
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
             open_files,
-            banner: Banner { kafka: "127.0.0.1:0".to_owned(), http: "127.0.0.1:0".to_owned() },
+            banner: Banner { kafka: any_port.clone(), http: any_port },
             _home: home,
         };
         node.spawn()?;

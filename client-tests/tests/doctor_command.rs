@@ -1,9 +1,8 @@
 //! `ottla doctor` says in sentences what is in the way of a node and its clients.
 
-use std::net::TcpListener;
-
 use anyhow::{Context as _, Result, ensure};
 use client_tests::node::{self, Node};
+use client_tests::replica_set::network::own_host;
 use serde_json::Value;
 
 /// The exit code that scripts are promised where there are problems.
@@ -79,20 +78,17 @@ fn what_was_looked_at_is_a_line_each_also_where_it_is_well() -> Result<()> {
 
 #[test]
 fn an_advertised_address_that_leads_nowhere_is_named() -> Result<()> {
-    let taken = TcpListener::bind("127.0.0.1:0")?;
-    let port = taken.local_addr()?.port();
-    drop(taken);
-    let node = Node::start(&[&format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}")])?;
+    // Nobody listens on it, also while other tests start and end nodes.
+    let nowhere = format!("{}:9", own_host());
+    let node = Node::start(&[&format!("advertised.listeners=PLAINTEXT://{nowhere}")])?;
     let found = problems(&node, &[])?;
-    let wanted = format!("Clients are told to connect to node 1 at 127.0.0.1:{port}, and that fails");
+    let wanted = format!("Clients are told to connect to node 1 at {nowhere}, and that fails");
     ensure!(
         found.iter().any(|it| it.starts_with(&wanted) && it.contains("advertised.listeners")),
         "{found:#?}"
     );
     client_tests::wait::wait_until(std::time::Duration::from_secs(60), "the node says so itself", || {
-        Ok(node
-            .stderr()
-            .contains(&format!("clients are told to connect to 127.0.0.1:{port}, which this machine")))
+        Ok(node.stderr().contains(&format!("clients are told to connect to {nowhere}, which this machine")))
     })
 }
 

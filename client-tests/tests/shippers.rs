@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use client_tests::replica_set::network::own_host;
 use client_tests::target::{Target, unique_topic};
 use client_tests::tools::debian::{self, Unpacked};
 use client_tests::tools::kcat::kcat;
@@ -53,11 +54,11 @@ impl World {
         Ok(Some(World { programs, reader, target: Target::start()?, topic: unique_topic(topic), home }))
     }
 
-    /// Sends a thousand numbered lines to a shipper that listens on a port, and waits until each of them is there once, in
+    /// Sends a thousand numbered lines to a shipper that listens there, and waits until each of them is there once, in
     /// their order. `line` is what carries a message.
-    fn expect_every_line_once(&self, port: &str, line: impl Fn(&str) -> String) -> Result<()> {
+    fn expect_every_line_once(&self, address: &str, line: impl Fn(&str) -> String) -> Result<()> {
         let messages: Vec<String> = (0..1000).map(|number| format!("line {number}")).collect();
-        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}"))?;
+        let mut stream = TcpStream::connect(address)?;
         for message in &messages {
             writeln!(stream, "{}", line(message))?;
         }
@@ -108,10 +109,9 @@ impl World {
     }
 }
 
-/// A port for a program that does not say which one it took if it were left to choose.
-fn free_port() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string())
-}
+/// Where a program listens that does not say which port it took if it were left to choose: on an address of its own, where
+/// nobody else takes it meanwhile.
+const PORT: &str = "5140";
 
 /// Where syslog-ng's modules are: a directory that is named after the version, which differs between releases of Debian.
 fn syslog_ng_modules(programs: &Unpacked) -> Result<PathBuf> {
@@ -147,7 +147,7 @@ fn rsyslog_ships_every_line_once() -> Result<()> {
         port = fs::read_to_string(&port_file).unwrap_or_default();
         Ok(!port.is_empty())
     })?;
-    world.expect_every_line_once(port.trim(), |message| {
+    world.expect_every_line_once(&format!("127.0.0.1:{}", port.trim()), |message| {
         format!("<134>1 2026-01-01T00:00:00Z host program - - - {message}")
     })
 }
@@ -155,12 +155,13 @@ fn rsyslog_ships_every_line_once() -> Result<()> {
 #[test]
 fn syslog_ng_ships_every_line_once() -> Result<()> {
     let Some(world) = World::new("logs", debian::syslog_ng())? else { return Ok(()) };
-    let port = free_port()?;
+    let host = own_host();
+    let address = format!("{host}:{PORT}");
     let modules = syslog_ng_modules(&world.programs)?;
     let version = modules.file_name().and_then(OsStr::to_str).context("it has a name")?;
     let config = format!(
         "@version: {version}\noptions {{ stats-freq(0); }};\n\
-         source lines {{ network(ip(\"127.0.0.1\") port({port}) transport(\"tcp\") flags(no-parse)); }};\n\
+         source lines {{ network(ip(\"{host}\") port({PORT}) transport(\"tcp\") flags(no-parse)); }};\n\
          destination topic {{ kafka-c(bootstrap-servers(\"{bootstrap}\") topic(\"{topic}\") message(\"$MESSAGE\")); }};\n\
          log {{ source(lines); destination(topic); }};\n",
         bootstrap = world.target.bootstrap(),
@@ -174,8 +175,8 @@ fn syslog_ng_ships_every_line_once() -> Result<()> {
         .args(["--control", &world.path("control"), "--module-path"])
         .arg(&modules);
     let _syslog_ng = Running::start(command)?;
-    wait_until(LIMIT, "syslog-ng listens", || Ok(TcpStream::connect(format!("127.0.0.1:{port}")).is_ok()))?;
-    world.expect_every_line_once(&port, str::to_owned)
+    wait_until(LIMIT, "syslog-ng listens", || Ok(TcpStream::connect(&address).is_ok()))?;
+    world.expect_every_line_once(&address, str::to_owned)
 }
 
 #[test]
@@ -190,25 +191,17 @@ fn collectd_ships_measurements() -> Result<()> {
 #[test]
 fn message_of_a_thing_goes_through_mqtt_into_a_topic() -> Result<()> {
     let Some(world) = World::new("things", debian::shippers())? else { return Ok(()) };
-    let port = free_port()?;
-    fs::write(world.path("mosquitto.conf"), format!("listener {port} 127.0.0.1\nallow_anonymous true\n"))?;
+    let host = own_host();
+    fs::write(world.path("mosquitto.conf"), format!("listener {PORT} {host}\nallow_anonymous true\n"))?;
     let mut mosquitto = world.programs.command("usr/sbin/mosquitto");
     mosquitto.args(["-c", &world.path("mosquitto.conf")]);
     let _mosquitto = Running::start(mosquitto)?;
     let _collectd = world.collectd(&format!(
-        "LoadPlugin mqtt\n<Plugin mqtt>\n  <Subscribe \"things\">\n    Host \"127.0.0.1\"\n    Port \"{port}\"\n    \
+        "LoadPlugin mqtt\n<Plugin mqtt>\n  <Subscribe \"things\">\n    Host \"{host}\"\n    Port \"{PORT}\"\n    \
          Topic \"things/#\"\n  </Subscribe>\n</Plugin>\n"
     ))?;
-    let message = [
-        "-h",
-        "127.0.0.1",
-        "-p",
-        &port,
-        "-t",
-        "things/greenhouse/temperature-north/temperature",
-        "-m",
-        "N:21.5",
-    ];
+    let message =
+        ["-h", &host, "-p", PORT, "-t", "things/greenhouse/temperature-north/temperature", "-m", "N:21.5"];
     wait_until(LIMIT, "a temperature was shipped", || {
         // A thing sends again and again; the first times neither mosquitto nor collectd may be there yet.
         world.programs.command("usr/bin/mosquitto_pub").args(message).output()?;

@@ -16,6 +16,19 @@ pub const HTTP_PORT: u16 = 9080;
 /// How many addresses are tried; two tests at once hardly ever draw the same.
 const ATTEMPTS: usize = 20;
 
+/// An address on loopback of which nobody else in these tests draws the same: a port on it stays free for whoever had it,
+/// also while that is down, and no other test's node or client gets it meanwhile.
+#[must_use]
+pub fn own_host() -> String {
+    let [a, b, c, ..] = drawn();
+    // 127.0 is where everything else on a machine listens.
+    format!("127.{}.{b}.{c}", a.clamp(1, 254))
+}
+
+fn drawn() -> [u8; 8] {
+    RandomState::new().build_hasher().finish().to_le_bytes()
+}
+
 /// What connects the nodes.
 #[derive(Debug)]
 pub enum Network {
@@ -32,8 +45,7 @@ impl Network {
     /// When none is found.
     pub fn loopback() -> Result<Network> {
         for _ in 0..ATTEMPTS {
-            let [a, b, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
-            // 127.0 is where everything else on a machine listens.
+            let [a, b, ..] = drawn();
             let network = Network::Loopback(a.max(1), b);
             if TcpListener::bind((network.host(1), CLIENT_PORT)).is_ok() {
                 return Ok(network);
