@@ -16,7 +16,7 @@ mod hello;
 mod listener;
 mod silence;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tls;
 mod transport;
 

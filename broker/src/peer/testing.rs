@@ -4,6 +4,8 @@ use super::{
     DialError, Dialer, Hello, PROTOCOL_VERSION, PeerListener, PeerSockets, PeerStream, PeerTls, Purpose,
 };
 use config::broker::Endpoint;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use storage::ids::BrokerId;
 use uuid::Uuid;
 
@@ -21,9 +23,26 @@ pub(super) fn hello(broker_id: i32, cluster_id: Option<&str>) -> Hello {
     }
 }
 
+/// An address on loopback that no other test of this process has: a port on it is not given to another one meanwhile, also
+/// while nobody listens there.
+pub(crate) fn own_host() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let [_, high, middle, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    // 127.0 is where everything else on a machine listens.
+    format!("127.{}.{middle}.{low}", 1 + high)
+}
+
+/// An address on which nobody listens, and nobody else will.
+pub(crate) fn free_address() -> Endpoint {
+    let host = own_host();
+    let socket = TcpListener::bind((host.as_str(), 0)).expect("a port is free");
+    let port = socket.local_addr().expect("it is bound").port();
+    Endpoint { host, port }
+}
+
 /// A listener on a port that was free.
 pub(super) async fn listener(tls: Option<PeerTls>) -> (PeerListener, Endpoint) {
-    let any_port = Endpoint { host: "127.0.0.1".to_owned(), port: 0 };
+    let any_port = Endpoint { host: own_host(), port: 0 };
     let sockets = PeerSockets::bind(&any_port).await.unwrap();
     let port = sockets.addresses().next().unwrap().port();
     (PeerListener::listen(sockets, tls).unwrap(), Endpoint { port, ..any_port })

@@ -202,6 +202,7 @@ pub(super) enum Probe {
 #[cfg(test)]
 mod tests {
     use super::{Links, Probe};
+    use crate::peer::testing::free_address;
     use crate::peer::{Dialer, PeerListener, PeerSockets};
     use crate::quorum::identity::Identity;
     use config::broker::Endpoint;
@@ -227,9 +228,9 @@ mod tests {
     }
 
     async fn listener() -> (TcpListener, Endpoint) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
-        let port = listener.local_addr().expect("it is bound").port();
-        (listener, Endpoint { host: "127.0.0.1".to_owned(), port })
+        let address = free_address();
+        let listener = TcpListener::bind((address.host.as_str(), address.port)).await;
+        (listener.expect("its port is free"), address)
     }
 
     async fn reset_one(listener: &TcpListener) {

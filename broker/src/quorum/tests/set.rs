@@ -3,6 +3,7 @@
 mod nodes;
 
 use super::{as_after_a_kill, create, set_on_all_brokers, settings};
+use crate::peer::testing::free_address;
 use crate::peer::{Dialer, Purpose};
 use crate::quorum::candidate;
 use crate::quorum::identity::Identity;
@@ -11,7 +12,7 @@ use crate::quorum::raft_rpc::Call;
 use crate::quorum::types::log_id;
 use crate::quorum::{Quorum, QuorumError};
 use crate::stopping::StopSwitch;
-use nodes::{PATIENCE, Set, State, free_address, in_set, is_used};
+use nodes::{PATIENCE, Set, State, in_set, is_used};
 use replication::metadata::image::MetadataImage;
 use replication::metadata::record::ConfigResource;
 use std::sync::Arc;

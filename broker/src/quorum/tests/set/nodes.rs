@@ -1,6 +1,7 @@
 //! The nodes of a set in this process, and what a test does with them.
 
 use crate::peer::PeerSockets;
+use crate::peer::testing::free_address;
 use crate::quorum::tests::{any_config, create, settings};
 use crate::quorum::{
     MemberStatus, ProposeError, Quorum, QuorumError, QuorumSettings, QuorumStatus, SetSettings, Upkeep,
@@ -11,7 +12,6 @@ use replication::controller::brokers::RegisterBroker;
 use replication::controller::growth::GrowReplicas;
 use replication::metadata::image::MetadataImage;
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,12 +44,6 @@ pub(super) enum State {
 /// Nodes that name each other.
 pub(super) struct Set {
     pub(super) nodes: Vec<Node>,
-}
-
-pub(super) fn free_address() -> Endpoint {
-    let socket = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    let port = socket.local_addr().expect("it is bound").port();
-    Endpoint { host: "127.0.0.1".to_owned(), port }
 }
 
 impl Set {
