@@ -88,7 +88,7 @@ async fn deletion_waits_for_the_followers_that_run() {
     }
     assert_eq!(delete(set.node_of(2), 2, &request(2, 0)).await, [(NOT_LEADER, -1)]);
     // The third has stopped, and nobody knows.
-    drop(third);
+    third.cut().await;
     assert_eq!(delete(set.node_of(1), 2, &request(3, 1000)).await, [(TIMED_OUT, 2)]);
     // It does not count once it is fenced.
     let fenced = registration(set.node_of(3), true);

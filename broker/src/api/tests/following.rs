@@ -91,7 +91,7 @@ async fn a_new_leader_tells_the_latest_offset_once_it_knows_what_is_committed() 
     let connection = set.connect(2, 1);
     let producing = set.produce(1, -1, &[1]);
     set.until_log_end(2, 1).await;
-    drop(connection);
+    connection.cut().await;
     set.elect(Some(2), &[1, 2]);
     assert_eq!(producing.await.expect("no panic"), NOT_LEADER, "the next leader is to say what became of it");
     assert_eq!(latest(set.node_of(1), 7).await, (NOT_LEADER, -1));

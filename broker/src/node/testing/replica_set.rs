@@ -31,8 +31,18 @@ pub(crate) struct TestSet {
     image: Arc<MetadataImage>,
 }
 
-/// The two ends of a connection from a follower to its leader. Dropping it cuts it.
+/// The two ends of a connection from a follower to its leader. Dropping it cuts it some time soon.
 pub(crate) struct Connection(JoinHandle<()>);
+
+impl Connection {
+    /// Cuts it, and returns once nothing moves over it any more: its ends may be at work on another thread just now.
+    pub(crate) async fn cut(mut self) {
+        self.0.abort();
+        if let Err(ended) = (&mut self.0).await {
+            assert!(ended.is_cancelled(), "{ended}");
+        }
+    }
+}
 
 impl Drop for Connection {
     fn drop(&mut self) {

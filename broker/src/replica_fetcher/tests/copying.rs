@@ -99,7 +99,7 @@ async fn a_cut_connection_is_taken_up_where_the_log_ends() {
     let set = TestSet::start(2, &[]).await;
     let connection = set.connect(2, 1);
     assert_eq!(set.produce(1, -1, &[1, 2]).await.expect("no panic"), 0);
-    drop(connection);
+    connection.cut().await;
     let acknowledged = set.produce(1, -1, &[3]);
     let _connection = set.connect(2, 1);
     assert_eq!(acknowledged.await.expect("no panic"), 0);
@@ -136,7 +136,8 @@ async fn who_waits_for_replicas_is_told_at_once_that_another_node_leads() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_few_in_sync_replicas_refuse_acks_all_before_and_after_the_append() {
     let mut set = TestSet::start(3, &[]).await;
-    let waiting = set.produce_batch(1, -1, batch(&[1]), 200);
+    // Long enough that the change comes first, also on a machine that does other things.
+    let waiting = set.produce_batch(1, -1, batch(&[1]), 3_000);
     set.set_isr(&[1]);
     let after = ResponseError::NotEnoughReplicasAfterAppend.code();
     assert_eq!(waiting.await.expect("no panic"), after);
@@ -196,7 +197,9 @@ async fn a_log_that_went_another_way_is_cut_where_it_left_its_new_leaders() {
     let mut set = TestSet::start(3, &[]).await;
     let connections = [set.connect(2, 1), set.connect(3, 1)];
     assert_eq!(set.produce(1, -1, &[1, 2]).await.expect("no panic"), 0);
-    drop(connections);
+    for connection in connections {
+        connection.cut().await;
+    }
     // Only on node 1, which is not in sync when the next leader is elected.
     let lost = set.produce(1, -1, &[3, 4, 5]);
     set.elect(Some(2), &[2, 3]);
