@@ -33,6 +33,12 @@ impl Mute {
     pub(crate) fn remaining(&self) -> Duration {
         self.0.lock().saturating_sub(clock::monotonic())
     }
+
+    /// Until when nothing is read, also where that is over; zero where everything ever was.
+    #[cfg(test)]
+    pub(crate) fn until(&self) -> Duration {
+        *self.0.lock()
+    }
 }
 
 /// A response that can say for how long its client is to keep quiet.

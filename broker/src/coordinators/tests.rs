@@ -32,7 +32,7 @@ use storage::ids::{LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerI
 use tokio::time::timeout;
 
 /// How long a test waits for what is bound to happen; only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn node(set: &[&str]) -> TestNode {
     with_coordinators(TestNode::start(set).await).await

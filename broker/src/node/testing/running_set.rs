@@ -1,15 +1,29 @@
 //! A whole set in one process: real quorums, peers on loopback, fetchers and sessions; nodes that crash and return.
 
 use super::replica_set::{TOPIC, bytes_of, produce_to, until};
-use super::{Remains, TestNode, batch};
+use super::{Remains, TestNode};
 use crate::partition::Partition;
+use crate::peer::testing::free_address;
+use bytes::Bytes;
 use futures_util::future::join_all;
 use replication::metadata::image::PartitionImage;
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::sync::Arc;
-use storage::ids::{BrokerId, PartitionIndex};
+use storage::batch_builder::{BatchBuilder, BatchSpec};
+use storage::ids::{BrokerId, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use tempfile::TempDir;
+
+/// A batch with the record of this number of an idempotent producer.
+fn numbered(number: i32) -> Bytes {
+    let mut builder = BatchBuilder::new(BatchSpec {
+        producer_id: ProducerId(7),
+        producer_epoch: ProducerEpoch(0),
+        base_sequence: Sequence(number),
+        ..BatchSpec::default()
+    });
+    builder.push(TimestampMs(number.into()), None, Some(b"value"), &[]);
+    builder.build().expect("a small batch").into()
+}
 
 /// Nodes 1, 2 and 3.
 pub(crate) struct RunningSet {
@@ -24,9 +38,7 @@ impl RunningSet {
         // Another test of this process may have set it up already.
         let _is_first =
             tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init().is_ok();
-        let sockets = [1, 2, 3].map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a port is free"));
-        let ports = sockets.map(|socket| socket.local_addr().expect("it is bound").port());
-        let named = (1..).zip(ports).map(|(id, port)| format!("{id}@127.0.0.1:{port}"));
+        let named = (1..=3).map(|id| format!("{id}@{}", free_address()));
         let named = format!("ottla.replica.set={}", named.collect::<Vec<_>>().join(","));
         let remains = (1..=3).map(|id| {
             let set = vec![format!("node.id={id}"), named.clone()];
@@ -91,12 +103,13 @@ impl RunningSet {
         until(async || self.nodes.keys().all(has_all)).await;
     }
 
-    /// Produces a record, wherever the partition is led, until it is acknowledged.
-    pub(crate) async fn produce(&self, timestamp: i64) {
+    /// Produces a record, wherever the partition is led, until it is acknowledged. It is the producer's next one, so that it
+    /// is there once however often it was sent.
+    pub(crate) async fn produce(&self, number: i32) {
         until(async || {
             let leader = self.leader(TOPIC).await;
             let node = self.nodes.get(&leader).expect("it runs");
-            produce_to(node, -1, batch(&[timestamp]), 5_000).await.expect("no panic") == 0
+            produce_to(node, -1, numbered(number), 5_000).await.expect("no panic") == 0
         })
         .await;
     }
