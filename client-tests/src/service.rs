@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::http;
 
 /// The longest that a program may take until it listens.
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running program, which is killed when dropped.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The longest that a change may take to show in Prometheus.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// How many records one of the groups is behind.
 const BEHIND: i64 = 7;
@@ -44,6 +44,8 @@ impl Prometheus {
             let (_, address) = line.split_once("msg=\"Listening on\" address=")?;
             address.split(' ').next()
         })?;
+        // It listens before it answers queries.
+        wait_until(LIMIT, "Prometheus is ready", || Ok(service.get("/-/ready").is_ok()))?;
         Ok(Some(Prometheus { service, _home: home }))
     }
 
