@@ -216,6 +216,22 @@ impl ReplicaSet {
         outcome
     }
 
+    /// Waits until the cluster is so as every running node sees it: a client may ask any of them next, and one may hear of a
+    /// change later than another.
+    ///
+    /// # Errors
+    /// When that does not come in time; the error has the first view that is otherwise.
+    pub fn wait_until_all_see(&self, what: &str, holds: impl Fn(&Cluster) -> bool) -> Result<()> {
+        let mut other = None;
+        let outcome = wait_until(WHOLE_LIMIT, what, || {
+            let views = self.nodes.iter().filter(|node| node.can_answer());
+            let mut views = views.map(|node| roles::cluster(node.address()));
+            other = views.find(|view| !view.as_ref().is_ok_and(&holds));
+            Ok(other.is_none())
+        });
+        outcome.with_context(|| format!("{other:?}"))
+    }
+
     /// Waits until every running node agrees that all replicas of all partitions are in sync and that each is led, and as
     /// many nodes decide on the metadata as can.
     ///

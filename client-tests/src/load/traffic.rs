@@ -23,6 +23,7 @@ use crate::records::KEPT;
 use crate::replica_set::ReplicaSet;
 use crate::replica_set::product::Product;
 use crate::replica_set::replicas::Sameness;
+use crate::replica_set::roles::Role;
 use crate::wait::{let_pass, wait_until};
 use crate::wire::Connection;
 
@@ -37,11 +38,12 @@ const FLOW_LIMIT: Duration = Duration::from_secs(330);
 /// How long an acknowledgement from before a fault may be on its way to us.
 const ON_ITS_WAY: Duration = Duration::from_millis(200);
 /// Who has nothing acknowledged for so long has nothing on its way, on a busy machine.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(3);
 /// The longest until then.
-const QUIET_LIMIT: Duration = Duration::from_secs(30);
-/// The longest that a node may take to say where a partition ends, once the set is whole.
-const END_LIMIT: Duration = Duration::from_secs(10);
+const QUIET_LIMIT: Duration = Duration::from_secs(60);
+/// The longest that a node may take to say where a partition ends, and that it may take until a leader does, once the set is
+/// whole.
+const END_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where the coordinators keep what groups commit. It is compacted, by each replica for itself.
 const GROUPS_TOPIC: &str = "__consumer_offsets";
@@ -235,15 +237,25 @@ impl Traffic {
 fn ends_of(set: &ReplicaSet, topic: &str) -> Result<BTreeMap<Place, i64>> {
     let cluster = set.cluster()?;
     let mut ends = BTreeMap::new();
-    for (place, partition) in cluster.partitions(topic) {
-        let leader = partition.leader.context("nobody leads it")?;
-        let mut connection = Connection::open_within(set.node(leader)?.address(), END_LIMIT)?;
-        let end = watcher::end_offset(&mut connection, place)?.1;
-        if end > 0 {
-            ends.insert(place.clone(), end);
-        }
+    for (place, _) in cluster.partitions(topic) {
+        let mut end = end_of(set, place);
+        wait_until(END_LIMIT, &format!("a leader says where {place} ends"), || {
+            if end.is_err() {
+                end = end_of(set, place);
+            }
+            Ok(end.is_ok())
+        })
+        .with_context(|| format!("{end:?}"))?;
+        ends.insert(place.clone(), end?);
     }
+    ends.retain(|_, end| *end > 0);
     Ok(ends)
+}
+
+fn end_of(set: &ReplicaSet, place: &Place) -> Result<i64> {
+    let leader = set.who(&Role::Leader(place.clone()))?;
+    let mut connection = Connection::open_within(set.node(leader)?.address(), END_LIMIT)?;
+    Ok(watcher::end_offset(&mut connection, place)?.1)
 }
 
 fn group_of(topic: &str) -> String {

@@ -14,12 +14,15 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::ReplicaSet;
 use crate::history::content::Place;
+use crate::wait::wait_until;
 use crate::wire::{self, Connection, topic_name};
 
 /// The error code of CreateTopics for a topic that is there.
 pub const TOPIC_ALREADY_EXISTS: i16 = 36;
 /// The longest that a node which works may take for an answer on a busy machine.
 const LIMIT: Duration = Duration::from_secs(5);
+/// The longest that an election may take there.
+const ELECTION_LIMIT: Duration = Duration::from_secs(60);
 
 /// A partition as Metadata tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,11 +182,23 @@ pub enum Role {
 }
 
 impl ReplicaSet {
-    /// The node that has the role now.
+    /// The node that has the role, as soon as one has it: on a busy machine there may be an election just now.
     ///
     /// # Errors
-    /// When no node answers, or none has it.
+    /// When no node answers in time, or none has it.
     pub fn who(&self, role: &Role) -> Result<i32> {
+        let mut found = self.has_role(role);
+        wait_until(ELECTION_LIMIT, &format!("some node is {role:?}"), || {
+            if found.is_err() {
+                found = self.has_role(role);
+            }
+            Ok(found.is_ok())
+        })
+        .with_context(|| format!("{found:?}"))?;
+        found
+    }
+
+    fn has_role(&self, role: &Role) -> Result<i32> {
         match role {
             Role::Leader(place) => {
                 let cluster = self.cluster()?;

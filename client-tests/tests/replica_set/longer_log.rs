@@ -20,12 +20,14 @@ const ALL: i16 = -1;
 const LEADER_ONLY: i16 = 1;
 /// The longest that another leader may take, with Apache Kafka's defaults.
 const LIMIT: Duration = Duration::from_secs(60);
-/// A node's answer, before it notices that it is alone.
-const SOON: Duration = Duration::from_secs(5);
+/// The longest that a node may take for an answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// A leader that is alone notices it after so long, which leaves it the time to write. Whoever dies is missed at once.
+const NOTICES_LATE: &str = "broker.session.timeout.ms=60000";
 
 /// Produces one batch of as many records as there are values, and returns its first offset.
 fn write(set: &ReplicaSet, leader: i32, place: &Place, acks: i16, values: &[&'static str]) -> Result<i64> {
-    let mut connection = Connection::open_within(set.node(leader)?.address(), SOON)?;
+    let mut connection = Connection::open_within(set.node(leader)?.address(), ANSWER_LIMIT)?;
     let records = (0..).zip(values).map(|(offset, value)| batch::record(offset, None, Bytes::from(*value)));
     let records = batch::encode(&records.collect::<Vec<_>>())?;
     let request = produce_request(&place.topic, place.partition, acks, records);
@@ -36,7 +38,7 @@ fn write(set: &ReplicaSet, leader: i32, place: &Place, acks: i16, values: &[&'st
 
 #[test]
 fn returned_leader_cuts_what_it_alone_had() -> Result<()> {
-    let Some(mut set) = ReplicaSet::start(Product::under_test()?, &[])? else { return Ok(()) };
+    let Some(mut set) = ReplicaSet::start(Product::under_test()?, &[NOTICES_LATE])? else { return Ok(()) };
     set.create_topic("longer", 1, &KEPT)?;
     let place = Place::new(&"longer".into(), 0);
     let mut end = 0;
