@@ -281,7 +281,8 @@ pub(crate) async fn follow_over(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite,
 ) {
     let found = broker.replica_fetchers.by_leader.lock().get(&leader).map(|(fetcher, _)| Arc::clone(fetcher));
-    let fetcher = found.expect("it follows that node");
+    // A node that has stopped follows nobody.
+    let Some(fetcher) = found else { return std::future::pending().await };
     drop(connection::follow_over(&broker, &fetcher, stream).await);
 }
 

@@ -29,10 +29,13 @@ use std::time::Duration;
 use storage::batch::{self, AppendOrigin, AppendRules, Attributes, EndTransactionMarker, TransactionResult};
 use storage::batch_builder::{BatchBuilder, BatchSpec, end_transaction_batch};
 use storage::ids::{LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, TimestampMs};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long a test waits for what is bound to happen; only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is looked at again and again leaves the machine to those that bring it about.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 async fn node(set: &[&str]) -> TestNode {
     with_coordinators(TestNode::start(set).await).await
@@ -134,7 +137,7 @@ fn partition_with(node: &TestNode, name: &str) -> Arc<Partition> {
 async fn until(mut holds: impl AsyncFnMut() -> bool) {
     let holding = async {
         while !holds().await {
-            tokio::task::yield_now().await;
+            sleep(LOOK_AGAIN).await;
         }
     };
     timeout(PATIENCE, holding).await.expect("what was waited for has come to pass");

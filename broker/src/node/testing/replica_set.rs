@@ -16,11 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::ids::{BrokerId, LeaderEpoch, Offset, PartitionEpoch, PartitionIndex, TopicId};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 /// How long something may take that has to come to pass.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is looked at again and again leaves the machine to those that bring it about.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The topic that each set begins with: one partition, on all nodes, led by node 1, with `min.insync.replicas=2`.
 pub(crate) const TOPIC: &str = "orders";
@@ -175,16 +178,19 @@ impl TestSet {
         found.expect("every node holds it")
     }
 
-    /// Connects a follower to its leader.
+    /// Connects a follower to its leader, again and again until that is cut: nodes give up a connection that is silent for
+    /// long, as it may be on a busy machine, and make another one.
     pub(crate) fn connect(&self, follower: usize, leader: usize) -> Connection {
-        let (near, far) = tokio::io::duplex(64 * 1024);
-        let (follower, leader) = (&self.node_of(follower).broker, &self.node_of(leader).broker);
-        let serve = replica_server::serve_over(Arc::clone(leader), follower.node_id(), far);
-        let follow = replica_fetcher::follow_over(Arc::clone(follower), leader.node_id(), near);
+        let [follower, leader] = [follower, leader].map(|id| Arc::clone(&self.node_of(id).broker));
         Connection(tokio::spawn(async move {
-            tokio::select! {
-                () = serve => {}
-                () = follow => {}
+            loop {
+                let (near, far) = tokio::io::duplex(64 * 1024);
+                tokio::select! {
+                    () = replica_server::serve_over(Arc::clone(&leader), follower.node_id(), far) => {}
+                    () = replica_fetcher::follow_over(Arc::clone(&follower), leader.node_id(), near) => {}
+                }
+                eprintln!("the connection of node {} to node {} ended", follower.node_id(), leader.node_id());
+                sleep(LOOK_AGAIN).await;
             }
         }))
     }
@@ -280,7 +286,7 @@ fn brokers(ids: &[i32]) -> Vec<BrokerId> {
 pub(crate) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !is_so().await {
-            tokio::task::yield_now().await;
+            sleep(LOOK_AGAIN).await;
         }
     };
     timeout(PATIENCE, wait).await.expect("it comes to pass");
