@@ -20,6 +20,7 @@ mod machine;
 mod ottla;
 mod partitions;
 mod process;
+mod segments;
 mod set;
 mod side_by_side;
 mod spread;
@@ -56,6 +57,8 @@ enum Command {
     Compaction(compaction::Options),
     /// Many partitions: until they are made, a start with them after `kill -9`, their memory.
     Partitions(partitions::Options),
+    /// Many partitions of many segments: files and mappings that are open, memory.
+    Segments(segments::Options),
     /// A start after `kill -9` with much in the active segments.
     Active(active::Options),
     /// Memory of connections that do nothing.
@@ -82,6 +85,7 @@ fn main() -> anyhow::Result<()> {
         Command::Flush(options) => flush::run(&options, &directory),
         Command::Compaction(options) => compaction::run(&options, &directory),
         Command::Partitions(options) => partitions::run(&options, &directory),
+        Command::Segments(options) => segments::run(&options, &directory),
         Command::Active(options) => active::run(&options, &directory),
         Command::Connections(options) => connections::run(&options, &directory),
         Command::Spread(options) => spread::run(&options, &directory),

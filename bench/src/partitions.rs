@@ -19,7 +19,7 @@ use crate::{ottla, topics, workspace};
 
 const BATCH_BYTES: usize = 1200;
 /// How long a node that has started has for its own affairs before its memory is read.
-const SETTLE: Duration = Duration::from_secs(3);
+pub(crate) const SETTLE: Duration = Duration::from_secs(3);
 
 /// What to measure.
 #[derive(Debug, clap::Args)]

@@ -70,6 +70,16 @@ impl Background {
         Ok(Memory { resident: bytes("VmRSS:")?, anonymous: bytes("RssAnon:")? })
     }
 
+    /// How many files it has open now.
+    pub(crate) fn open_files(&self) -> Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
+    /// How many mappings it has now.
+    pub(crate) fn mappings(&self) -> Result<usize> {
+        Ok(fs::read_to_string(format!("/proc/{}/maps", self.child.id()))?.lines().count())
+    }
+
     /// Fails, with what it said, when it has ended.
     pub(crate) fn must_run(&mut self) -> Result<()> {
         match self.child.try_wait()? {

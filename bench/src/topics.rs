@@ -6,12 +6,13 @@ use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
-    ProduceRequest, TopicName,
+    BrokerId, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, IncrementalAlterConfigsRequest,
+    ListOffsetsRequest, ProduceRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -27,6 +28,10 @@ const TOPIC_RESOURCE: i8 = 2;
 const SET: i8 = 0;
 /// A consumer's, in the place of a replica's number.
 const NO_REPLICA: BrokerId = BrokerId(-1);
+/// No leader epoch to compare, and no session of fetches.
+const NO_EPOCH: i32 = -1;
+/// A log's start, which only a follower names.
+const NO_OFFSET: i64 = -1;
 
 /// Makes a topic with one replica and settings of its own.
 pub(crate) fn create(
@@ -111,6 +116,41 @@ pub(crate) fn ends(connection: &mut Connection, name: &str, partitions: i32) -> 
         .map(|answer| match ResponseError::try_from_code(answer.error_code) {
             None => Ok(answer.offset),
             Some(error) => bail!("ListOffsets of {name}-{}: {error}", answer.partition_index),
+        })
+        .collect()
+}
+
+/// What each of the partitions below `partitions` has from `offset` on, `bytes_max` of it at most.
+pub(crate) fn fetch(
+    connection: &mut Connection,
+    name: &str,
+    partitions: i32,
+    offset: i64,
+    bytes_max: usize,
+) -> Result<Vec<Bytes>> {
+    let bytes_max = i32::try_from(bytes_max)?;
+    let wanted = (0..partitions)
+        .map(|index| {
+            FetchPartition::default()
+                .with_partition(index)
+                .with_fetch_offset(offset)
+                .with_current_leader_epoch(NO_EPOCH)
+                .with_log_start_offset(NO_OFFSET)
+                .with_partition_max_bytes(bytes_max)
+        })
+        .collect();
+    let topic = FetchTopic::default().with_topic(topic_name(name)).with_partitions(wanted);
+    let request = FetchRequest::default()
+        .with_replica_id(NO_REPLICA)
+        .with_max_bytes(i32::MAX)
+        .with_session_epoch(NO_EPOCH)
+        .with_topics(vec![topic]);
+    let response = connection.call(12, &request)?;
+    let answers = response.responses.into_iter().flat_map(|topic| topic.partitions);
+    answers
+        .map(|answer| match ResponseError::try_from_code(answer.error_code) {
+            None => Ok(answer.records.unwrap_or_default()),
+            Some(error) => bail!("Fetch of {name}-{}: {error}", answer.partition_index),
         })
         .collect()
 }
