@@ -156,11 +156,14 @@ fn find<'a>(
     wanted: &MetadataRequestTopic,
 ) -> Result<&'a Arc<TopicImage>, ResponseError> {
     match &wanted.name {
-        Some(name) => image.topic_by_name(name).ok_or_else(|| match topics::is_valid_name(name) {
-            true => ResponseError::UnknownTopicOrPartition,
-            false => ResponseError::InvalidTopicException,
-        }),
-        None => image.topic_by_id(TopicId(wanted.topic_id)).ok_or(ResponseError::UnknownTopicId),
+        // Kafka's own client leaves the name empty, not null, where it asks by id.
+        Some(name) if wanted.topic_id.is_nil() => {
+            image.topic_by_name(name).ok_or_else(|| match topics::is_valid_name(name) {
+                true => ResponseError::UnknownTopicOrPartition,
+                false => ResponseError::InvalidTopicException,
+            })
+        }
+        Some(_) | None => image.topic_by_id(TopicId(wanted.topic_id)).ok_or(ResponseError::UnknownTopicId),
     }
 }
 
@@ -169,9 +172,9 @@ fn failed(
     wanted: MetadataRequestTopic,
     error: ResponseError,
 ) -> MetadataResponseTopic {
-    // Below version 12 a name is not nullable.
+    // Below version 12 a name is not nullable; from then on there is none for an id.
     let name = match context.version {
-        12.. => wanted.name,
+        ASKED_BY_ID_SINCE.. => wanted.name.filter(|_| wanted.topic_id.is_nil()),
         _ => Some(wanted.name.unwrap_or_default()),
     };
     MetadataResponseTopic::default()

@@ -285,6 +285,18 @@ async fn metadata_answers_in_every_version() {
             let answer: MetadataResponse = node.ask(3, version, &request).await;
             assert_eq!(answer.topics[0].error_code, if version >= 12 { 100 } else { 42 });
         }
+        if version >= 12 {
+            // Kafka's own client names nothing there, with an empty name instead of none.
+            for name in [None, Some(topic_name(""))] {
+                let by = |id| MetadataRequestTopic::default().with_name(name.clone()).with_topic_id(id);
+                let topics = vec![by(topic_id(&node, "orders").await), by(Uuid::from_u128(9))];
+                let request = MetadataRequest::default().with_topics(Some(topics));
+                let answer: MetadataResponse = node.ask(3, version, &request).await;
+                let told = answer.topics.iter().map(|topic| (topic.error_code, topic.name.as_deref()));
+                let told: Vec<_> = told.map(|(code, name)| (code, name.map(StrBytes::as_str))).collect();
+                assert_eq!(told, [(0, Some("orders")), (100, None)], "version {version}");
+            }
+        }
         let all = if version == 0 { Some(Vec::new()) } else { None };
         let answer: MetadataResponse =
             node.ask(3, version, &MetadataRequest::default().with_topics(all)).await;
@@ -413,7 +425,6 @@ async fn configs_are_described_and_altered_in_every_version() {
         let codes: Vec<_> = answer.results.iter().map(|result| result.error_code).collect();
         assert_eq!(codes, [0, 3, 0, 0, 42, 0, 0, 42], "each resource once, in version {version}");
         assert!(answer.results[0].configs.len() > 20);
-        assert_eq!(answer.results[0].error_message, None);
         let plain = request.with_include_documentation(false);
         let plain: DescribeConfigsResponse = node.ask(32, version, &plain).await;
         if version >= 3 {
