@@ -1,6 +1,7 @@
 //! Quotas of users, client ids and addresses. Source: KIP-546, `ClientQuotaControlManager.java`.
 //!
-//! One entity is changed whole or not at all; a refused one does not fail the others.
+//! One entity is changed whole or not at all; a refused one does not fail the others. One that a request names twice is
+//! changed by neither mention, since clients keep one answer for both.
 
 use crate::metadata::image::MetadataImage;
 use crate::metadata::quota::{QuotaEntity, QuotaKey, QuotaLimit, QuotaName};
@@ -126,16 +127,19 @@ pub(super) fn alter(
     image: &MetadataImage,
 ) -> (Vec<MetadataRecord>, Vec<Result<(), AlterQuotaError>>) {
     let mut records = Vec::new();
+    let entities: Vec<_> =
+        request.alterations.iter().map(|alteration| read_entity(&alteration.entity)).collect();
     let mut seen = BTreeSet::new();
+    let named_twice: BTreeSet<_> = entities.iter().flatten().filter(|entity| !seen.insert(*entity)).collect();
     let mut room = QUOTA_ENTITIES_MAX.saturating_sub(image.client_quotas().len());
     let mut results = Vec::with_capacity(request.alterations.len());
-    for alteration in &request.alterations {
-        let changed = read_entity(&alteration.entity).and_then(|entity| {
-            if !seen.insert(entity.clone()) {
+    for (alteration, entity) in request.alterations.iter().zip(&entities) {
+        let changed = entity.as_ref().map_err(AlterQuotaError::clone).and_then(|entity| {
+            if named_twice.contains(entity) {
                 return Err(AlterQuotaError::DuplicateEntity);
             }
-            let changes = changes(&entity, &alteration.limits, image)?;
-            let is_new = !image.client_quotas().contains_key(&entity) && !changes.is_empty();
+            let changes = changes(entity, &alteration.limits, image)?;
+            let is_new = !image.client_quotas().contains_key(entity) && !changes.is_empty();
             if is_new {
                 room = room.checked_sub(1).ok_or(AlterQuotaError::TooManyEntities)?;
             }
@@ -311,7 +315,7 @@ mod tests {
             ],
             &MetadataImage::default(),
         );
-        assert_eq!(records.len(), 4);
+        assert_eq!(records.len(), 3);
         let expected = [
             "Invalid empty client quota entity",
             "Empty user not supported",
@@ -330,7 +334,7 @@ mod tests {
             "Proposed value for connection_creation_rate is too large for an INT.",
             "",
             "",
-            "",
+            "Ignoring duplicate entity",
             "Ignoring duplicate entity",
         ];
         assert_eq!(results, expected);
