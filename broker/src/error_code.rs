@@ -217,7 +217,9 @@ pub(crate) fn of_elect_leader(error: &ElectLeaderError) -> ResponseError {
 /// Source: `ReplicationControlManager.alterPartitionReassignment`.
 pub(crate) fn of_reassign(error: &ReassignError) -> ResponseError {
     match error {
-        ReassignError::UnknownPartition { .. } => ResponseError::UnknownTopicOrPartition,
+        ReassignError::UnknownPartition { .. } | ReassignError::UnknownTopic { .. } => {
+            ResponseError::UnknownTopicOrPartition
+        }
         ReassignError::DuplicatePartition { .. } => ResponseError::InvalidRequest,
         ReassignError::NoReassignmentInProgress => ResponseError::NoReassignmentInProgress,
         ReassignError::InvalidAssignment(_) | ReassignError::Unclean { .. } => {

@@ -214,6 +214,14 @@ mod tests {
     }
 
     #[test]
+    fn one_wrong_entry_of_a_list_is_named_alone() {
+        assert_eq!(
+            told("log.cleanup.policy", "delete, shred"),
+            "Invalid value shred for configuration log.cleanup.policy: String must be one of: compact, delete"
+        );
+    }
+
+    #[test]
     fn what_changes_nothing_is_taken_as_kafka_takes_it() {
         for (name, value) in
             [("num.io.threads", "4"), ("no.such.key", ""), ("zookeeper.connect", "here:2181")]

@@ -216,7 +216,7 @@ impl Key {
         let value =
             value::read(text, self.value_type, self.rule).map_err(|reason| ConfigError::InvalidValue {
                 name: self.name.to_owned(),
-                value: self.shown(text).to_owned(),
+                value: self.shown(value::culprit(text, self.value_type, &reason)).to_owned(),
                 reason,
             })?;
         match self.refusal(&value) {

@@ -215,6 +215,13 @@ pub fn split_list(text: &str) -> Vec<&str> {
     if text.is_empty() { Vec::new() } else { text.split(',').map(str::trim).collect() }
 }
 
+/// The part of a value that is wrong for that reason: one entry of a list, else all of the text.
+pub(crate) fn culprit<'a>(text: &'a str, value_type: ValueType, reason: &InvalidReason) -> &'a str {
+    let InvalidReason::NotOneOf(valid) = reason else { return text };
+    let entries = if value_type == ValueType::List { split_list(text) } else { Vec::new() };
+    entries.into_iter().find(|entry| !valid.contains(entry)).unwrap_or(text)
+}
+
 fn read_type(text: &str, value_type: ValueType) -> Result<Value, InvalidReason> {
     let not_a_number = || InvalidReason::NotANumber(value_type);
     match value_type {

@@ -126,6 +126,7 @@ mod tests {
                 resource(4, "1", &[("node.id", Some("5"))]),
                 resource(8, "1", &[]),
                 resource(32, "", &[]),
+                resource(2, "", &[("retention.ms", Some("1"))]),
                 resource(32, "g", &[("a", None), ("b", None)]),
                 resource(32, "h", &[("a", Some("1")), ("a", Some("2"))]),
             ],
@@ -141,6 +142,7 @@ mod tests {
             (42, "Cannot update these configs dynamically: [node.id]"),
             (42, "Unknown resource type 8"),
             (42, "Default group resources are not allowed."),
+            (42, "Default topic resources are not allowed."),
             (42, "Null value not supported for : a, b"),
             (42, "Error due to duplicate config keys"),
         ];

@@ -5,7 +5,7 @@
 //! Source: `ConfigAdminManager.preprocess`.
 
 use super::RequestContext;
-use super::resource_kinds::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP};
+use super::resource_kinds::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use crate::error_code;
 use crate::limits;
 use crate::loggers;
@@ -128,6 +128,9 @@ fn read(asked: &Asked, node_id: BrokerId, validate_only: bool) -> Result<Read, R
                 error: error_code::of_logger(&error),
                 message: error.to_string(),
             });
+        }
+        (TOPIC, _) if name.is_empty() => {
+            return Err(Refusal::invalid_request("Default topic resources are not allowed.".to_owned()));
         }
         (_, ConfigChange::Incremental(_) | ConfigChange::Replace(_)) => {}
     }

@@ -25,18 +25,19 @@ pub(super) const GROUP_OPERATIONS: i32 = (1 << 3) | (1 << 6) | (1 << 8) | (1 << 
 /// Why a coordinator did not do what it was asked, as it goes to the client.
 pub(super) struct Refusal {
     pub(super) error: ResponseError,
-    pub(super) message: String,
+    /// None where the sentence that clients have for the error says all.
+    pub(super) message: Option<String>,
 }
 
 impl From<CoordinatorError> for Refusal {
     fn from(error: CoordinatorError) -> Self {
-        Self { error: error_code::of_coordinator(&error), message: error.to_string() }
+        Self { error: error_code::of_coordinator(&error), message: Some(error.to_string()) }
     }
 }
 
 impl From<ResponseError> for Refusal {
     fn from(error: ResponseError) -> Self {
-        Self { error, message: error.to_string() }
+        Self { error, message: None }
     }
 }
 
@@ -46,7 +47,7 @@ impl Refusal {
     }
 
     pub(super) fn message(self) -> Option<StrBytes> {
-        Some(StrBytes::from_string(self.message))
+        self.message.map(StrBytes::from_string)
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn handle(
                 DeletedGroup {
                     group_id: name,
                     error_code: refusal.as_ref().map_or(0, Refusal::code),
-                    error_message: refusal.map(|refusal| refusal.message),
+                    error_message: refusal.and_then(|refusal| refusal.message),
                 }
             }
         })

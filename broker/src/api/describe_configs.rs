@@ -18,6 +18,7 @@ use kafka_protocol::messages::describe_configs_response::{
 };
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
+use replication::controller::topics::validate_name;
 use replication::metadata::record::ConfigResource;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -28,9 +29,10 @@ const UNKNOWN_TYPE: i8 = 0;
 /// The first version with types and documentation.
 const TYPES_SINCE: i16 = 3;
 
+/// Why a resource is not described; without a message, clients have a sentence for the error.
 struct Refusal {
     error: ResponseError,
-    message: String,
+    message: Option<String>,
 }
 
 pub(crate) async fn handle(
@@ -67,7 +69,7 @@ fn describe_resource(
         ),
         Err(refusal) => result
             .with_error_code(refusal.error.code())
-            .with_error_message(Some(StrBytes::from_string(refusal.message))),
+            .with_error_message(refusal.message.map(StrBytes::from_string)),
     }
 }
 
@@ -88,11 +90,13 @@ fn described(
         TOPIC => {
             let image = context.broker.image();
             if image.topic_by_name(name).is_none() {
-                let error = match crate::topics::is_valid_name(name) {
-                    true => ResponseError::UnknownTopicOrPartition,
-                    false => ResponseError::InvalidTopicException,
-                };
-                return Err(Refusal { error, message: error.to_string() });
+                return Err(match validate_name(name) {
+                    Ok(()) => Refusal { error: ResponseError::UnknownTopicOrPartition, message: None },
+                    Err(invalid) => Refusal {
+                        error: ResponseError::InvalidTopicException,
+                        message: Some(invalid.to_string()),
+                    },
+                });
             }
             let overrides = image.configs_of(&ConfigResource::Topic(name.to_owned()));
             Ok(describe::topic(&settings.layers, overrides))
@@ -136,7 +140,7 @@ fn check_node(name: &str, context: &RequestContext, or: &str) -> Result<(), Refu
 }
 
 fn invalid(message: String) -> Refusal {
-    Refusal { error: ResponseError::InvalidRequest, message }
+    Refusal { error: ResponseError::InvalidRequest, message: Some(message) }
 }
 
 fn answer(

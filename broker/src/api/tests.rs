@@ -410,6 +410,7 @@ async fn configs_are_described_and_altered_in_every_version() {
             (2, "orders"),
             (2, "orders"),
             (2, "missing"),
+            (2, "bad/name"),
             (4, "1"),
             (4, ""),
             (4, "9"),
@@ -423,8 +424,13 @@ async fn configs_are_described_and_altered_in_every_version() {
             .with_resources(resources.iter().map(|&(kind, name)| resource(kind, name)).collect());
         let answer: DescribeConfigsResponse = node.ask(32, version, &request).await;
         let codes: Vec<_> = answer.results.iter().map(|result| result.error_code).collect();
-        assert_eq!(codes, [0, 3, 0, 0, 42, 0, 0, 42], "each resource once, in version {version}");
+        assert_eq!(codes, [0, 3, 17, 0, 0, 42, 0, 0, 42], "each resource once, in version {version}");
         assert!(answer.results[0].configs.len() > 20);
+        let messages = answer.results[..3].iter().map(|result| result.error_message.as_ref());
+        let messages: Vec<_> = messages.map(|message| message.map(StrBytes::as_str)).collect();
+        let invalid = "Topic name is invalid: 'bad/name' contains one or more characters other than ASCII \
+                       alphanumerics, '.', '_' and '-'";
+        assert_eq!(messages, [None, None, Some(invalid)], "clients have sentences of their own for the rest");
         let plain = request.with_include_documentation(false);
         let plain: DescribeConfigsResponse = node.ask(32, version, &plain).await;
         if version >= 3 {

@@ -46,7 +46,7 @@ pub struct ReassignmentChange {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ReassignError {
     /// There is no such partition.
-    #[error("Unable to find partition {partition}.")]
+    #[error("Unable to find partition {}:{}.", partition.topic, partition.partition)]
     UnknownPartition {
         /// The partition.
         partition: TopicPartition,
@@ -83,6 +83,12 @@ pub enum ReassignError {
     /// The request makes more than [`RECORDS_PER_REQUEST_MAX`] records, so nothing was changed.
     #[error("Unable to perform excessively large batch operation.")]
     RequestTooLarge,
+    /// There is no such topic.
+    #[error("Unable to find a topic named {topic}.")]
+    UnknownTopic {
+        /// The topic's name.
+        topic: String,
+    },
 }
 
 /// Begins and stops what can be.
@@ -130,9 +136,10 @@ fn alter_one(
     rules: &Rules<'_>,
 ) -> Result<(Option<PartitionChange>, bool), ReassignError> {
     let name = &reassignment.partition;
-    let found = rules.image.topic_by_name(&name.topic);
-    let found = found.and_then(|topic| Some((topic, topic.partition(name.partition)?)));
-    let Some((topic, partition)) = found else {
+    let Some(topic) = rules.image.topic_by_name(&name.topic) else {
+        return Err(ReassignError::UnknownTopic { topic: name.topic.clone() });
+    };
+    let Some(partition) = topic.partition(name.partition) else {
         return Err(ReassignError::UnknownPartition { partition: name.clone() });
     };
     let replicas = match &reassignment.replicas {
