@@ -355,7 +355,7 @@ async fn create_and_delete_topics_answer_in_every_version() {
     for version in versions(20) {
         let name = format!("topic-{}", version.max(2));
         let names = [name.as_str(), "missing"];
-        let request = DeleteTopicsRequest::default().with_timeout_ms(0);
+        let request = DeleteTopicsRequest::default().with_timeout_ms(30_000);
         let request = if version >= 6 {
             let by_name = |name: &str| DeleteTopicState::default().with_name(Some(topic_name(name)));
             let by_id = DeleteTopicState::default().with_name(None).with_topic_id(Uuid::from_u128(9));

@@ -87,7 +87,8 @@ async fn a_fetch_that_waits_answers_when_its_topic_is_deleted() {
     let node = Arc::new(TestNode::start(&[]).await);
     node.create_topic("orders", 1).await;
     let waiting = begin_to_wait(&node, fetch("orders", &[(0, 0)])).await;
-    let delete = DeleteTopicsRequest::default().with_topic_names(vec![topic_name("orders")]);
+    let delete =
+        DeleteTopicsRequest::default().with_timeout_ms(30_000).with_topic_names(vec![topic_name("orders")]);
     let _deleted: DeleteTopicsResponse = node.ask(20, 5, &delete).await;
     assert_eq!(codes(&waiting.await.expect("no panic")), [(0, 3, 0)]);
 }
