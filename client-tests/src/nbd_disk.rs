@@ -20,7 +20,7 @@ const SIZE: u64 = 1 << 30;
 /// The file that the settings of the filter `error` name: while it is there, what the filter says happens.
 const FAULT: &str = "fault";
 /// The longest that a server may take to start; they take milliseconds.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A mounted file system. It is unmounted, and its servers end, when this is dropped.
 #[derive(Debug)]

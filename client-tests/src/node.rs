@@ -22,7 +22,7 @@ use crate::wait::{let_pass, wait_until};
 /// The longest a start may take, recovery included; far more than any healthy start needs.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// The longest a clean stop may take.
-const STOP_LIMIT: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// How much of the end of standard error a failed test shows, in bytes.
 const SHOWN_STDERR: usize = 8 * 1024;
 

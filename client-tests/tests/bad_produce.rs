@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// The newest version that names topics instead of giving their ids.
 const BY_NAME: i16 = 12;
 const BY_ID: i16 = 13;
-const LEADER_LIMIT: Duration = Duration::from_secs(10);
+const LEADER_LIMIT: Duration = Duration::from_secs(60);
 const UNKNOWN_SERVER_ERROR: i16 = -1;
 
 /// A topic of one partition on a broker.

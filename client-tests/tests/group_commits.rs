@@ -165,10 +165,10 @@ fn offsets_of_a_deleted_topic_are_gone_and_cannot_be_committed() -> Result<()> {
     let request = group.request(&member, 5);
     expect_code("before", group.commit(NEWEST, &request)?, None)?;
     let name = TopicName(text(&group.topic));
-    let delete = DeleteTopicsRequest::default().with_topic_names(vec![name]).with_timeout_ms(20_000);
+    let delete = DeleteTopicsRequest::default().with_topic_names(vec![name]).with_timeout_ms(60_000);
     let deleted = group.connection.call(5, &delete)?;
     expect_code("delete", deleted.responses[0].error_code, None)?;
-    wait_until(Duration::from_secs(20), "the offsets are gone", || {
+    wait_until(Duration::from_secs(60), "the offsets are gone", || {
         let answer = group.commit(NEWEST, &request)?;
         Ok(Code::try_from_code(answer) == Some(Code::UnknownTopicOrPartition) && group.committed()? == -1)
     })

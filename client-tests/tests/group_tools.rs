@@ -27,7 +27,7 @@ const GOLDEN: &str = "tests/golden/kafka-consumer-groups.txt";
 const PARTITIONS: i32 = 3;
 const RECORDS: i64 = 10;
 /// The longest that two members may take to share, and to commit what there is.
-const LIMIT: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What was asked, and what the tools printed.
 struct Story {

@@ -16,7 +16,7 @@ const FAILED: i32 = 1;
 const NO_SUCH_GROUP: i32 = 3;
 const HAS_MEMBERS: i32 = 4;
 const RECORDS: i64 = 10;
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn groups(bootstrap: &str) -> CommandLine<'_> {
     CommandLine::new("groups", bootstrap)

@@ -22,7 +22,7 @@ const LINES: u64 = 1_000_000;
 const PARTITIONS: i32 = 6;
 /// Small enough that each partition has sealed segments, however unevenly a client spreads the lines.
 const SEGMENT_BYTES: &str = "4194304";
-const LEADER_LIMIT: Duration = Duration::from_secs(10);
+const LEADER_LIMIT: Duration = Duration::from_secs(60);
 const DUMP: &str = "org.apache.kafka.tools.DumpLogSegments";
 
 #[test]

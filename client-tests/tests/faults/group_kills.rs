@@ -22,7 +22,7 @@ use crate::load::Load;
 const REBALANCE_KILLS: u64 = 6;
 const COMMIT_KILLS: u64 = 20;
 /// The longest that one of the first commits may take.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The node is killed up to this long after a rebalance began: some kills hit members that join, some the leader's
 /// assignment, some the first commits after it.

@@ -20,7 +20,7 @@ use rdkafka::{Offset, TopicPartitionList};
 /// The longest to wait for a client to come back to a restarted node.
 const LIMIT: Duration = Duration::from_secs(60);
 /// The longest to wait for a record that is there.
-const READ_LIMIT: Duration = Duration::from_secs(20);
+const READ_LIMIT: Duration = Duration::from_secs(60);
 /// How many records may be under way. More make a cycle longer, fewer leave a crash less to lose.
 const QUEUE: usize = 400;
 

@@ -26,7 +26,7 @@ use crate::loop_disk::{LoopDisk, PowerSwitch};
 const SEGMENT_BYTES: &str = "1048576";
 const SHUTDOWNS: u32 = 20;
 const CACHE_LOSSES: u32 = 10;
-const LEADER_LIMIT: Duration = Duration::from_secs(10);
+const LEADER_LIMIT: Duration = Duration::from_secs(60);
 
 /// The file system loses what it was not told to sync, and the answers to syncs that were under way.
 #[test]
