@@ -8,7 +8,7 @@ mod loggers;
 mod quotas;
 mod verifiable_producer;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use client_tests::driver::{Driver, ToolFiles, ToolOutput};
 use client_tests::target::{Target, unique_topic};
 
@@ -85,6 +85,10 @@ fn topics_are_created_listed_described_and_deleted() -> Result<()> {
         {
             ensure!(described.contains(part), "{part:?} is not in {described}");
         }
+        let (_, id) = described.split_once("TopicId: ").context("the topic has an id")?;
+        let id = id.split_whitespace().next().context("the id is a word")?;
+        let by_id = tools.run(TOPICS, &["--describe", "--topic-id", id])?;
+        ensure!(by_id.lines().next() == described.lines().next(), "by its id: {by_id}, not {described}");
         tools.run(TOPICS, &["--delete", "--topic", topic])?;
         let list = tools.run(TOPICS, &["--list"])?;
         ensure!(!list.contains(topic), "{list}");
