@@ -96,6 +96,14 @@ pub(super) enum ControlAnswer {
         /// The last entry that it is known to have held.
         last_index: u64,
     },
+    /// To [`ControlRequest::Join`]: the node that asks is not found where the controller looks for it, so that it could be
+    /// sent nothing.
+    Unreached {
+        /// Who leads.
+        controller: BrokerId,
+        /// Where it looked.
+        address: Address,
+    },
 }
 
 /// What a node says of itself.

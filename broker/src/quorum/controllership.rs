@@ -42,7 +42,7 @@ const CONFIRM_DEADLINE: Duration = Duration::from_millis(400);
 
 /// The soft state of the leader.
 pub(super) struct Controllership {
-    session_timeout: Duration,
+    pub(super) session_timeout: Duration,
     state: Mutex<State>,
     pub(super) membership: MembershipKeeper,
     upkeep: UpkeepState,
@@ -214,7 +214,7 @@ impl Controllership {
             let why = match links.look_for(&address, this.session_timeout).await {
                 Probe::Gone if known.is_shutting_down => Why::Stopped,
                 Probe::Gone => Why::Gone,
-                Probe::Answers { incarnation } if incarnation == known.incarnation => return,
+                Probe::Answers { incarnation, .. } if incarnation == known.incarnation => return,
                 // It stopped while nobody was left to take note.
                 Probe::Answers { .. } if known.is_shutting_down => Why::Stopped,
                 Probe::Answers { .. } => Why::StartedAnew,

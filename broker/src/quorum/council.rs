@@ -178,6 +178,7 @@ async fn decide_there(link: &Link, request: Vec<u8>) -> Result<Decided, ProposeE
                 | ControlAnswer::Taken { .. }
                 | ControlAnswer::Copied { .. }
                 | ControlAnswer::OlderCopy { .. }
+                | ControlAnswer::Unreached { .. }
                 | ControlAnswer::Alive { .. }
                 | ControlAnswer::Superseded
                 | ControlAnswer::Status(_),

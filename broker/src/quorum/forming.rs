@@ -10,6 +10,7 @@
 //!
 //! Absent: the asking (`start`), and who becomes a voter (`members`, `membership_keeper`).
 
+use config::broker::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use storage::ids::BrokerId;
@@ -83,6 +84,17 @@ pub(super) enum Waiting {
         /// What each of the others answers, as far as one was asked.
         heard: Vec<(BrokerId, String)>,
     },
+    /// That the controller reaches this node.
+    Unreached {
+        /// This node.
+        own: BrokerId,
+        /// The node that leads.
+        controller: BrokerId,
+        /// Where it looks for this node.
+        address: Endpoint,
+    },
+    /// A controller that takes the registration of this node, which was let in.
+    Registration,
 }
 
 /// Why a node must not go on.
@@ -229,6 +241,16 @@ impl fmt::Display for Waiting {
                 }
                 Ok(())
             }
+            Self::Registration => formatter.write_str(
+                "waiting for a controller, which a majority of the metadata quorum elects, to register this node, which it \
+                 let in",
+            ),
+            Self::Unreached { own, controller, address } => write!(
+                formatter,
+                "waiting for node {controller}, which leads the metadata quorum, to reach this node: it looks for node {own} \
+                 at {address}, and does not find it there; correct the address in ottla.replica.set, or let node \
+                 {controller} through to it"
+            ),
         }
     }
 }

@@ -134,7 +134,9 @@ impl Links {
     /// Dials a node only to see whether its process is there.
     pub(super) async fn probe(&self, address: &Endpoint) -> Probe {
         match self.dialer.dial(address, Purpose::Control, &self.identity.hello()).await {
-            Ok(stream) => Probe::Answers { incarnation: stream.hello.incarnation },
+            Ok(stream) => {
+                Probe::Answers { broker_id: stream.hello.broker_id, incarnation: stream.hello.incarnation }
+            }
             Err(DialError::Refused { .. }) => Probe::Gone,
             Err(error) => {
                 tracing::debug!("a node was looked for: {error}");
@@ -188,6 +190,8 @@ pub(crate) enum PeerUnreached {
 pub(super) enum Probe {
     /// A process answers.
     Answers {
+        /// Who it says that it is.
+        broker_id: BrokerId,
         /// Its run.
         incarnation: uuid::Uuid,
     },
@@ -275,7 +279,7 @@ mod tests {
         let links = links();
         tokio::select! {
             seen = links.look_for(&address, PATIENCE) => {
-                assert_eq!(seen, Probe::Answers { incarnation: node.incarnation });
+                assert_eq!(seen, Probe::Answers { broker_id: BrokerId(2), incarnation: node.incarnation });
             }
             ended = resets_once => panic!("the second connection ended: {ended:?}"),
             () = keep_all(&mut served, &node) => {}

@@ -140,6 +140,7 @@ impl Pulse {
                 | ControlAnswer::Taken { .. }
                 | ControlAnswer::Copied { .. }
                 | ControlAnswer::OlderCopy { .. }
+                | ControlAnswer::Unreached { .. }
                 | ControlAnswer::Decided(..)
                 | ControlAnswer::Failed(_)
                 | ControlAnswer::Status(_)

@@ -37,6 +37,10 @@ const PROBE_PAUSE: Duration = Duration::from_millis(250);
 /// lost. Shorter: a process with a copy of a journal is given votes while the network is slow.
 const CANDIDATE_DEADLINE: Duration = Duration::from_millis(100);
 
+/// How long it may take to reach a node that wants to be let in, which asks again. Longer: than it waits for an answer, it
+/// is told nothing. Shorter: a slow network keeps nodes out.
+const NEWCOMER_DEADLINE: Duration = Duration::from_secs(1);
+
 /// What answers the other nodes.
 pub(super) struct Service {
     pub(super) council: Arc<Council>,
@@ -159,7 +163,7 @@ impl Service {
     /// Ends an agreement whose connection ended, once the node that it was given to is gone.
     async fn look_after_agreement(&self, given_to: Asking) {
         while self.agreement.rests_on(given_to.connection) && !self.council.identity.is_initialised() {
-            if self.is_where_it_should_be(given_to).await == Some(false) {
+            if self.find_member(given_to).await.is_elsewhere() {
                 return self.agreement.release(given_to.raft_node_id);
             }
             sleep(PROBE_PAUSE).await;
@@ -169,21 +173,37 @@ impl Service {
     /// Whether another run than the one that asks answers under its `node.id`, or none does. What cannot be said soon is not
     /// waited for: an election goes before.
     async fn is_elsewhere(&self, asking: Asking) -> bool {
-        timeout(CANDIDATE_DEADLINE, self.is_where_it_should_be(asking)).await == Ok(Some(false))
+        let found = timeout(CANDIDATE_DEADLINE, self.find_member(asking)).await;
+        found.is_ok_and(Found::is_elsewhere)
     }
 
-    /// Whether the run of a node that asked is the one that this node reaches under its `node.id`; `None` where nothing can
-    /// be said.
-    async fn is_where_it_should_be(&self, asking: Asking) -> Option<bool> {
-        let links = self.council.links.as_ref()?;
+    /// Whom this node finds where it reaches the node that asks.
+    async fn find_member(&self, asking: Asking) -> Found {
         let membership = self.council.membership();
         let known = membership.get_node(&asking.raft_node_id).cloned();
         let node = known.unwrap_or(QuorumNode { broker_id: asking.broker_id, address: None });
-        let Some(address) = links.address(&node) else { return Some(false) };
+        self.find(&node, asking).await
+    }
+
+    /// Whom this node finds where it reaches `node`, which is to be the one that asks.
+    async fn find(&self, node: &QuorumNode, asking: Asking) -> Found {
+        let identity = &self.council.identity;
+        if node.broker_id == identity.broker_id {
+            return if asking.incarnation == identity.incarnation {
+                Found::WhoAsks
+            } else {
+                Found::AnotherRun
+            };
+        }
+        let links = self.council.links.as_ref();
+        let Some((links, address)) = links.and_then(|links| Some((links, links.address(node)?))) else {
+            return Found::Nobody;
+        };
         match links.probe(&address).await {
-            Probe::Gone => Some(false),
-            Probe::Answers { incarnation } => Some(incarnation == asking.incarnation),
-            Probe::HungUp | Probe::Silent => None,
+            Probe::Answers { incarnation, .. } if incarnation == asking.incarnation => Found::WhoAsks,
+            Probe::Answers { broker_id, .. } if broker_id == asking.broker_id => Found::AnotherRun,
+            Probe::Answers { .. } | Probe::Gone => Found::Nobody,
+            Probe::HungUp | Probe::Silent => Found::Unclear,
         }
     }
 
@@ -221,7 +241,7 @@ impl Service {
             Wish::Agreement if is_initialised => false,
             // A second process with this node.id forms no cluster that this node would never find.
             Wish::Agreement => {
-                self.is_where_it_should_be(asking).await == Some(true)
+                self.find_member(asking).await == Found::WhoAsks
                     && self.agreement.to(asking.raft_node_id, Some(asking.connection))
             }
             Wish::Release => {
@@ -243,6 +263,10 @@ impl Service {
             return self.not_controller();
         }
         let Asking { broker_id, raft_node_id, incarnation, .. } = asking;
+        let node = QuorumNode { broker_id, address: Some(address.into()) };
+        if let Err(refusal) = self.find_newcomer(&node, asking).await {
+            return refusal;
+        }
         if !self.controllership.take_id(&self.council, broker_id, incarnation) {
             return ControlAnswer::Taken { broker_id };
         }
@@ -259,11 +283,27 @@ impl Service {
                 return ControlAnswer::OlderCopy { controller, last_index };
             }
         }
-        let node = QuorumNode { broker_id, address: Some(address.into()) };
         match self.controllership.membership.admit(&self.council, &Newcomer { raft_node_id, node }).await {
             Admitted::Member => ControlAnswer::Joined,
             Admitted::Copied(broker_id) => ControlAnswer::Copied { broker_id },
             Admitted::Unknown => self.not_controller(),
+        }
+    }
+
+    /// Makes sure that a node that wants to be let in is the one that this node would send everything to: a member that
+    /// is never reached waits for ever, and keeps its `node.id` from the one that is.
+    async fn find_newcomer(&self, node: &QuorumNode, asking: Asking) -> Result<(), ControlAnswer> {
+        let Some(address) = self.council.links.as_ref().and_then(|links| links.address(node)) else {
+            return Err(self.not_controller());
+        };
+        let found = timeout(NEWCOMER_DEADLINE, self.find(node, asking)).await;
+        match found.unwrap_or(Found::Unclear) {
+            Found::WhoAsks => Ok(()),
+            Found::AnotherRun => Err(ControlAnswer::Taken { broker_id: node.broker_id }),
+            Found::Nobody | Found::Unclear => Err(ControlAnswer::Unreached {
+                controller: self.council.identity.broker_id,
+                address: address.into(),
+            }),
         }
     }
 
@@ -284,6 +324,26 @@ impl Service {
         let leader = council.leader().filter(|(id, _)| *id != council.identity.raft_node_id);
         let address = leader.and_then(|(_, node)| council.links.as_ref()?.address(&node));
         ControlAnswer::NotController { controller: address.map(Address::from) }
+    }
+}
+
+/// Whom a node finds where it looks for the one that asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// The run that asks.
+    WhoAsks,
+    /// Another process of the same `node.id`.
+    AnotherRun,
+    /// No process of that id: the machine answers, and nothing or another node is there, or no address is known.
+    Nobody,
+    /// Nothing can be said.
+    Unclear,
+}
+
+impl Found {
+    /// Whether the run that asks is surely not where it was looked for.
+    fn is_elsewhere(self) -> bool {
+        matches!(self, Self::AnotherRun | Self::Nobody)
     }
 }
 

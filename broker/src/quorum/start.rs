@@ -48,9 +48,10 @@ const SAY_EVERY: Duration = Duration::from_secs(4);
 /// How often it says the same again. Larger: a person who looks at the end of the log finds nothing. Smaller: it fills.
 const SAY_AGAIN_EVERY: Duration = Duration::from_secs(60);
 
-/// For how long a node whose `node.id` is taken asks again: a node that was killed and started again may meet the session
-/// of its former run. Larger: a node that is started twice notices later. Smaller: than a session, a restart fails.
-const TAKEN_PATIENCE: Duration = Duration::from_secs(4);
+/// For how long beyond a session a node whose `node.id` is taken asks again: a node that was killed and started again may
+/// meet the session of its former run. Larger: a node that is started twice notices later. Smaller: a restart fails where
+/// the controller is a moment late.
+const TAKEN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a node that starts works with.
 pub(super) struct Start {
@@ -99,18 +100,29 @@ impl Start {
 
 /// Has the controller decide something that may be asked for twice, and waits until the image of this node holds it.
 async fn settle(council: &Council, request: ControllerRequest) -> Result<ControllerReply, QuorumError> {
-    let decided = loop {
-        match council.propose(request.clone()).await {
-            Err(ProposeError::LeadLost | ProposeError::Busy) if council.links.is_some() => {
-                sleep(ROUND_PAUSE).await;
+    let settled = async {
+        let decided = loop {
+            match council.propose(request.clone()).await {
+                Err(ProposeError::LeadLost | ProposeError::Busy) if council.links.is_some() => {
+                    sleep(ROUND_PAUSE).await;
+                }
+                other => break other?,
             }
-            other => break other?,
-        }
+        };
+        let mut images = council.images.clone();
+        let reached = images.wait_for(|image| image.offset() >= decided.offset).await;
+        reached.map_err(|_| QuorumError::Ended)?;
+        Ok(decided.reply)
     };
-    let mut images = council.images.clone();
-    let reached = images.wait_for(|image| image.offset() >= decided.offset).await;
-    reached.map_err(|_| QuorumError::Ended)?;
-    Ok(decided.reply)
+    tokio::pin!(settled);
+    let mut patience = SAY_EVERY;
+    loop {
+        tokio::select! {
+            reply = &mut settled => return reply,
+            () = sleep(patience) => tracing::info!("{}", Waiting::Registration),
+        }
+        patience = SAY_AGAIN_EVERY;
+    }
 }
 
 /// Makes a quorum of one where there is none, and leads it without waiting for an election to time out.
@@ -162,6 +174,11 @@ enum Entry {
         controller: BrokerId,
         last_index: u64,
     },
+    /// This controller did not find this node where it looks for it.
+    Unreached {
+        controller: BrokerId,
+        address: Endpoint,
+    },
     /// Nobody who could let this node in was reached.
     Closed,
 }
@@ -190,7 +207,7 @@ impl StartInSet {
                     Entry::Joined => return Ok(()),
                     Entry::Taken => {
                         let since = *taken_since.get_or_insert_with(clock::monotonic);
-                        if clock::monotonic() > since + TAKEN_PATIENCE {
+                        if clock::monotonic() > since + self.controllership.session_timeout + TAKEN_PATIENCE {
                             return Err(QuorumError::Taken { broker_id: own.broker_id });
                         }
                         sleep(ROUND_PAUSE).await;
@@ -201,6 +218,9 @@ impl StartInSet {
                     }
                     Entry::OlderCopy { controller, last_index } => {
                         return Err(QuorumError::OlderCopy { own: own.broker_id, controller, last_index });
+                    }
+                    Entry::Unreached { controller, address } => {
+                        Waiting::Unreached { own: own.broker_id, controller, address }
                     }
                     Entry::Closed => Waiting::Controller { heard },
                 },
@@ -285,6 +305,9 @@ impl StartInSet {
                 Some(ControlAnswer::Copied { broker_id }) => return Entry::Copied(broker_id),
                 Some(ControlAnswer::OlderCopy { controller, last_index }) => {
                     return Entry::OlderCopy { controller, last_index };
+                }
+                Some(ControlAnswer::Unreached { controller, address }) => {
+                    return Entry::Unreached { controller, address: address.into() };
                 }
                 // Nobody who leads, or an answer to another request, which is none at all.
                 None

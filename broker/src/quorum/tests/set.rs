@@ -4,14 +4,16 @@ mod nodes;
 
 use super::{as_after_a_kill, create, set_on_all_brokers, settings};
 use crate::peer::testing::free_address;
-use crate::peer::{Dialer, Purpose};
+use crate::peer::{Dialer, PeerListener, PeerSockets, Purpose};
 use crate::quorum::candidate;
+use crate::quorum::control::{self, ControlAnswer, ControlRequest, LastIndex};
 use crate::quorum::identity::Identity;
 use crate::quorum::link::{CallError, Link, Target, Whom};
 use crate::quorum::raft_rpc::Call;
 use crate::quorum::types::log_id;
 use crate::quorum::{Quorum, QuorumError};
 use crate::stopping::StopSwitch;
+use config::broker::Endpoint;
 use nodes::{PATIENCE, Set, State, in_set, is_used};
 use replication::metadata::image::MetadataImage;
 use replication::metadata::record::ConfigResource;
@@ -20,6 +22,22 @@ use storage::ids::BrokerId;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+
+/// A run of a node that holds nothing.
+fn newcomer(broker_id: BrokerId) -> Arc<Identity> {
+    let (_, images) = tokio::sync::watch::channel(Arc::default());
+    Arc::new(Identity::new(broker_id, 77, uuid::Uuid::new_v4(), None, images))
+}
+
+/// What the controller answers to a newcomer that says that it is at `own_address`.
+async fn ask_to_be_let_in(controller: Endpoint, broker_id: BrokerId, own_address: Endpoint) -> ControlAnswer {
+    let target = Target { whom: Whom::Anyone, address: controller, purpose: Purpose::Control };
+    let link = Link::new(&Handle::current(), Dialer::new(None), newcomer(broker_id), target);
+    let join =
+        ControlRequest::Join { address: own_address.into(), last: LastIndex { begun_with: None, now: None } };
+    let answer = timeout(PATIENCE, link.call(control::encode(&join))).await.expect("in time");
+    control::decode(&answer.expect("the controller answers")).expect("an answer")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_empty_nodes_form_one_cluster_and_any_of_them_takes_requests() {
@@ -248,6 +266,38 @@ async fn a_process_that_is_not_where_its_node_is_gets_no_vote() {
     let refused = link.call(canvass.encode()).await;
     assert!(matches!(refused, Err(CallError::Ended)), "{refused:?}");
     set.create_topic(2, "goes-on").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_given_only_to_the_run_that_is_where_the_set_looks_for_it() {
+    let mut set = Set::of(3);
+    set.start(&[1, 2, 3]).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+    set.kill(1).await;
+    let controller = set.leader().await;
+    set.image(controller, |image| !is_used(image, 1)).await;
+    let looked_for_at = set.node(1).address.clone();
+    let asks = || ask_to_be_let_in(set.node(controller).address.clone(), BrokerId(1), free_address());
+
+    let unreached =
+        ControlAnswer::Unreached { controller: BrokerId(controller), address: looked_for_at.clone().into() };
+    assert_eq!(asks().await, unreached, "nobody is there");
+
+    let sockets = PeerSockets::bind(&looked_for_at).await.expect("its node is gone");
+    let mut listener = PeerListener::listen(sockets, None).expect("nobody else listens there");
+    let first = newcomer(BrokerId(1));
+    tokio::select! {
+        answer = asks() => assert_eq!(answer, ControlAnswer::Taken { broker_id: BrokerId(1) }),
+        () = async { loop { listener.accept(|| first.hello()).await; } } => {}
+    }
+    let another = newcomer(BrokerId(3));
+    tokio::select! {
+        answer = asks() => assert_eq!(answer, unreached, "another node is there"),
+        () = async { loop { listener.accept(|| another.hello()).await; } } => {}
+    }
+    drop(listener);
+    set.start(&[1]).await;
+    set.image(controller, |image| is_used(image, 1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
