@@ -5,15 +5,21 @@ use super::hello::{self, Hello, HelloError, Mismatch, Purpose, Verdict};
 use super::tls::PeerTls;
 use super::transport::{self, PeerStream, Transport};
 use config::broker::Endpoint;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long one address may take to answer a connection. Longer: a node that is cut off holds up who waits for it.
 /// Shorter than a second: the first packet cannot be sent again in it, and a lossy network looks like a dead node.
 const CONNECT_DEADLINE: Duration = Duration::from_millis(1500);
+
+/// How long an address of a host may be silent before the next one is tried beside it (RFC 8305). Longer: a host with an
+/// address that swallows packets is reached late. Shorter: on a slow network the first address is not the one that is used.
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
 /// How long the hellos may take. Longer: waiting for a node that hangs. Shorter: a busy node looks like a dead one.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(2);
@@ -152,24 +158,103 @@ enum Disagreement {
     Mismatch(#[from] Mismatch),
 }
 
-/// Tries the addresses of a host in turn. It counts as refused when all of them refuse.
+/// Connects to the first address of a host that answers. It counts as refused when all of them refuse.
 async fn connect(address: &Endpoint) -> Result<(TcpStream, SocketAddr), DialError> {
     let resolve = |source| DialError::Resolve { address: address.clone(), source };
     let resolved = timeout(CONNECT_DEADLINE, lookup_host((address.host.as_str(), address.port)));
     let addresses = resolved.await.map_err(|elapsed| resolve(elapsed.into()))?.map_err(resolve)?;
-    let (mut has_refused, mut failed) = (false, None);
-    for remote in addresses {
-        let connected = timeout(CONNECT_DEADLINE, TcpStream::connect(remote)).await;
-        let connected = connected.unwrap_or_else(|elapsed| Err(elapsed.into()));
-        match connected.and_then(|stream| transport::configure(&stream).map(|()| stream)) {
-            Ok(stream) => return Ok((stream, remote)),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => has_refused = true,
-            Err(error) => failed = Some(error),
+    connect_to_one(addresses).await.map_err(|failed| match failed {
+        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            DialError::Refused { address: address.clone() }
         }
-    }
-    Err(match failed {
         Some(source) => DialError::Connect { address: address.clone(), source },
-        None if has_refused => DialError::Refused { address: address.clone() },
         None => resolve(io::ErrorKind::NotFound.into()),
     })
+}
+
+/// Tries the next address when one fails or is silent. Where all fail, gives an error that says more than that one was
+/// refused, if there is any; `None` where there is no address.
+async fn connect_to_one(
+    remotes: impl IntoIterator<Item = SocketAddr>,
+) -> Result<(TcpStream, SocketAddr), Option<io::Error>> {
+    let mut remotes = remotes.into_iter();
+    let mut connecting: FuturesUnordered<_> = remotes.next().map(connect_to).into_iter().collect();
+    let mut failed: Option<io::Error> = None;
+    while !connecting.is_empty() {
+        tokio::select! {
+            Some((remote, connected)) = connecting.next() => match connected {
+                Ok(stream) => return Ok((stream, remote)),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    failed.get_or_insert(error);
+                }
+                Err(error) => failed = Some(error),
+            },
+            () = sleep(NEXT_ADDRESS_AFTER) => {}
+        }
+        connecting.extend(remotes.next().map(connect_to));
+    }
+    Err(failed)
+}
+
+async fn connect_to(remote: SocketAddr) -> (SocketAddr, io::Result<TcpStream>) {
+    let connected = timeout(CONNECT_DEADLINE, TcpStream::connect(remote)).await;
+    let connected = connected.unwrap_or_else(|elapsed| Err(elapsed.into()));
+    (remote, connected.and_then(|stream| transport::configure(&stream).map(|()| stream)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CONNECT_DEADLINE, connect_to_one};
+    use crate::peer::testing::own_host;
+    use socket2::{Domain, SockAddr, Socket, Type};
+    use std::io;
+    use std::net::{SocketAddr, TcpListener};
+    use tokio::time::Instant;
+
+    fn bound() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind((own_host(), 0)).expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        (listener, address)
+    }
+
+    fn any_socket() -> Socket {
+        Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket")
+    }
+
+    /// An address that answers nobody, as one behind a filter, for as long as these sockets live.
+    fn silent() -> (Vec<Socket>, SocketAddr) {
+        let host = own_host().parse().expect("an address");
+        let listener = any_socket();
+        listener.bind(&SocketAddr::new(host, 0).into()).expect("a port is free");
+        listener.listen(0).expect("nobody else listens there");
+        let address: SockAddr = listener.local_addr().expect("it is bound");
+        // One connection waits to be accepted; there is no room for a second one.
+        let waiting = any_socket();
+        waiting.connect(&address).expect("there is room");
+        (vec![listener, waiting], address.as_socket().expect("an address"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_address_of_a_host_does_not_hold_up_the_next() {
+        let (_sockets, silent) = silent();
+        let (_listener, listening) = bound();
+        let began = Instant::now();
+        let (_stream, remote) = connect_to_one([silent, listening]).await.expect("one answers");
+        assert_eq!(remote, listening);
+        assert!(began.elapsed() < CONNECT_DEADLINE, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_has_refused_only_where_every_address_did() {
+        let refusing = || bound().1;
+        let kind = |failed: Option<io::Error>| failed.map(|error| error.kind());
+        let refused = connect_to_one([refusing(), refusing()]).await.expect_err("nobody listens");
+        assert_eq!(kind(refused), Some(io::ErrorKind::ConnectionRefused));
+        let (_sockets, silent) = silent();
+        for remotes in [[refusing(), silent], [silent, refusing()]] {
+            let failed = connect_to_one(remotes).await.expect_err("nobody listens");
+            assert_eq!(kind(failed), Some(io::ErrorKind::TimedOut));
+        }
+        assert_eq!(kind(connect_to_one([]).await.expect_err("there is no address")), None);
+    }
 }
