@@ -205,6 +205,14 @@ impl Controllership {
         }
     }
 
+    /// Another run of a broker than the one that is registered wants its id.
+    pub(super) fn look_for_registered(self: &Arc<Self>, council: &Arc<Council>, broker_id: BrokerId) {
+        let image = council.images.borrow().clone();
+        if let Some(known) = image.broker(broker_id).filter(|known| !known.is_fenced) {
+            self.look_for(council, known);
+        }
+    }
+
     /// Fences a broker whose process is gone, or is another one by now.
     fn look_for(self: &Arc<Self>, council: &Arc<Council>, known: &BrokerRegistration) {
         let (this, council, known) = (Arc::clone(self), Arc::clone(council), known.clone());

@@ -93,8 +93,18 @@ pub(super) enum Waiting {
         /// Where it looks for this node.
         address: Endpoint,
     },
-    /// A controller that takes the registration of this node, which was let in.
-    Registration,
+    /// That this node, which is let in, is registered.
+    Registration {
+        /// The node that leads, as far as this one knows.
+        controller: Option<BrokerId>,
+        /// Why that node is not reached, where it is not.
+        unreached: Option<String>,
+    },
+    /// That the `node.id` of this node is free.
+    Taken {
+        /// The id.
+        own: BrokerId,
+    },
 }
 
 /// Why a node must not go on.
@@ -241,15 +251,33 @@ impl fmt::Display for Waiting {
                 }
                 Ok(())
             }
-            Self::Registration => formatter.write_str(
-                "waiting for a controller, which a majority of the metadata quorum elects, to register this node, which it \
-                 let in",
-            ),
             Self::Unreached { own, controller, address } => write!(
                 formatter,
                 "waiting for node {controller}, which leads the metadata quorum, to reach this node: it looks for node {own} \
-                 at {address}, and does not find it there; correct the address in ottla.replica.set, or let node \
-                 {controller} through to it"
+                 at {address}, and does not find it there; correct that address in ottla.replica.set of node {controller} \
+                 and of this node, or let node {controller} through to it"
+            ),
+            Self::Registration { controller: None, .. } => formatter.write_str(
+                "waiting for a controller, which a majority of the metadata quorum elects, to register this node",
+            ),
+            Self::Registration { controller: Some(controller), unreached } => {
+                write!(
+                    formatter,
+                    "waiting for node {controller}, which leads the metadata quorum, to register this node"
+                )?;
+                match unreached {
+                    None => Ok(()),
+                    Some(why) => write!(
+                        formatter,
+                        ", but it is not reached: {why}; correct its address in this node's ottla.replica.set, or let \
+                         this node through to it"
+                    ),
+                }
+            }
+            Self::Taken { own } => write!(
+                formatter,
+                "waiting for node.id {own} to be free: another process has it, or a former run of this node, which is given \
+                 up when its session ends"
             ),
         }
     }

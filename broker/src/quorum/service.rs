@@ -37,8 +37,8 @@ const PROBE_PAUSE: Duration = Duration::from_millis(250);
 /// lost. Shorter: a process with a copy of a journal is given votes while the network is slow.
 const CANDIDATE_DEADLINE: Duration = Duration::from_millis(100);
 
-/// How long it may take to reach a node that wants to be let in, which asks again. Longer: than it waits for an answer, it
-/// is told nothing. Shorter: a slow network keeps nodes out.
+/// How long the look at a node that wants to be let in may take. Longer: that node, which waits for 1.5 s, is told nothing.
+/// Shorter: on a slow network a node whose host has two names is told that it was not found.
 const NEWCOMER_DEADLINE: Duration = Duration::from_secs(1);
 
 /// What answers the other nodes.
@@ -182,11 +182,11 @@ impl Service {
         let membership = self.council.membership();
         let known = membership.get_node(&asking.raft_node_id).cloned();
         let node = known.unwrap_or(QuorumNode { broker_id: asking.broker_id, address: None });
-        self.find(&node, asking).await
+        self.look_at(&node, asking).await
     }
 
     /// Whom this node finds where it reaches `node`, which is to be the one that asks.
-    async fn find(&self, node: &QuorumNode, asking: Asking) -> Found {
+    async fn look_at(&self, node: &QuorumNode, asking: Asking) -> Found {
         let identity = &self.council.identity;
         if node.broker_id == identity.broker_id {
             return if asking.incarnation == identity.incarnation {
@@ -267,7 +267,12 @@ impl Service {
         if let Err(refusal) = self.find_newcomer(&node, asking).await {
             return refusal;
         }
+        if !self.controllership.is_established(&self.council) {
+            return self.not_controller();
+        }
         if !self.controllership.take_id(&self.council, broker_id, incarnation) {
+            // The run that has it may be gone, without anybody having noticed.
+            self.controllership.look_for_registered(&self.council, broker_id);
             return ControlAnswer::Taken { broker_id };
         }
         match self.returns(asking, last) {
@@ -291,14 +296,16 @@ impl Service {
     }
 
     /// Makes sure that a node that wants to be let in is the one that this node would send everything to: a member that
-    /// is never reached waits for ever, and keeps its `node.id` from the one that is.
+    /// is never reached waits for ever, and keeps its `node.id` from the one that is. One that says that it is where this
+    /// node looks is believed where nothing speaks against it: its host may have an address that swallows packets.
     async fn find_newcomer(&self, node: &QuorumNode, asking: Asking) -> Result<(), ControlAnswer> {
         let Some(address) = self.council.links.as_ref().and_then(|links| links.address(node)) else {
             return Err(self.not_controller());
         };
-        let found = timeout(NEWCOMER_DEADLINE, self.find(node, asking)).await;
+        let found = timeout(NEWCOMER_DEADLINE, self.look_at(node, asking)).await;
         match found.unwrap_or(Found::Unclear) {
             Found::WhoAsks => Ok(()),
+            Found::Unclear if node.address.as_ref() == Some(&address) => Ok(()),
             Found::AnotherRun => Err(ControlAnswer::Taken { broker_id: node.broker_id }),
             Found::Nobody | Found::Unclear => Err(ControlAnswer::Unreached {
                 controller: self.council.identity.broker_id,

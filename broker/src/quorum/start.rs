@@ -5,7 +5,7 @@
 //! log what it waits for. Each step may be repeated, and a word to stop ends it between two of them.
 
 use crate::clock;
-use crate::peer::Mismatch;
+use crate::peer::{Mismatch, Purpose};
 use crate::quorum::control::{self, ControlAnswer, ControlRequest, Introduction, LastIndex, Wish};
 use crate::quorum::controllership::Controllership;
 use crate::quorum::council::{Controller, Council, random};
@@ -18,12 +18,13 @@ use crate::quorum::service::Agreement;
 use crate::quorum::types::{QuorumNode, Raft};
 use crate::quorum::{Introduce, ProposeError, QuorumError};
 use config::broker::Endpoint;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, pending};
 use openraft::ServerState;
 use openraft::error::RaftError;
 use replication::controller::brokers::RegisterBrokerError;
 use replication::controller::{ControllerReply, ControllerRequest};
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::ids::{BrokerEpoch, BrokerId};
@@ -38,6 +39,10 @@ const ANSWER_DEADLINE: Duration = Duration::from_millis(1500);
 /// How long after a round the next one begins. Larger: a set starts later. Smaller: more calls while a node is missing.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long after a round in which the controller did not find this node the next one begins. Larger: it starts later once
+/// its address is corrected. Smaller: whoever has that address is bothered more often.
+const UNREACHED_PAUSE: Duration = Duration::from_millis(250);
+
 /// How many milliseconds at most, drawn each time, a node that was not agreed to by everyone waits before it asks again.
 /// Larger: a set starts later. Smaller: two that collide collide again.
 const AGREEMENT_PAUSE_MS: u64 = 200;
@@ -48,9 +53,9 @@ const SAY_EVERY: Duration = Duration::from_secs(4);
 /// How often it says the same again. Larger: a person who looks at the end of the log finds nothing. Smaller: it fills.
 const SAY_AGAIN_EVERY: Duration = Duration::from_secs(60);
 
-/// For how long beyond a session a node whose `node.id` is taken asks again: a node that was killed and started again may
-/// meet the session of its former run. Larger: a node that is started twice notices later. Smaller: a restart fails where
-/// the controller is a moment late.
+/// For how long beyond a session, which is taken to be as long as at the controller, a node whose `node.id` is taken asks
+/// again: a node that was killed and started again may meet the session of its former run. Larger: a node that is started
+/// twice notices later. Smaller: a restart fails where the controller is a moment late.
 const TAKEN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a node that starts works with.
@@ -114,14 +119,28 @@ async fn settle(council: &Council, request: ControllerRequest) -> Result<Control
         reached.map_err(|_| QuorumError::Ended)?;
         Ok(decided.reply)
     };
-    tokio::pin!(settled);
+    tokio::select! {
+        reply = settled => reply,
+        never = say_who_is_to_register(council) => match never {},
+    }
+}
+
+/// Says what the registration of a node of a set waits for, where it takes long.
+async fn say_who_is_to_register(council: &Council) -> Infallible {
+    let Some(links) = &council.links else { return pending().await };
     let mut patience = SAY_EVERY;
     loop {
-        tokio::select! {
-            reply = &mut settled => return reply,
-            () = sleep(patience) => tracing::info!("{}", Waiting::Registration),
-        }
+        sleep(patience).await;
         patience = SAY_AGAIN_EVERY;
+        let controller = council.leader().map(|(_, node)| node.broker_id);
+        let reached = match controller.filter(|id| *id != council.identity.broker_id) {
+            Some(controller) => {
+                links.dial(controller, Purpose::Control, &council.membership()).await.map(drop)
+            }
+            None => Ok(()),
+        };
+        let unreached = reached.err().map(|error| error.to_string());
+        tracing::info!("{}", Waiting::Registration { controller, unreached });
     }
 }
 
@@ -205,14 +224,7 @@ impl StartInSet {
                 },
                 Step::Resume | Step::Join { .. } => match self.join(council, &others).await {
                     Entry::Joined => return Ok(()),
-                    Entry::Taken => {
-                        let since = *taken_since.get_or_insert_with(clock::monotonic);
-                        if clock::monotonic() > since + self.controllership.session_timeout + TAKEN_PATIENCE {
-                            return Err(QuorumError::Taken { broker_id: own.broker_id });
-                        }
-                        sleep(ROUND_PAUSE).await;
-                        continue;
-                    }
+                    Entry::Taken => Waiting::Taken { own: own.broker_id },
                     Entry::Copied(other) => {
                         return Err(QuorumError::Copied { own: own.broker_id, other });
                     }
@@ -225,7 +237,19 @@ impl StartInSet {
                     Entry::Closed => Waiting::Controller { heard },
                 },
             };
-            let (now, waiting) = (clock::monotonic(), waiting.to_string());
+            let now = clock::monotonic();
+            let mut pause = ROUND_PAUSE;
+            match waiting {
+                Waiting::Taken { own } => {
+                    let since = *taken_since.get_or_insert(now);
+                    if now > since + self.controllership.session_timeout + TAKEN_PATIENCE {
+                        return Err(QuorumError::Taken { broker_id: own });
+                    }
+                }
+                Waiting::Unreached { .. } => (taken_since, pause) = (None, UNREACHED_PAUSE),
+                _ => taken_since = None,
+            }
+            let waiting = waiting.to_string();
             let is_due = match &said {
                 // A set whose nodes start together has nothing to say.
                 None => now > began + SAY_EVERY / 4,
@@ -235,7 +259,7 @@ impl StartInSet {
                 tracing::info!("{waiting}");
                 said = Some((now, waiting));
             }
-            sleep(ROUND_PAUSE).await;
+            sleep(pause).await;
         }
     }
 
@@ -294,6 +318,7 @@ impl StartInSet {
             Controller::There(link) => Some(link),
             Controller::Unknown => None,
         };
+        let mut entry = Entry::Closed;
         for link in known.iter().chain(others.iter().map(|(_, link)| link)) {
             let mut answer = call(link, request.clone()).await;
             if let Some(ControlAnswer::NotController { controller: Some(address) }) = answer {
@@ -307,7 +332,8 @@ impl StartInSet {
                     return Entry::OlderCopy { controller, last_index };
                 }
                 Some(ControlAnswer::Unreached { controller, address }) => {
-                    return Entry::Unreached { controller, address: address.into() };
+                    // Another one may know better who leads.
+                    entry = Entry::Unreached { controller, address: address.into() };
                 }
                 // Nobody who leads, or an answer to another request, which is none at all.
                 None
@@ -322,7 +348,7 @@ impl StartInSet {
                 ) => {}
             }
         }
-        Entry::Closed
+        entry
     }
 
     async fn join_here(&self, council: &Council) -> Entry {

@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is looked at again and again, since nothing tells when it changes.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A node that starts, runs, or is gone. Its directory and its address outlive it.
 pub(super) struct Node {
