@@ -60,11 +60,13 @@ struct State {
     given: BTreeMap<BrokerId, (uuid::Uuid, Duration)>,
     /// Brokers whose state is being changed.
     changing: BTreeSet<BrokerId>,
+    /// Those of them that were found to be gone meanwhile.
+    gone_meanwhile: BTreeSet<BrokerId>,
 }
 
 /// Why the state of a broker changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Why {
+pub(super) enum Why {
     Ready,
     WantsToStop,
     Stopped,
@@ -79,6 +81,14 @@ impl Why {
             Self::Ready => BrokerState::Unfenced,
             Self::WantsToStop => BrokerState::ShuttingDown,
             Self::Stopped | Self::Gone | Self::StartedAnew | Self::Silent => BrokerState::Fenced,
+        }
+    }
+
+    /// Whether this is seen once, where a heartbeat and the end of a session are seen again.
+    fn is_seen_once(self) -> bool {
+        match self {
+            Self::Stopped | Self::Gone | Self::StartedAnew => true,
+            Self::Ready | Self::WantsToStop | Self::Silent => false,
         }
     }
 
@@ -205,7 +215,7 @@ impl Controllership {
         }
     }
 
-    /// Another run of a broker than the one that is registered wants its id.
+    /// The run of a broker that is registered may be gone.
     pub(super) fn look_for_registered(self: &Arc<Self>, council: &Arc<Council>, broker_id: BrokerId) {
         let image = council.images.borrow().clone();
         if let Some(known) = image.broker(broker_id).filter(|known| !known.is_fenced) {
@@ -237,18 +247,50 @@ impl Controllership {
         tokio::spawn(async move { this.change(&council, &known, why).await });
     }
 
-    /// Changes the state of a broker, step by step until all partitions follow.
-    async fn change(&self, council: &Council, known: &BrokerRegistration, why: Why) {
-        let BrokerRegistration { broker_id, broker_epoch, .. } = *known;
-        let to = why.state();
-        if !self.state.lock().changing.insert(broker_id) {
+    /// Changes the state of a broker, step by step until all partitions follow. Of two changes at once the second is left out,
+    /// and the broker looked for again where nothing else would bring it about.
+    async fn change(self: &Arc<Self>, council: &Arc<Council>, known: &BrokerRegistration, why: Why) {
+        if !self.begin_change(known.broker_id, why) {
             return;
         }
-        let outcome = change_until_complete(council, ChangeBrokerState { broker_id, broker_epoch, to }).await;
+        let BrokerRegistration { broker_id, broker_epoch, .. } = *known;
+        let change = ChangeBrokerState { broker_id, broker_epoch, to: why.state() };
+        if let Some(offset) = change_until_complete(council, change).await {
+            self.note_change(change, offset);
+            why.say(broker_id, self.session_timeout);
+        }
+        self.end_change(council, broker_id);
+    }
+
+    /// False where another change of this broker is under way.
+    pub(super) fn begin_change(&self, broker_id: BrokerId, why: Why) -> bool {
         let mut state = self.state.lock();
-        state.changing.remove(&broker_id);
-        let Some(offset) = outcome else { return };
-        why.say(broker_id, self.session_timeout);
+        let begins = state.changing.insert(broker_id);
+        if !begins && why.is_seen_once() {
+            state.gone_meanwhile.insert(broker_id);
+        }
+        begins
+    }
+
+    pub(super) fn end_change(self: &Arc<Self>, council: &Arc<Council>, broker_id: BrokerId) {
+        let was_gone = {
+            let mut state = self.state.lock();
+            state.changing.remove(&broker_id);
+            state.gone_meanwhile.remove(&broker_id)
+        };
+        if was_gone {
+            self.look_for_registered(council, broker_id);
+        }
+    }
+
+    /// Whether a broker was found to be gone while its state is being changed.
+    #[cfg(test)]
+    pub(super) fn is_gone_meanwhile(&self, broker_id: BrokerId) -> bool {
+        self.state.lock().gone_meanwhile.contains(&broker_id)
+    }
+
+    fn note_change(&self, ChangeBrokerState { broker_id, broker_epoch, to }: ChangeBrokerState, offset: i64) {
+        let mut state = self.state.lock();
         match to {
             BrokerState::Fenced => {
                 if let Some(sessions) = &mut state.sessions {

@@ -6,6 +6,7 @@ mod nodes;
 use super::{create, set_on_all_brokers, settings};
 use crate::peer::Purpose;
 use crate::quorum::candidate;
+use crate::quorum::controllership::Why;
 use crate::quorum::{Quorum, QuorumError};
 use crate::stopping::StopSwitch;
 use nodes::{LOOK_AGAIN, PATIENCE, Set, State, is_used};
@@ -92,6 +93,35 @@ async fn each_node_in_turn_may_be_killed_and_returns_with_everything() {
         assert!(image.topic_by_name(&format!("without-{killed}")).is_some());
     }
     set.wait_for_voters(&[1, 2, 3], &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_killed_while_its_state_is_being_changed_is_fenced_at_once() {
+    let mut set = Set::of(3);
+    set.session_timeout = 10 * PATIENCE;
+    set.start(&[1, 2, 3]).await;
+    set.wait_for_voters(&[1, 2, 3], &[]).await;
+    let controller = set.leader().await;
+    let victim = if controller == 3 { 2 } else { 3 };
+    set.image(controller, |image| is_used(image, victim)).await;
+    let opened = &set.quorum(controller).opened;
+    let (council, controllership) = (Arc::clone(&opened.council), Arc::clone(&opened.controllership));
+    let begins = async {
+        while !controllership.begin_change(BrokerId(victim), Why::Ready) {
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    timeout(PATIENCE, begins).await.expect("the change of its start is over");
+    set.kill(victim).await;
+    let is_seen = async {
+        while !controllership.is_gone_meanwhile(BrokerId(victim)) {
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    timeout(PATIENCE, is_seen).await.expect("its connection has ended");
+    assert!(is_used(&set.quorum(controller).image(), victim), "one change at a time");
+    controllership.end_change(&council, BrokerId(victim));
+    set.image(controller, |image| !is_used(image, victim)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,6 +26,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// What is looked at again and again, since nothing tells when it changes.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// How long a node may be silent, where a test does not say otherwise.
+const SESSION_TIMEOUT: Duration = Duration::from_millis(1200);
+
 /// A node that starts, runs, or is gone. Its directory and its address outlive it.
 pub(super) struct Node {
     pub(super) id: i32,
@@ -44,6 +47,7 @@ pub(super) enum State {
 /// Nodes that name each other.
 pub(super) struct Set {
     pub(super) nodes: Vec<Node>,
+    pub(super) session_timeout: Duration,
 }
 
 impl Set {
@@ -53,7 +57,7 @@ impl Set {
         // Another test of this process may have set it up already.
         let _is_first =
             tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init().is_ok();
-        let mut set = Self { nodes: Vec::new() };
+        let mut set = Self { nodes: Vec::new(), session_timeout: SESSION_TIMEOUT };
         for id in 1..=count {
             set.add(id);
         }
@@ -96,7 +100,8 @@ impl Set {
         let nodes = named.iter().map(|id| (BrokerId(*id), self.node(*id).address.clone())).collect();
         let directory = self.node(id).directory.path().to_owned();
         let (stop_switch, stopping) = StopSwitch::new();
-        let settings = in_set(&directory, BrokerId(id), nodes, stopping).await;
+        let mut settings = in_set(&directory, BrokerId(id), nodes, stopping).await;
+        settings.set.as_mut().expect("it is in a set").session_timeout = self.session_timeout;
         let node = self.node_mut(id);
         node.stop_switch = stop_switch;
         node.state = State::Starting(tokio::task::spawn_blocking(move || Quorum::open(settings)));
@@ -213,7 +218,7 @@ pub(super) async fn in_set(
             sockets,
             tls: None,
             heartbeat_interval: Duration::from_millis(100),
-            session_timeout: Duration::from_millis(1200),
+            session_timeout: SESSION_TIMEOUT,
             upkeep: Upkeep {
                 growth: GrowReplicas { default_replication_factor: 3, replication_factors: BTreeMap::new() },
                 balance_leaders_every: None,
