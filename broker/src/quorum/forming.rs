@@ -80,10 +80,7 @@ pub(super) enum Waiting {
         nodes: Vec<BrokerId>,
     },
     /// A controller that lets this node in.
-    Controller {
-        /// What each of the others answers, as far as one was asked.
-        heard: Vec<(BrokerId, String)>,
-    },
+    Controller,
     /// That the controller reaches this node.
     Unreached {
         /// This node.
@@ -220,13 +217,27 @@ fn refusal(own: &Own, answers: &BTreeMap<BrokerId, Answer>) -> Option<Refusal> {
     Some(Refusal::ForeignCluster { own: own_cluster.clone(), other, theirs: theirs.clone() })
 }
 
+impl Waiting {
+    /// The sentence for a person, with what was last heard of the nodes that this waits for.
+    pub(super) fn with(&self, heard: &[(BrokerId, String)]) -> String {
+        let is_awaited = |node| match self {
+            Self::Unheard { nodes } => nodes.contains(&node),
+            Self::Controller => true,
+            _ => false,
+        };
+        let awaited = heard.iter().filter(|(node, _)| is_awaited(*node));
+        let words: Vec<String> = awaited.map(|(node, words)| format!("node {node}: {words}")).collect();
+        if words.is_empty() { self.to_string() } else { format!("{self}: {}", words.join("; ")) }
+    }
+}
+
 impl fmt::Display for Waiting {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unheard { nodes } => write!(
                 formatter,
-                "waiting for {} of ottla.replica.set: a cluster is formed only once every node has said that it holds \
-                 no data",
+                "waiting for {} of ottla.replica.set, since a cluster is formed only once every node has said that it \
+                 holds no data",
                 named(nodes)
             ),
             Self::Lowest { node } => {
@@ -241,16 +252,9 @@ impl fmt::Display for Waiting {
                  ottla.replica.set is not the same everywhere, or this node.id runs twice",
                 named(nodes)
             ),
-            Self::Controller { heard } => {
-                formatter.write_str(
-                    "waiting for a controller, which a majority of the metadata quorum elects, to let this node in",
-                )?;
-                for (position, (node, words)) in heard.iter().enumerate() {
-                    let before = if position == 0 { ": " } else { "; " };
-                    write!(formatter, "{before}node {node}: {words}")?;
-                }
-                Ok(())
-            }
+            Self::Controller => formatter.write_str(
+                "waiting for a controller, which a majority of the metadata quorum elects, to let this node in",
+            ),
             Self::Unreached { own, controller, address } => write!(
                 formatter,
                 "waiting for node {controller}, which leads the metadata quorum, to reach this node: it looks for node {own} \

@@ -182,6 +182,13 @@ async fn wait_for_lead(raft: &Raft) -> Result<(), QuorumError> {
     leading.map(drop).map_err(QuorumError::NoLeader)
 }
 
+/// Another node of the configured set.
+struct Other {
+    broker_id: BrokerId,
+    address: Endpoint,
+    link: Link,
+}
+
 /// What became of an attempt to be let in.
 enum Entry {
     Joined,
@@ -205,7 +212,7 @@ enum Entry {
 impl StartInSet {
     /// Returns once this node is a member of a quorum that has a leader.
     async fn enter(&self, council: &Council) -> Result<(), QuorumError> {
-        let others: Vec<(BrokerId, Link)> = self.others(council);
+        let others = self.others(council);
         if others_that_vote(council).is_empty() && council.identity.is_initialised() {
             council.raft.trigger().elect().await?;
         }
@@ -234,7 +241,7 @@ impl StartInSet {
                     Entry::Unreached { controller, address } => {
                         Waiting::Unreached { own: own.broker_id, controller, address }
                     }
-                    Entry::Closed => Waiting::Controller { heard },
+                    Entry::Closed => Waiting::Controller,
                 },
             };
             let now = clock::monotonic();
@@ -249,7 +256,7 @@ impl StartInSet {
                 Waiting::Unreached { .. } => (taken_since, pause) = (None, UNREACHED_PAUSE),
                 _ => taken_since = None,
             }
-            let waiting = waiting.to_string();
+            let waiting = waiting.with(&heard);
             let is_due = match &said {
                 // A set whose nodes start together has nothing to say.
                 None => now > began + SAY_EVERY / 4,
@@ -263,10 +270,15 @@ impl StartInSet {
         }
     }
 
-    fn others(&self, council: &Council) -> Vec<(BrokerId, Link)> {
+    fn others(&self, council: &Council) -> Vec<Other> {
         let configured = self.links.configured().iter();
         let others = configured.filter(|(id, _)| **id != council.identity.broker_id);
-        others.map(|(id, address)| (*id, self.links.to_address(address.clone()))).collect()
+        let linked = others.map(|(id, address)| Other {
+            broker_id: *id,
+            address: address.clone(),
+            link: self.links.to_address(address.clone()),
+        });
+        linked.collect()
     }
 
     fn own(&self, council: &Council) -> Own {
@@ -283,7 +295,7 @@ impl StartInSet {
         &self,
         council: &Council,
         own: &Own,
-        others: &[(BrokerId, Link)],
+        others: &[Other],
     ) -> Result<Option<Waiting>, QuorumError> {
         if !self.agreement.to_itself(council.identity.raft_node_id) {
             return Ok(Some(Waiting::Agreement { nodes: vec![own.broker_id] }));
@@ -308,7 +320,7 @@ impl StartInSet {
 
     /// Asks to be let in: here, of the node that led when this one was last a member, and of all others. Each of them may
     /// name another one.
-    async fn join(&self, council: &Council, others: &[(BrokerId, Link)]) -> Entry {
+    async fn join(&self, council: &Council, others: &[Other]) -> Entry {
         let request = control::encode(&ControlRequest::Join {
             address: self.own_address.clone().into(),
             last: LastIndex { begun_with: self.last_index, now: council.log.last().map(|last| last.index) },
@@ -319,7 +331,7 @@ impl StartInSet {
             Controller::Unknown => None,
         };
         let mut entry = Entry::Closed;
-        for link in known.iter().chain(others.iter().map(|(_, link)| link)) {
+        for link in known.iter().chain(others.iter().map(|other| &other.link)) {
             let mut answer = call(link, request.clone()).await;
             if let Some(ControlAnswer::NotController { controller: Some(address) }) = answer {
                 answer = call(&self.links.to_address(address.into()), request.clone()).await;
@@ -369,18 +381,15 @@ async fn call(link: &Link, request: Vec<u8>) -> Option<ControlAnswer> {
 }
 
 /// What the others hold, and what a person is told about each.
-async fn ask(
-    others: &[(BrokerId, Link)],
-    wish: Wish,
-) -> (BTreeMap<BrokerId, Answer>, Vec<(BrokerId, String)>) {
+async fn ask(others: &[Other], wish: Wish) -> (BTreeMap<BrokerId, Answer>, Vec<(BrokerId, String)>) {
     let request = control::encode(&ControlRequest::Introduce { wish });
-    let asked = others.iter().map(|(broker_id, link)| {
+    let asked = others.iter().map(|other| {
         let request = request.clone();
-        async move { (*broker_id, timeout(ANSWER_DEADLINE, link.call(request)).await) }
+        async move { (other, timeout(ANSWER_DEADLINE, other.link.call(request)).await) }
     });
     let mut answers = BTreeMap::new();
     let mut heard = Vec::new();
-    for (broker_id, outcome) in join_all(asked).await {
+    for (&Other { broker_id, ref address, .. }, outcome) in join_all(asked).await {
         let words = match outcome {
             Ok(Ok(bytes)) => match control::decode(&bytes) {
                 Some(ControlAnswer::Introduction(introduction)) => {
@@ -388,13 +397,13 @@ async fn ask(
                     answers.insert(broker_id, introduction.into());
                     words
                 }
-                None | Some(_) => "it answers what this version does not understand".to_owned(),
+                None | Some(_) => format!("{address} answers what this version does not understand"),
             },
             Ok(Err(error)) => {
                 answers.extend(of_another_cluster(&error).map(|answer| (broker_id, answer)));
                 error.to_string()
             }
-            Err(_elapsed) => "it does not answer".to_owned(),
+            Err(_elapsed) => format!("{address} does not answer"),
         };
         heard.push((broker_id, words));
     }

@@ -21,3 +21,4 @@ mod rolling_restarts;
 mod slow_disk;
 mod tools;
 mod two_at_once;
+mod waiting;

@@ -98,6 +98,9 @@ fn expect_refusal_as_second(set: &mut ReplicaSet, last: i32) -> Result<()> {
     node.start()?;
     let refusal = node.wait_for_refusal();
     node.set_id(last);
-    expect_sentence(&refusal?, &["2"])?;
+    let refusal = refusal?;
+    // It waits for the session of a former run first, and says so.
+    expect_sentence(&refusal, &["waiting for node.id 2 to be free"])?;
+    expect_sentence(&refusal, &["node.id 2", "another process"])?;
     set.wait_until_whole()
 }

@@ -1,6 +1,6 @@
 //! Each test is one story of nodes that start: who holds what, who hears whom, and what each of them does.
 
-use super::{Answer, Own, Step, next_step};
+use super::{Answer, Own, Step, Waiting, next_step};
 use std::collections::{BTreeMap, BTreeSet};
 use storage::ids::BrokerId;
 
@@ -89,14 +89,26 @@ fn three_empty_nodes_form_one_cluster_through_the_lowest() {
 #[test]
 fn while_one_node_is_silent_the_empty_ones_form_nothing() {
     // The silent one may be the node with the data, which starts last.
-    let sentence = "waiting for node 3 of ottla.replica.set: a cluster is formed only once every node has said that it \
-                    holds no data";
+    let sentence = "waiting for node 3 of ottla.replica.set, since a cluster is formed only once every node has said that \
+                    it holds no data";
     assert_eq!(steps(&[empty(1), empty(2)], &[3]), format!("1: {sentence}\n2: {sentence}\n"));
     assert_eq!(
         steps(&[empty(1), empty(2), member(3, "A")], &[]),
         "1: joins through 3\n2: joins through 3\n3: goes on as the member that it was\n"
     );
     assert!(steps(&[empty(2)], &[1, 3]).starts_with("2: waiting for nodes 1 and 3 of ottla.replica.set"));
+}
+
+#[test]
+fn a_person_is_told_what_was_heard_of_those_that_are_waited_for() {
+    let heard = [(BrokerId(2), "it runs".to_owned()), (BrokerId(3), "b:1 refuses connections".to_owned())];
+    let told = |waiting: &Waiting| {
+        let line = waiting.with(&heard);
+        line.strip_prefix(&waiting.to_string()).expect("the sentence comes first").to_owned()
+    };
+    assert_eq!(told(&Waiting::Unheard { nodes: vec![BrokerId(3)] }), ": node 3: b:1 refuses connections");
+    assert_eq!(told(&Waiting::Controller), ": node 2: it runs; node 3: b:1 refuses connections");
+    assert_eq!(told(&Waiting::Lowest { node: BrokerId(2) }), "");
 }
 
 #[test]
