@@ -58,7 +58,7 @@ struct State {
     brokers: BTreeMap<BrokerId, Heard>,
     /// The runs that were let in, and when.
     given: BTreeMap<BrokerId, (uuid::Uuid, Duration)>,
-    /// Brokers whose state is being changed.
+    /// Brokers whose state is being changed, also by what began in an earlier term and has not ended.
     changing: BTreeSet<BrokerId>,
     /// Those of them that were found to be gone meanwhile.
     gone_meanwhile: BTreeSet<BrokerId>,
@@ -255,9 +255,13 @@ impl Controllership {
         }
         let BrokerRegistration { broker_id, broker_epoch, .. } = *known;
         let change = ChangeBrokerState { broker_id, broker_epoch, to: why.state() };
+        let was_fenced = council.images.borrow().broker(broker_id).is_some_and(|known| known.is_fenced);
         if let Some(offset) = change_until_complete(council, change).await {
             self.note_change(change, offset);
-            why.say(broker_id, self.session_timeout);
+            // Two that looked for it may both have found it gone.
+            if !(was_fenced && change.to == BrokerState::Fenced) {
+                why.say(broker_id, self.session_timeout);
+            }
         }
         self.end_change(council, broker_id);
     }
@@ -297,7 +301,12 @@ impl Controllership {
                     sessions.end(broker_id, broker_epoch);
                 }
             }
-            BrokerState::Unfenced => {}
+            // It may have fallen silent meanwhile, and be heard never again.
+            BrokerState::Unfenced => {
+                if let Some(sessions) = &mut state.sessions {
+                    sessions.heard(broker_id, broker_epoch, clock::monotonic());
+                }
+            }
             BrokerState::ShuttingDown => {
                 if let Some(heard) = state.brokers.get_mut(&broker_id) {
                     heard.stops_at = Some(offset);
@@ -380,8 +389,10 @@ impl Controllership {
                 });
             let mut sessions = BrokerSessions::new(self.session_timeout);
             sessions.begin(&image, now, predecessor);
-            let confirmed = state.confirmed;
-            *state = State { term: Some(term), sessions: Some(sessions), confirmed, ..State::default() };
+            state.term = Some(term);
+            state.sessions = Some(sessions);
+            state.brokers.clear();
+            state.given.clear();
         }
         self.upkeep.begin();
         let own_id = council.identity.broker_id;
