@@ -40,7 +40,7 @@ pub(crate) enum DialError {
         address: Endpoint,
     },
     /// The host has no address.
-    #[error("the host of {address} has no address: {source}")]
+    #[error("the host of {address} is not found: {source}")]
     Resolve {
         /// The address as configured.
         address: Endpoint,

@@ -125,11 +125,15 @@ pub(crate) enum Mismatch {
 /// Why a hello could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HelloError {
-    /// A Kafka client came to the wrong port.
-    #[error("a Kafka client spoke to ottla.peer.listener, where only nodes talk; clients use listeners")]
+    /// Kafka's protocol: a client came to the wrong port, or this node dialled one.
+    #[error(
+        "the other side speaks Kafka's protocol, which is for listeners; nodes talk at ottla.peer.listener"
+    )]
     Kafka,
-    /// A browser came to the wrong port.
-    #[error("an HTTP client spoke to ottla.peer.listener, where only nodes talk; see ottla.http.listener")]
+    /// HTTP, likewise.
+    #[error(
+        "the other side speaks HTTP, which is for ottla.http.listener; nodes talk at ottla.peer.listener"
+    )]
     Http,
     /// One side has certificates and the other has none.
     #[error(

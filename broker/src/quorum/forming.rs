@@ -217,17 +217,25 @@ fn refusal(own: &Own, answers: &BTreeMap<BrokerId, Answer>) -> Option<Refusal> {
     Some(Refusal::ForeignCluster { own: own_cluster.clone(), other, theirs: theirs.clone() })
 }
 
+/// Why no node of a set may be missing at first.
+const ONCE_ALL_ARE_HEARD: &str = "a cluster is formed only once every node has said that it holds no data";
+
 impl Waiting {
     /// The sentence for a person, with what was last heard of the nodes that this waits for.
     pub(super) fn with(&self, heard: &[(BrokerId, String)]) -> String {
-        let is_awaited = |node| match self {
-            Self::Unheard { nodes } => nodes.contains(&node),
-            Self::Controller => true,
-            _ => false,
+        let words = |is_awaited: &dyn Fn(&BrokerId) -> bool| {
+            let awaited = heard.iter().filter(|(node, _)| is_awaited(node));
+            let words: Vec<String> = awaited.map(|(node, words)| format!("node {node}: {words}")).collect();
+            words.join("; ")
         };
-        let awaited = heard.iter().filter(|(node, _)| is_awaited(*node));
-        let words: Vec<String> = awaited.map(|(node, words)| format!("node {node}: {words}")).collect();
-        if words.is_empty() { self.to_string() } else { format!("{self}: {}", words.join("; ")) }
+        match self {
+            Self::Unheard { nodes } => {
+                let words = words(&|node| nodes.contains(node));
+                format!("waiting for {} of ottla.replica.set ({words}): {ONCE_ALL_ARE_HEARD}", named(nodes))
+            }
+            Self::Controller => format!("{self}: {}", words(&|_| true)),
+            other => other.to_string(),
+        }
     }
 }
 
@@ -236,14 +244,13 @@ impl fmt::Display for Waiting {
         match self {
             Self::Unheard { nodes } => write!(
                 formatter,
-                "waiting for {} of ottla.replica.set, since a cluster is formed only once every node has said that it \
-                 holds no data",
+                "waiting for {} of ottla.replica.set: {ONCE_ALL_ARE_HEARD}",
                 named(nodes)
             ),
             Self::Lowest { node } => {
                 write!(
                     formatter,
-                    "waiting for node {node}, the lowest of ottla.replica.set, to form the cluster"
+                    "waiting for node {node}, the lowest of ottla.replica.set, to form the cluster; its log says what it waits for"
                 )
             }
             Self::Agreement { nodes } => write!(

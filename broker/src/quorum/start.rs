@@ -217,7 +217,7 @@ impl StartInSet {
             council.raft.trigger().elect().await?;
         }
         let began = clock::monotonic();
-        let mut said: Option<(Duration, String)> = None;
+        let mut said: Option<(Duration, Waiting)> = None;
         let mut taken_since = None;
         loop {
             let (answers, heard) = ask(&others, Wish::Nothing).await;
@@ -256,14 +256,14 @@ impl StartInSet {
                 Waiting::Unreached { .. } => (taken_since, pause) = (None, UNREACHED_PAUSE),
                 _ => taken_since = None,
             }
-            let waiting = waiting.with(&heard);
             let is_due = match &said {
                 // A set whose nodes start together has nothing to say.
                 None => now > began + SAY_EVERY / 4,
+                // What is heard may be worded differently each time, and changes nothing.
                 Some((at, last)) => now > *at + if *last == waiting { SAY_AGAIN_EVERY } else { SAY_EVERY },
             };
             if is_due {
-                tracing::info!("{waiting}");
+                tracing::info!("{}", waiting.with(&heard));
                 said = Some((now, waiting));
             }
             sleep(pause).await;

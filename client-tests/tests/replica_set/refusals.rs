@@ -9,6 +9,9 @@ use client_tests::replica_set::product::Product;
 use client_tests::replica_set::roles;
 use client_tests::tools::run;
 
+/// A node waits for its number for as long as a session, in which it has more than one occasion to say so.
+const PATIENT: &[&str] = &["broker.session.timeout.ms=6000"];
+
 fn set() -> Result<Option<ReplicaSet>> {
     // A node that a busy machine lets pause goes on being there for the others, so that nobody else gets its number.
     ReplicaSet::start(Product::Ottla, &["broker.session.timeout.ms=3000"])
@@ -44,7 +47,7 @@ fn data_of_another_cluster_is_refused_by_both_names() -> Result<()> {
 #[test]
 fn number_that_is_taken_is_refused() -> Result<()> {
     let Some(mut set) = set()? else { return Ok(()) };
-    let fourth = set.join(&[])?;
+    let fourth = set.join(PATIENT)?;
     expect_refusal_as_second(&mut set, fourth)
 }
 
@@ -77,7 +80,7 @@ fn copied_directory_under_another_number_is_refused() -> Result<()> {
 #[test]
 fn copied_directory_under_its_own_number_is_refused_beside_the_original() -> Result<()> {
     let Some(mut set) = set()? else { return Ok(()) };
-    let fourth = set.join(&[])?;
+    let fourth = set.join(PATIENT)?;
     set.node_mut(2)?.stop()?;
     copy(set.node(2)?.data_dir(), set.node(fourth)?.data_dir())?;
     set.node_mut(2)?.start()?;
@@ -101,6 +104,6 @@ fn expect_refusal_as_second(set: &mut ReplicaSet, last: i32) -> Result<()> {
     let refusal = refusal?;
     // It waits for the session of a former run first, and says so.
     expect_sentence(&refusal, &["waiting for node.id 2 to be free"])?;
-    expect_sentence(&refusal, &["node.id 2", "another process"])?;
+    expect_sentence(&refusal, &["node 2 (node.id) runs already"])?;
     set.wait_until_whole()
 }

@@ -96,8 +96,11 @@ async fn clients_and_frames_beyond_a_hello_are_refused() {
 #[tokio::test]
 async fn strangers_are_named() {
     for (bytes, expected) in [
-        (&b"GET / HTTP/1.1\r\n\r\n"[..], "an HTTP client spoke to ottla.peer.listener"),
-        (b"\0\0\0\x14\0\x12\0\x03\0\0\0\x01\0\x04test\0\x04test\x011\0", "a Kafka client spoke to"),
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], "the other side speaks HTTP, which is for ottla.http.listener"),
+        (
+            b"\0\0\0\x14\0\x12\0\x03\0\0\0\x01\0\x04test\0\x04test\x011\0",
+            "the other side speaks Kafka's protocol",
+        ),
         (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", "the other side speaks TLS and this node does not"),
         (b"\0\0\0\x04oops", "the other side is no Ottla node"),
         (b"\x7f\xff\xff\xff", "a frame announced 2147483647 bytes, and at most 1024 are taken"),

@@ -153,8 +153,11 @@ async fn tls_on_one_side_alone_is_named() {
 #[tokio::test]
 async fn clients_that_come_to_a_node_with_tls_are_named() {
     for (bytes, expected) in [
-        (&b"GET / HTTP/1.1\r\n\r\n"[..], "an HTTP client spoke to ottla.peer.listener"),
-        (b"\0\0\0\x14\0\x12\0\x03\0\0\0\x01", "a Kafka client spoke to ottla.peer.listener"),
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], "the other side speaks HTTP, which is for ottla.http.listener"),
+        (
+            b"\0\0\0\x14\0\x12\0\x03\0\0\0\x01",
+            "the other side speaks Kafka's protocol, which is for listeners",
+        ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

@@ -72,8 +72,8 @@ fn three_empty_nodes_form_one_cluster_through_the_lowest() {
     assert_eq!(
         steps(&nodes, &[]),
         "1: asks the others to agree\n\
-         2: waiting for node 1, the lowest of ottla.replica.set, to form the cluster\n\
-         3: waiting for node 1, the lowest of ottla.replica.set, to form the cluster\n"
+         2: waiting for node 1, the lowest of ottla.replica.set, to form the cluster; its log says what it waits for\n\
+         3: waiting for node 1, the lowest of ottla.replica.set, to form the cluster; its log says what it waits for\n"
     );
     nodes[1].agreed_to = Some(1);
     assert!(steps(&nodes, &[]).starts_with("1: asks the others to agree\n"), "one agreement is not enough");
@@ -89,8 +89,8 @@ fn three_empty_nodes_form_one_cluster_through_the_lowest() {
 #[test]
 fn while_one_node_is_silent_the_empty_ones_form_nothing() {
     // The silent one may be the node with the data, which starts last.
-    let sentence = "waiting for node 3 of ottla.replica.set, since a cluster is formed only once every node has said that \
-                    it holds no data";
+    let sentence = "waiting for node 3 of ottla.replica.set: a cluster is formed only once every node has said that it \
+                    holds no data";
     assert_eq!(steps(&[empty(1), empty(2)], &[3]), format!("1: {sentence}\n2: {sentence}\n"));
     assert_eq!(
         steps(&[empty(1), empty(2), member(3, "A")], &[]),
@@ -102,13 +102,18 @@ fn while_one_node_is_silent_the_empty_ones_form_nothing() {
 #[test]
 fn a_person_is_told_what_was_heard_of_those_that_are_waited_for() {
     let heard = [(BrokerId(2), "it runs".to_owned()), (BrokerId(3), "b:1 refuses connections".to_owned())];
-    let told = |waiting: &Waiting| {
-        let line = waiting.with(&heard);
-        line.strip_prefix(&waiting.to_string()).expect("the sentence comes first").to_owned()
-    };
-    assert_eq!(told(&Waiting::Unheard { nodes: vec![BrokerId(3)] }), ": node 3: b:1 refuses connections");
-    assert_eq!(told(&Waiting::Controller), ": node 2: it runs; node 3: b:1 refuses connections");
-    assert_eq!(told(&Waiting::Lowest { node: BrokerId(2) }), "");
+    assert_eq!(
+        Waiting::Unheard { nodes: vec![BrokerId(3)] }.with(&heard),
+        "waiting for node 3 of ottla.replica.set (node 3: b:1 refuses connections): a cluster is formed only once every \
+         node has said that it holds no data"
+    );
+    assert_eq!(
+        Waiting::Controller.with(&heard),
+        "waiting for a controller, which a majority of the metadata quorum elects, to let this node in: node 2: it \
+         runs; node 3: b:1 refuses connections"
+    );
+    let lowest = Waiting::Lowest { node: BrokerId(2) };
+    assert_eq!(lowest.with(&heard), lowest.to_string());
 }
 
 #[test]
